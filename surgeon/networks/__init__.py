@@ -1,0 +1,1 @@
+"""Networks that Keras does not have, and readers of weights in foreign formats."""

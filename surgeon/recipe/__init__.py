@@ -1,0 +1,1 @@
+"""Text to plan: reading, checking and compiling recipes. Nothing here imports TensorFlow."""

@@ -1,0 +1,1 @@
+"""From results to what a person reads. Imports nothing of data, model or training."""
