@@ -1,0 +1,128 @@
+"""A compiled recipe: every name resolved, every default filled in, nothing left to decide."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An entry of the catalogue by its name, with complete parameters."""
+
+    name: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class SplitPlan:
+    """Which part of the images, between 0 and 1, is held out; a source's own splits come first."""
+
+    test: float
+    validation: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class DataPlan:
+    """Where the images come from and how they are read.
+
+    Attributes:
+        image_size: Height and width in pixels to which each image is resized.
+        on_bad_image: ``fail`` or ``skip``.
+    """
+
+    source: Choice
+    image_size: tuple[int, int]
+    split: SplitPlan
+    batch_size: int
+    on_bad_image: str
+
+
+@dataclass(frozen=True)
+class BackbonePlan:
+    """The network to operate on.
+
+    Attributes:
+        name: An entry of the backbones' catalogue, or None for a model file.
+        model: A ``.keras`` file, or None for a catalogue entry.
+        weights: ``imagenet``, ``none`` or the path of a weights file; None for a model file, which has its own.
+        cut: Name of the last layer that is kept.
+    """
+
+    name: str | None
+    model: Path | None
+    weights: str | None
+    cut: str
+
+
+@dataclass(frozen=True)
+class HeadLayer:
+    """One layer of the head; ``name`` is its name in the network."""
+
+    name: str
+    kind: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class UntilPlan:
+    """When a phase may stop before its last epoch."""
+
+    monitor: str
+    patience: int
+    min_delta: float
+    restore_best: bool
+
+
+@dataclass(frozen=True)
+class PhasePlan:
+    """One phase of the training.
+
+    Attributes:
+        trainable: Names of the layers whose weights are trained, in the network's order.
+        batch_norm: ``inference`` or ``train``: the mode of the backbone's unfrozen BatchNormalization layers.
+        lr: The schedule of the learning rate.
+        class_weight: ``balanced`` or None.
+    """
+
+    name: str
+    trainable: tuple[str, ...]
+    batch_norm: str
+    optimizer: Choice
+    lr: Choice
+    epochs: int
+    until: UntilPlan | None
+    class_weight: str | None
+    label_smoothing: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a recipe asks for, complete.
+
+    Attributes:
+        classes: Names of the classes where the source tells them without reading images, else None.
+        loss_from_logits: Whether the head ends without a softmax.
+        recipe: The resolved recipe, as plain values that compile to this plan again.
+        origins: Where each value of ``recipe`` comes from, by its path: a file position, ``--set`` or ``default``.
+    """
+
+    name: str
+    description: str
+    seed: int
+    data: DataPlan
+    augment: tuple[Choice, ...]
+    backbone: BackbonePlan
+    head: tuple[HeadLayer, ...]
+    loss_from_logits: bool
+    phases: tuple[PhasePlan, ...]
+    linear_probe: bool
+    expected: Mapping[str, float]
+    classes: tuple[str, ...] | None
+    recipe: Mapping[str, Any]
+    origins: Mapping[str, str]
