@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from surgeon.recipe.network import Network
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -50,12 +52,14 @@ class BackbonePlan:
     Attributes:
         name: An entry of the backbones' catalogue, or None for a model file.
         model: A ``.keras`` file, or None for a catalogue entry.
+        preprocessing: An entry of the preprocessings.
         weights: ``imagenet``, ``none`` or the path of a weights file; None for a model file, which has its own.
         cut: Name of the last layer that is kept.
     """
 
     name: str | None
     model: Path | None
+    preprocessing: str
     weights: str | None
     cut: str
 
@@ -106,8 +110,9 @@ class Plan:
     """What a recipe asks for, complete.
 
     Attributes:
-        classes: Names of the classes where the source tells them without reading images, else None.
         loss_from_logits: Whether the head ends without a softmax.
+        classes: Names of the classes; a class's number is its position.
+        network: The rows of the composed network.
         recipe: The resolved recipe, as plain values that compile to this plan again.
         origins: Where each value of ``recipe`` comes from, by its path: a file position, ``--set`` or ``default``.
     """
@@ -123,6 +128,7 @@ class Plan:
     phases: tuple[PhasePlan, ...]
     linear_probe: bool
     expected: Mapping[str, float]
-    classes: tuple[str, ...] | None
+    classes: tuple[str, ...]
+    network: Network
     recipe: Mapping[str, Any]
     origins: Mapping[str, str]

@@ -1,0 +1,197 @@
+"""The layers that a head may be made of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from surgeon.catalogue.entry import Entry, Parameters, Schema, boolean, choice, number, table
+
+Shape = tuple[int, ...]  # without the batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadLayerSpec(Entry):
+    """A layer of a head.
+
+    Attributes:
+        keras_name: Its class in ``keras.layers``.
+        build: ``build(parameters, name)`` returns the Keras layer.
+        output_shape: Maps parameters and the input's shape to the output's.
+        weights: Maps parameters and the input's shape to the numbers of trainable and of other parameters.
+    """
+
+    keras_name: str
+    build: Callable[[Parameters, str], Any]
+    output_shape: Callable[[Parameters, Shape], Shape] = lambda parameters, shape: shape
+    weights: Callable[[Parameters, Shape], tuple[int, int]] = lambda parameters, shape: (0, 0)
+
+
+def _layer(keras_name: str) -> Callable[[Parameters, str], Any]:
+    """Returns a builder for a Keras layer whose arguments are the entry's parameters."""
+
+    def build(parameters: Parameters, name: str) -> Any:
+        import keras
+
+        return getattr(keras.layers, keras_name)(**parameters, name=name)
+
+    return build
+
+
+ACTIVATIONS = (
+    "linear",
+    "relu",
+    "relu6",
+    "leaky_relu",
+    "elu",
+    "selu",
+    "gelu",
+    "silu",
+    "hard_silu",
+    "mish",
+    "tanh",
+    "sigmoid",
+    "hard_sigmoid",
+    "softplus",
+    "softsign",
+    "softmax",
+)
+INITIALIZERS = (
+    "glorot_uniform",
+    "glorot_normal",
+    "he_uniform",
+    "he_normal",
+    "lecun_uniform",
+    "lecun_normal",
+    "orthogonal",
+    "zeros",
+)
+_UNITS: Schema = {
+    "description": "Width of the output; `classes` is the number of classes in the data.",
+    "type": ["integer", "string"],
+    "if": {"type": "integer"},
+    "then": {"minimum": 1},
+    "else": {"enum": ["classes"]},
+}
+_L2 = number("Weight of an L2 penalty on the kernel.", 0.0, minimum=0)
+
+
+def _dense(parameters: Parameters, name: str) -> Any:
+    import keras
+
+    return keras.layers.Dense(
+        parameters["units"],
+        activation=parameters["activation"],
+        use_bias=parameters["use_bias"],
+        kernel_initializer=parameters["kernel_initializer"],
+        kernel_regularizer=keras.regularizers.L2(parameters["l2"]) if parameters["l2"] else None,
+        name=name,
+    )
+
+
+def _dense_weights(parameters: Parameters, shape: Shape) -> tuple[int, int]:
+    return (shape[-1] + parameters["use_bias"]) * parameters["units"], 0
+
+
+def _normalization_weights(parameters: Parameters, shape: Shape) -> tuple[int, int]:
+    return (parameters["scale"] + parameters["center"]) * shape[-1], 0
+
+
+def _batch_normalization_weights(parameters: Parameters, shape: Shape) -> tuple[int, int]:
+    return _normalization_weights(parameters, shape)[0], 2 * shape[-1]
+
+
+_SCALE_AND_CENTER = {
+    "scale": boolean("Learn a factor a channel (gamma).", True),
+    "center": boolean("Learn an offset a channel (beta).", True),
+}
+
+HEAD_LAYERS = table(
+    HeadLayerSpec(
+        name="flatten",
+        summary="Lays all features of an image into one row.",
+        keras_name="Flatten",
+        build=_layer("Flatten"),
+        output_shape=lambda parameters, shape: (math.prod(shape),),
+    ),
+    HeadLayerSpec(
+        name="global_average_pooling",
+        summary="The mean of each channel.",
+        keras_name="GlobalAveragePooling2D",
+        build=_layer("GlobalAveragePooling2D"),
+        output_shape=lambda parameters, shape: shape[-1:],
+    ),
+    HeadLayerSpec(
+        name="global_max_pooling",
+        summary="The maximum of each channel.",
+        keras_name="GlobalMaxPooling2D",
+        build=_layer("GlobalMaxPooling2D"),
+        output_shape=lambda parameters, shape: shape[-1:],
+    ),
+    HeadLayerSpec(
+        name="dense",
+        summary="A fully connected layer.",
+        parameters={
+            "units": _UNITS,
+            "activation": choice("What follows the sum.", ACTIVATIONS, "linear"),
+            "use_bias": boolean("Learn an offset a unit.", True),
+            "kernel_initializer": choice("How the weights start.", INITIALIZERS, "glorot_uniform"),
+            "l2": _L2,
+        },
+        required=("units",),
+        shorthand="units",
+        keras_name="Dense",
+        build=_dense,
+        output_shape=lambda parameters, shape: (*shape[:-1], parameters["units"]),
+        weights=_dense_weights,
+    ),
+    HeadLayerSpec(
+        name="dropout",
+        summary="Sets a random part of the features to zero while training.",
+        parameters={"rate": number("The part.", minimum=0, exclusiveMaximum=1)},
+        required=("rate",),
+        shorthand="rate",
+        keras_name="Dropout",
+        build=_layer("Dropout"),
+    ),
+    HeadLayerSpec(
+        name="batch_normalization",
+        summary="Normalizes each channel over the batch; trains like any layer of the head.",
+        parameters={
+            "momentum": number("Momentum of the moving statistics.", 0.99, minimum=0, exclusiveMaximum=1),
+            "epsilon": number("A small number added to the variance.", 0.001, exclusiveMinimum=0),
+            **_SCALE_AND_CENTER,
+        },
+        keras_name="BatchNormalization",
+        build=_layer("BatchNormalization"),
+        weights=_batch_normalization_weights,
+    ),
+    HeadLayerSpec(
+        name="layer_normalization",
+        summary="Normalizes the channels of each image.",
+        parameters={
+            "epsilon": number("A small number added to the variance.", 0.001, exclusiveMinimum=0),
+            **_SCALE_AND_CENTER,
+        },
+        keras_name="LayerNormalization",
+        build=_layer("LayerNormalization"),
+        weights=_normalization_weights,
+    ),
+    HeadLayerSpec(
+        name="activation",
+        summary="A nonlinearity of its own.",
+        parameters={"function": choice("Which one.", ACTIVATIONS)},
+        required=("function",),
+        shorthand="function",
+        keras_name="Activation",
+        build=lambda parameters, name: _layer("Activation")({"activation": parameters["function"]}, name),
+    ),
+    HeadLayerSpec(
+        name="unit_norm",
+        summary="Rescales the features of each image to length one.",
+        keras_name="UnitNormalization",
+        build=_layer("UnitNormalization"),
+    ),
+)

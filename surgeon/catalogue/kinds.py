@@ -1,0 +1,29 @@
+"""All kinds of entries under one roof, for the schema's messages, the listings and the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from surgeon.catalogue.augmentations import AUGMENTATIONS
+from surgeon.catalogue.backbones import BACKBONES
+from surgeon.catalogue.entry import Entry
+from surgeon.catalogue.head_layers import HEAD_LAYERS
+from surgeon.catalogue.optimizers import OPTIMIZERS
+from surgeon.catalogue.preprocessing import PREPROCESSINGS
+from surgeon.catalogue.schedules import SCHEDULES
+from surgeon.catalogue.sources import SOURCES
+
+KINDS: Mapping[str, Mapping[str, Entry]] = {
+    "backbone": BACKBONES,
+    "source": SOURCES,
+    "head layer": HEAD_LAYERS,
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+    "augmentation": AUGMENTATIONS,
+    "preprocessing": PREPROCESSINGS,
+}
+
+
+def listing_command(kind: str) -> str:
+    """Returns the command that lists a kind, such as ``head-layers``."""
+    return kind.replace(" ", "-") + ("" if kind == "preprocessing" else "s")

@@ -1,0 +1,180 @@
+"""The layer/index table of a network, read without TensorFlow from a file that was generated with it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from surgeon.errors import SurgeonError
+from surgeon.share import share_path
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Shape = tuple[int, ...]  # without the batch
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One layer of a network.
+
+    Attributes:
+        index: Its place in the network; recipes may use it as the layer's name.
+        kind: Its Keras class.
+        inputs: Indices of the layers that feed it.
+        shape: Output shape without the batch.
+        trainable: How many parameters training can change.
+        fixed: How many it cannot: the statistics of normalization layers.
+    """
+
+    index: int
+    name: str
+    kind: str
+    inputs: tuple[int, ...]
+    shape: Shape
+    trainable: int
+    fixed: int
+
+
+@dataclass(frozen=True)
+class LayerTable:
+    """The layers of a network in the order of their indices.
+
+    An operation that is no layer (the sum of a residual connection, written as ``+``) has no row; it counts
+    to the layer whose output it alone uses.
+
+    Attributes:
+        top: Index at which the classifier that came with the network begins; the default cut is before it.
+    """
+
+    network: str
+    top: int
+    rows: tuple[LayerRow, ...]
+
+    def ancestors(self, index: int) -> frozenset[int]:
+        """Returns ``index`` and the indices of all layers that its output depends on."""
+        found, waiting = set[int](), [index]
+        while waiting:
+            current = waiting.pop()
+            if current not in found:
+                found.add(current)
+                waiting.extend(self.rows[current].inputs)
+        return frozenset(found)
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How a side of a feature map follows from the image's side n: ``factor * ((n + shift) // stride) + offset``.
+
+    Windows with a stride, padding and cropping compose to this form exactly.
+    """
+
+    stride: int = 1
+    shift: int = 0
+    offset: int = 0
+    factor: int = 1
+
+    def __call__(self, side: int) -> int:
+        return self.factor * ((side + self.shift) // self.stride) + self.offset
+
+    def padded(self, amount: int) -> Extent:
+        """Returns the extent after ``amount`` more pixels; a negative amount crops."""
+        return Extent(self.stride, self.shift, self.offset + amount, self.factor)
+
+    def strided(self, amount: int, stride: int) -> Extent:
+        """Returns the extent ``(self + amount) // stride``.
+
+        Raises:
+            ValueError: If the result is not of this form.
+        """
+        if self.factor == 1:
+            return Extent(self.stride * stride, self.shift + self.stride * (self.offset + amount))
+        if self.factor % stride == 0:
+            return Extent(self.stride, self.shift, (self.offset + amount) // stride, self.factor // stride)
+        raise ValueError(f"no closed form for {self} with stride {stride}")
+
+    def padded_to_even(self, kernel: int) -> Extent:
+        """Returns the extent after Keras' ``correct_pad``, which pads even sides by one pixel less."""
+        half = kernel // 2
+        ceiling = self.strided(1, 2)
+        return Extent(ceiling.stride, ceiling.shift, 2 * ceiling.offset + 2 * half - 1, 2)
+
+
+def load_table(backbone: str, image_size: tuple[int, int]) -> LayerTable:
+    """Returns the table of a backbone of the catalogue for images of ``image_size`` (height, width)."""
+    path = share_path("schemas") / "layers" / f"{backbone}.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    rows = (_row(index, values, image_size) for index, values in enumerate(content["layers"]))
+    return LayerTable(content["backbone"], content["top"], tuple(rows))
+
+
+def _row(index: int, values: Mapping[str, Any], image_size: tuple[int, int]) -> LayerRow:
+    shape = values["shape"]
+    if len(shape) == 3 and isinstance(shape[0], list):
+        extent = Extent(*shape[0])
+        shape = [extent(image_size[0]), extent(image_size[1]), shape[2]]
+    trainable, fixed = values["parameters"]
+    return LayerRow(index, values["name"], values["class"], tuple(values["inputs"]), tuple(shape), trainable, fixed)
+
+
+def tabulate(model: Any, top: int | None = None) -> LayerTable:
+    """Returns the table of a functional Keras model as it is.
+
+    Args:
+        model: A ``keras.Model`` made of layers, with one input.
+        top: Where its classifier begins; by default after the last layer.
+
+    Raises:
+        SurgeonError: If the model is not a functional graph of layers.
+    """
+    if not hasattr(model, "_nodes_by_depth"):
+        raise SurgeonError(f"{model.name!r} is no functional model", "surgeon operates on functional Keras models")
+    nodes = [node for depth in model._nodes_by_depth.values() for node in depth]
+    index = {layer.name: position for position, layer in enumerate(model.layers)}
+    rows = []
+    for position, layer in enumerate(model.layers):
+        own = [node for node in nodes if node.operation is layer]
+        parents = [parent for node in own for parent in _layers_before(node, index)]
+        rows.append(
+            LayerRow(
+                index=position,
+                name=layer.name,
+                kind=type(layer).__name__,
+                inputs=tuple(sorted({index[parent] for parent in parents})),
+                shape=tuple(own[-1].outputs[0].shape[1:]),
+                trainable=sum(math.prod(variable.shape) for variable in layer.trainable_variables),
+                fixed=sum(math.prod(variable.shape) for variable in layer.non_trainable_weights),
+            )
+        )
+    return LayerTable(model.name, len(rows) if top is None else top, tuple(rows))
+
+
+def _layers_before(node: Any, index: Mapping[str, int]) -> list[str]:
+    """Returns the layers that feed a node, looked for through operations that are no layers."""
+    found: list[str] = []
+    for parent in node.parent_nodes:
+        name = parent.operation.name
+        found.extend([name] if name in index else _layers_before(parent, index))
+    return found
+
+
+def open_model(path: Path) -> Any:
+    """Returns the Keras model in a ``.keras`` file, with Keras' safe mode on: no code of the file is run.
+
+    Raises:
+        SurgeonError: If the file is missing or Keras refuses it.
+    """
+    import keras
+
+    if not path.is_file():
+        raise SurgeonError(f"no model file at {path}")
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises whatever the file provokes
+        reason = " ".join(str(error).split())[:300]
+        raise SurgeonError(
+            f"Keras cannot open {path}: {reason}", "is it a .keras file without Lambda layers?"
+        ) from error

@@ -1,0 +1,152 @@
+"""The optimizers of Keras, each with its own parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from surgeon.catalogue.entry import Entry, Parameters, Schema, boolean, integer, number, table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerSpec(Entry):
+    """An optimizer; ``keras_name`` is its class in ``keras.optimizers``."""
+
+    keras_name: str
+
+
+def build_optimizer(spec: OptimizerSpec, parameters: Parameters, learning_rate: Any) -> Any:
+    """Returns a fresh ``keras.optimizers.Optimizer``; ``learning_rate`` is a float or a Keras schedule."""
+    import keras
+
+    return getattr(keras.optimizers, spec.keras_name)(learning_rate=learning_rate, **parameters)
+
+
+# What every optimizer of Keras takes.
+_COMMON: Mapping[str, Schema] = {
+    "weight_decay": number("Decoupled weight decay a step, as a factor of the weight.", minimum=0),
+    "clipnorm": number("Largest norm of the gradient of one weight tensor.", exclusiveMinimum=0),
+    "clipvalue": number("Largest absolute value of one gradient.", exclusiveMinimum=0),
+    "global_clipnorm": number("Largest norm of all gradients together.", exclusiveMinimum=0),
+    "use_ema": boolean("Keep a moving average of the weights and end with it.", False),
+    "ema_momentum": number("Momentum of that average.", 0.99, minimum=0, maximum=1),
+    "gradient_accumulation_steps": integer("Batches whose gradients are averaged into one step.", minimum=2),
+}
+_BETA_1 = number("Decay of the first moment.", 0.9, minimum=0, exclusiveMaximum=1)
+_BETA_2 = number("Decay of the second moment.", 0.999, minimum=0, exclusiveMaximum=1)
+
+
+def _epsilon(default: float) -> Schema:
+    return number("A small number that keeps the division stable.", default, exclusiveMinimum=0)
+
+
+def _optimizer(name: str, keras_name: str, summary: str, **parameters: Schema) -> OptimizerSpec:
+    return OptimizerSpec(name=name, summary=summary, parameters={**parameters, **_COMMON}, keras_name=keras_name)
+
+
+OPTIMIZERS = table(
+    _optimizer(
+        "sgd",
+        "SGD",
+        "Stochastic gradient descent, with momentum if asked.",
+        momentum=number("Momentum.", 0.0, minimum=0, exclusiveMaximum=1),
+        nesterov=boolean("Nesterov momentum.", False),
+    ),
+    _optimizer(
+        "rmsprop",
+        "RMSprop",
+        "Divides the gradient by a moving average of its magnitude.",
+        rho=number("Decay of the average.", 0.9, minimum=0, exclusiveMaximum=1),
+        momentum=number("Momentum.", 0.0, minimum=0, exclusiveMaximum=1),
+        epsilon=_epsilon(1e-7),
+        centered=boolean("Subtract the mean of the gradient.", False),
+    ),
+    _optimizer(
+        "adam",
+        "Adam",
+        "Adaptive moments.",
+        beta_1=_BETA_1,
+        beta_2=_BETA_2,
+        epsilon=_epsilon(1e-7),
+        amsgrad=boolean("The AMSGrad variant.", False),
+    ),
+    _optimizer(
+        "adamw",
+        "AdamW",
+        "Adam with decoupled weight decay.",
+        beta_1=_BETA_1,
+        beta_2=_BETA_2,
+        epsilon=_epsilon(1e-7),
+        amsgrad=boolean("The AMSGrad variant.", False),
+        weight_decay=number("Decoupled weight decay a step.", 0.004, minimum=0),
+    ),
+    _optimizer(
+        "adamax",
+        "Adamax",
+        "Adam with the infinity norm.",
+        beta_1=_BETA_1,
+        beta_2=_BETA_2,
+        epsilon=_epsilon(1e-7),
+    ),
+    _optimizer(
+        "nadam",
+        "Nadam",
+        "Adam with Nesterov momentum.",
+        beta_1=_BETA_1,
+        beta_2=_BETA_2,
+        epsilon=_epsilon(1e-7),
+    ),
+    _optimizer(
+        "adagrad",
+        "Adagrad",
+        "A learning rate a weight, which shrinks with its updates.",
+        initial_accumulator_value=number("Where the accumulators start.", 0.1, minimum=0),
+        epsilon=_epsilon(1e-7),
+    ),
+    _optimizer(
+        "adadelta",
+        "Adadelta",
+        "Adagrad over a moving window.",
+        rho=number("Decay of the window.", 0.95, minimum=0, exclusiveMaximum=1),
+        epsilon=_epsilon(1e-7),
+    ),
+    _optimizer(
+        "adafactor",
+        "Adafactor",
+        "Adam with factored second moments, for little memory.",
+        beta_2_decay=number("Exponent of the decay of the second moment.", -0.8, exclusiveMaximum=0),
+        epsilon_1=number("A small number added to the squared gradient.", 1e-30, exclusiveMinimum=0),
+        epsilon_2=number("Smallest scale of a weight.", 0.001, exclusiveMinimum=0),
+        clip_threshold=number("Largest root mean square of an update.", 1.0, exclusiveMinimum=0),
+        relative_step=boolean("Scale the learning rate by the step's number.", True),
+    ),
+    _optimizer(
+        "ftrl",
+        "Ftrl",
+        "Follow the regularized leader.",
+        learning_rate_power=number("Exponent of the learning rate's decay.", -0.5, maximum=0),
+        initial_accumulator_value=number("Where the accumulators start.", 0.1, minimum=0),
+        l1_regularization_strength=number("L1 penalty.", 0.0, minimum=0),
+        l2_regularization_strength=number("L2 penalty.", 0.0, minimum=0),
+        l2_shrinkage_regularization_strength=number("L2 penalty on the magnitude.", 0.0, minimum=0),
+        beta=number("The beta of the paper.", 0.0, minimum=0),
+    ),
+    _optimizer(
+        "lion",
+        "Lion",
+        "The sign of the momentum.",
+        beta_1=_BETA_1,
+        beta_2=number("Decay of the momentum.", 0.99, minimum=0, exclusiveMaximum=1),
+    ),
+    _optimizer(
+        "lamb",
+        "Lamb",
+        "Adam with a trust ratio a layer, for large batches.",
+        beta_1=_BETA_1,
+        beta_2=_BETA_2,
+        epsilon=_epsilon(1e-7),
+    ),
+)

@@ -1,0 +1,148 @@
+"""Schedules of the learning rate. Recipes count in epochs; the builders turn that into steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from surgeon.catalogue.entry import Entry, Parameters, number, table
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleSpec(Entry):
+    """A schedule; ``build(parameters, steps_per_epoch, epochs)`` returns a float or a Keras schedule."""
+
+    build: Callable[[Parameters, int, int], Any]
+
+
+def _constant(parameters: Parameters, steps_per_epoch: int, epochs: int) -> float:
+    return float(parameters["value"])
+
+
+def _cosine(parameters: Parameters, steps_per_epoch: int, epochs: int) -> Any:
+    import keras
+
+    warmup = round(parameters["warmup_epochs"] * steps_per_epoch)
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0 if warmup else parameters["peak"],
+        decay_steps=max(1, steps_per_epoch * epochs - warmup),
+        alpha=parameters["final"] / parameters["peak"],
+        warmup_target=parameters["peak"] if warmup else None,
+        warmup_steps=warmup,
+    )
+
+
+def _exponential(parameters: Parameters, steps_per_epoch: int, epochs: int) -> Any:
+    import keras
+
+    return keras.optimizers.schedules.ExponentialDecay(
+        initial_learning_rate=parameters["initial"],
+        decay_steps=steps_per_epoch,
+        decay_rate=parameters["factor"],
+    )
+
+
+def _piecewise(parameters: Parameters, steps_per_epoch: int, epochs: int) -> Any:
+    import keras
+
+    # Keras moves on after the boundary's step, so the last step before an epoch is the boundary.
+    return keras.optimizers.schedules.PiecewiseConstantDecay(
+        boundaries=[round(epoch * steps_per_epoch) - 1 for epoch in parameters["epochs"]],
+        values=[float(value) for value in parameters["values"]],
+    )
+
+
+def _one_cycle(parameters: Parameters, steps_per_epoch: int, epochs: int) -> Any:
+    """Leslie N. Smith, "A disciplined approach to neural network hyper-parameters" (arXiv 1803.09820).
+
+    Both halves are cosines, as in PyTorch's ``OneCycleLR``: the warm-up of Keras' own decay is linear.
+    """
+    import keras
+    from keras import ops
+
+    peak, steps = float(parameters["peak"]), steps_per_epoch * epochs
+    rise = max(1.0, parameters["rise"] * steps)
+    start, end = peak / parameters["initial_divisor"], peak / parameters["final_divisor"]
+
+    class OneCycle(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+        def __call__(self, step: Any) -> Any:
+            step = ops.cast(step, "float32")
+            up = ops.clip(step / rise, 0.0, 1.0)
+            down = ops.clip((step - rise) / max(1.0, steps - 1 - rise), 0.0, 1.0)
+            return ops.where(step < rise, _cosine_between(start, peak, up), _cosine_between(peak, end, down))
+
+    def _cosine_between(first: float, last: float, part: Any) -> Any:
+        return last + (first - last) * 0.5 * (1.0 + ops.cos(3.141592653589793 * part))
+
+    return OneCycle()
+
+
+_RATE = {"exclusiveMinimum": 0}
+
+SCHEDULES = table(
+    ScheduleSpec(
+        name="constant",
+        summary="The same rate throughout; a bare number means this.",
+        parameters={"value": number("The learning rate.", exclusiveMinimum=0)},
+        required=("value",),
+        shorthand="value",
+        build=_constant,
+    ),
+    ScheduleSpec(
+        name="cosine",
+        summary="A linear warm-up, then half a cosine down.",
+        parameters={
+            "peak": number("The highest rate.", exclusiveMinimum=0),
+            "final": number("The rate at the end.", 0.0, minimum=0),
+            "warmup_epochs": number("Epochs of linear warm-up from 0.", 0.0, minimum=0),
+        },
+        required=("peak",),
+        shorthand="peak",
+        build=_cosine,
+    ),
+    ScheduleSpec(
+        name="exponential",
+        summary="Multiplied by the same factor each epoch, smoothly.",
+        parameters={
+            "initial": number("The rate at the start.", exclusiveMinimum=0),
+            "factor": number("What an epoch multiplies it by.", 0.9, exclusiveMinimum=0, maximum=1),
+        },
+        required=("initial",),
+        shorthand="initial",
+        build=_exponential,
+    ),
+    ScheduleSpec(
+        name="piecewise",
+        summary="One rate until an epoch, the next rate after it.",
+        parameters={
+            "values": {
+                "description": "The rates, one more than `epochs`.",
+                "type": "array",
+                "minItems": 2,
+                "items": {"type": "number", **_RATE},
+            },
+            "epochs": {
+                "description": "The epochs after which the next rate holds, ascending.",
+                "type": "array",
+                "minItems": 1,
+                "items": {"type": "number", **_RATE},
+            },
+        },
+        required=("values", "epochs"),
+        build=_piecewise,
+    ),
+    ScheduleSpec(
+        name="one_cycle",
+        summary="Up to the peak and far below the start again, both along a cosine.",
+        parameters={
+            "peak": number("The highest rate.", exclusiveMinimum=0),
+            "rise": number("Part of the steps that go up.", 0.3, exclusiveMinimum=0, exclusiveMaximum=1),
+            "initial_divisor": number("The peak divided by the first rate.", 25.0, minimum=1),
+            "final_divisor": number("The peak divided by the last rate.", 10000.0, minimum=1),
+        },
+        required=("peak",),
+        shorthand="peak",
+        build=_one_cycle,
+    ),
+)

@@ -1,0 +1,157 @@
+"""The composed network as rows: the backbone up to the cut, the head behind it. No TensorFlow."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from surgeon.catalogue.head_layers import HEAD_LAYERS
+from surgeon.catalogue.layer_table import LayerRow, LayerTable
+from surgeon.errors import did_you_mean
+from surgeon.recipe.plan import HeadLayer
+
+Selector = int | str
+
+
+class SelectorError(ValueError):
+    """A selector that matches nothing, with a hint."""
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+@dataclass(frozen=True)
+class Network:
+    """A backbone up to its cut and a head, row by row.
+
+    The backbone's rows keep the indices of their table, so indices have a gap where the cut drops a branch.
+
+    Attributes:
+        cut: Index of the last layer that is kept; the head's layers follow it.
+    """
+
+    name: str
+    cut: int
+    rows: tuple[LayerRow, ...]
+
+    @property
+    def backbone(self) -> tuple[LayerRow, ...]:
+        """The rows that come from the backbone."""
+        return tuple(row for row in self.rows if row.index <= self.cut)
+
+    @property
+    def head(self) -> tuple[LayerRow, ...]:
+        """The rows that are sewn on."""
+        return tuple(row for row in self.rows if row.index > self.cut)
+
+    def select(self, selectors: Sequence[Selector]) -> tuple[LayerRow, ...]:
+        """Returns the rows that any of ``selectors`` means, in the network's order.
+
+        Raises:
+            SelectorError: If one of them matches nothing.
+        """
+        chosen = {row.index for selector in selectors for row in self._matches(selector)}
+        return tuple(row for row in self.rows if row.index in chosen)
+
+    def _matches(self, selector: Selector) -> Sequence[LayerRow]:
+        groups = {"all": self.rows, "head": self.head, "backbone": self.backbone}
+        if selector in groups:
+            return groups[str(selector)]
+        if isinstance(selector, str) and ".." in selector:
+            first, _, last = selector.partition("..")
+            start = self.row(_index_or_name(first)).index if first else 0
+            stop = self.row(_index_or_name(last)).index if last else self.rows[-1].index
+            if start > stop:
+                raise SelectorError(f"the range {selector!r} ends before it starts", f"write '{last}..{first}'")
+            return [row for row in self.rows if start <= row.index <= stop]
+        if isinstance(selector, str) and any(mark in selector for mark in "*?["):
+            matches = [row for row in self.rows if fnmatch.fnmatchcase(row.name, selector)]
+            if not matches:
+                near = _nearest_glob(selector, [row.name for row in self.rows])
+                raise SelectorError(f"no layer of {self.name} matches {selector!r}", near)
+            return matches
+        return [self.row(_index_or_name(selector))]
+
+    def row(self, wanted: Selector) -> LayerRow:
+        """Returns the row with that index or name.
+
+        Raises:
+            SelectorError: If there is none.
+        """
+        for row in self.rows:
+            if wanted in (row.index, row.name):
+                return row
+        last = self.rows[-1].index
+        if isinstance(wanted, int) and 0 <= wanted <= last:
+            raise SelectorError(
+                f"layer {wanted} does not feed the cut and is dropped", f"see `surgeon layers {self.name}`"
+            )
+        if isinstance(wanted, int):
+            raise SelectorError(f"no layer has the index {wanted}", f"expected 0 to {last}")
+        known = ["head", "backbone", "all", *(row.name for row in self.rows)]
+        hint = did_you_mean(wanted, known) or f"`surgeon layers {self.name}` lists them"
+        raise SelectorError(f"no layer of {self.name} is called {wanted!r}", hint)
+
+
+def whole(table: LayerTable) -> Network:
+    """Returns a network without cut or head, for selecting among a backbone's layers."""
+    return Network(table.network, len(table.rows) - 1, table.rows)
+
+
+def compose(table: LayerTable, cut: int, head: Sequence[HeadLayer]) -> Network:
+    """Cuts a table after row ``cut`` and appends the head's rows.
+
+    Raises:
+        ValueError: With the reason, if a layer of the head does not fit the shape before it.
+    """
+    kept = table.ancestors(cut)
+    rows = [row for row in table.rows if row.index in kept]
+    for at, layer in enumerate(head):
+        rows.append(_head_row(layer, cut + 1 + at, rows[-1]))
+    return Network(table.network, cut, tuple(rows))
+
+
+def _head_row(layer: HeadLayer, index: int, before: LayerRow) -> LayerRow:
+    spec = HEAD_LAYERS[layer.kind]
+    if layer.kind.startswith("global_") and len(before.shape) != 3:
+        raise ValueError(
+            f"{layer.kind} pools feature maps, but {before.name!r} puts out {before.shape}, "
+            "which is no (height, width, channels)"
+        )
+    trainable, fixed = spec.weights(layer.parameters, before.shape)
+    shape = spec.output_shape(layer.parameters, before.shape)
+    return LayerRow(index, layer.name, spec.keras_name, (before.index,), shape, trainable, fixed)
+
+
+def name_head(layers: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[HeadLayer, ...]:
+    """Names a head's layers: ``head_dense``, ``head_dense_2`` and so on."""
+    named, counts = [], dict[str, int]()
+    for kind, parameters in layers:
+        counts[kind] = counts.get(kind, 0) + 1
+        suffix = f"_{counts[kind]}" if counts[kind] > 1 else ""
+        named.append(HeadLayer(f"head_{kind}{suffix}", kind, parameters))
+    return tuple(named)
+
+
+def activation(layer: HeadLayer) -> str | None:
+    """Returns the nonlinearity that a head's layer ends with, or None if it has none."""
+    found = layer.parameters.get("activation", layer.parameters.get("function"))
+    return None if found is None else str(found)
+
+
+def _index_or_name(text: Selector) -> Selector:
+    return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() else text
+
+
+def _nearest_glob(pattern: str, names: Sequence[str]) -> str | None:
+    """Suggests a glob of the same form whose fixed beginning does occur."""
+    stem = min((pattern.partition(mark)[0] for mark in "*?["), key=len)
+    lengths = (len(stem), len(stem) + 1, len(stem) - 1)
+    stems = dict.fromkeys(name[:length] for length in lengths if length > 0 for name in names)
+    near = difflib.get_close_matches(stem, stems, n=1, cutoff=0.6)
+    return f"did you mean {near[0] + pattern[len(stem) :]!r}?" if near else None

@@ -1,0 +1,291 @@
+"""What a schema cannot say: names against the layer tables, shapes, sums, paths. All problems at once."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from surgeon.catalogue.backbones import BACKBONES
+from surgeon.catalogue.layer_table import LayerTable, load_table, open_model, tabulate
+from surgeon.catalogue.sources import SOURCES
+from surgeon.errors import Diagnostic, SurgeonError, did_you_mean
+from surgeon.recipe.check import check_schema
+from surgeon.recipe.complete import Values, complete, is_whole
+from surgeon.recipe.document import Document, ValuePath, spell_path
+from surgeon.recipe.network import Network, SelectorError, activation, compose, name_head, whole
+from surgeon.recipe.plan import HeadLayer
+
+
+@dataclass
+class Findings:
+    """What is known of a recipe while it is checked; a part that has a problem stays None.
+
+    Attributes:
+        values: The recipe in its long form.
+        network: The backbone up to the cut with the head behind it.
+    """
+
+    document: Document
+    values: Values
+    problems: list[Diagnostic]
+    image_size: tuple[int, int] | None = None
+    classes: tuple[str, ...] | None = None
+    table: LayerTable | None = None
+    head: tuple[HeadLayer, ...] | None = None
+    network: Network | None = None
+
+    def report(self, path: ValuePath, code: str, message: str, hint: str | None = None) -> None:
+        """Notes a problem of the value at ``path``."""
+        location = self.document.location(path)
+        self.problems.append(Diagnostic(code, message, location, spell_path(path), hint))
+
+
+def validate(document: Document) -> Findings:
+    """Checks a document entirely; ``problems`` of the result are in the order of the text."""
+    problems = check_schema(document)
+    findings = Findings(document, complete(document, problems), problems)
+    for check in (_check_data, _check_backbone, _check_cut_and_head, _check_phases):
+        check(findings)
+    order = {file: at for at, file in enumerate(dict.fromkeys(problem.location.file for problem in problems))}
+    problems.sort(
+        key=lambda problem: (
+            order[problem.location.file],
+            problem.location.line or 0,
+            problem.location.column or 0,
+        )
+    )
+    return findings
+
+
+def _check_data(findings: Findings) -> None:
+    data = findings.values.get("data")
+    if data is None:
+        return
+    split = data["split"]
+    if split and is_whole(split) and split["test"] + split["validation"] >= 1:
+        total = f"{split['test'] + split['validation']:g}"
+        message = f"test and validation add up to {total}, which leaves nothing to train on"
+        findings.report(("data", "split"), "split-sum", message, "their sum has to be less than 1")
+    size = data.get("image_size")
+    if is_whole(size):
+        findings.image_size = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+    if is_whole(data["source"]):
+        ((name, parameters),) = data["source"].items()
+        _check_source(findings, name, parameters)
+
+
+def _check_source(findings: Findings, name: str, parameters: Values) -> None:
+    missing = [
+        key
+        for key, schema in SOURCES[name].parameters.items()
+        if schema.get("format") == "path" and not Path(parameters[key]).exists()
+    ]
+    for key in missing:
+        message = f"{parameters[key]} does not exist"
+        findings.report(("data", "source", name, key), "missing-path", message, "paths are relative to the recipe")
+    if not missing:
+        findings.classes = SOURCES[name].classes(parameters)
+        if findings.classes is None or len(findings.classes) < 2:
+            found = ", ".join(findings.classes or ()) or "none"
+            message = f"expected images of at least two classes, found {found}"
+            hint = f"`surgeon plan` says more; see `surgeon sources {name}`"
+            findings.report(("data", "source"), "too-few-classes", message, hint)
+            findings.classes = None
+
+
+def _check_backbone(findings: Findings) -> None:
+    backbone = findings.values.get("backbone")
+    if backbone is None:
+        return
+    for key, other in (("name", "preprocessing"), ("model", "weights"), ("model", "name")):
+        if key in backbone and other in backbone:
+            message = f"{other!r} does not go with {key!r}"
+            hints = {
+                "preprocessing": "a network of the catalogue has its own",
+                "weights": "the file has its own",
+            }
+            findings.report(("backbone", other), "conflicting-keys", message, hints.get(other, "keep one of them"))
+    if "model" in backbone:
+        _open_model_file(findings, backbone)
+    elif "name" not in backbone:
+        hint = "name a network (`surgeon backbones` lists them) or give a model file"
+        findings.report(("backbone",), "missing-key", "'name' or 'model' is missing", hint)
+    elif backbone["name"] is not None:
+        _open_table(findings, backbone)
+
+
+def _open_model_file(findings: Findings, backbone: Values) -> None:
+    for key, hint in (
+        ("preprocessing", "a model file does not say how it wants its pixels"),
+        ("cut", "name the last layer to keep"),
+    ):
+        if key not in backbone:
+            findings.report(("backbone", key), "missing-key", f"{key!r} is missing", hint)
+    if backbone["model"] is None:
+        return
+    path = Path(backbone["model"])
+    if not path.is_file():
+        findings.report(("backbone", "model"), "missing-path", f"no file at {path}")
+        return
+    try:
+        model = open_model(path)
+        findings.table = tabulate(model)
+    except SurgeonError as error:
+        findings.report(("backbone", "model"), "unusable-model", error.message, error.hint)
+        return
+    size = tuple(model.input_shape[1:3])
+    if findings.image_size is None and "image_size" not in (findings.values.get("data") or {"image_size": None}):
+        findings.image_size = size
+        findings.values["data"]["image_size"] = size[0] if size[0] == size[1] else list(size)
+    elif findings.image_size not in (None, size):
+        findings.report(("data", "image_size"), "image-size", f"the model takes images of {size[0]} x {size[1]} pixels")
+
+
+def _open_table(findings: Findings, backbone: Values) -> None:
+    spec = BACKBONES[backbone["name"]]
+    weights = backbone.get("weights")
+    if weights not in (None, "imagenet", "none") and not Path(weights).is_file():
+        hint = did_you_mean(Path(weights).name, ("imagenet", "none")) or "expected 'imagenet', 'none' or a weights file"
+        findings.report(("backbone", "weights"), "missing-path", f"no file at {weights}", hint)
+    size = findings.image_size
+    if size is None:
+        size = (spec.image_size, spec.image_size)
+    elif min(size) < spec.min_image_size:
+        message = f"expected at least {spec.min_image_size} pixels for {spec.name}, found {min(size)}"
+        findings.report(("data", "image_size"), "image-size", message)
+        return
+    findings.table = load_table(spec.name, size)
+
+
+def _check_cut_and_head(findings: Findings) -> None:
+    backbone, table = findings.values.get("backbone"), findings.table
+    if table is None or backbone is None:
+        return
+    cut: int | None = table.top - 1
+    if "cut" in backbone:
+        cut = _find_cut(findings, table, backbone["cut"])
+    head = findings.values.get("head")
+    if cut is None or not is_whole(head) or head is None:
+        return
+    backbone["cut"] = table.rows[cut].name
+    layers = [next(iter(layer.items())) for layer in head]
+    count = len(findings.classes) if findings.classes else 2
+    resolved = [(kind, _count_units(parameters, count)) for kind, parameters in layers]
+    findings.head = name_head(resolved)
+    try:
+        findings.network = compose(table, cut, findings.head)
+    except ValueError as error:
+        findings.report(("head",), "head-shape", str(error), "pool or flatten feature maps once, before dense layers")
+        return
+    if findings.classes is not None or any(parameters.get("units") == "classes" for _, parameters in layers):
+        _check_head_end(findings, findings.network, findings.head, count)
+
+
+def _find_cut(findings: Findings, table: LayerTable, wanted: Any) -> int | None:
+    if wanted is None:
+        return None
+    try:
+        cut = whole(table).row(wanted).index
+    except SelectorError as error:
+        code = "cut-out-of-range" if isinstance(wanted, int) else "unknown-layer"
+        findings.report(("backbone", "cut"), code, error.message, error.hint)
+        return None
+    spec = BACKBONES.get(table.network)
+    # Behind a Flatten the number of weights depends on the size of the images.
+    flattened = any(
+        row.kind == "Flatten" and row.inputs != () and math.prod(table.rows[row.inputs[0]].shape[:-1]) > 1
+        for row in map(table.rows.__getitem__, table.ancestors(cut))
+    )
+    if spec and flattened and findings.image_size not in (None, (spec.image_size, spec.image_size)):
+        message = f"the dense layers of {spec.name} need images of {spec.image_size} pixels"
+        findings.report(("backbone", "cut"), "image-size", message, f"cut before {table.rows[table.top].name!r}")
+        return None
+    return cut
+
+
+def _count_units(parameters: Values, classes: int) -> Values:
+    return {**parameters, "units": classes} if parameters.get("units") == "classes" else parameters
+
+
+def _check_head_end(findings: Findings, network: Network, head: tuple[HeadLayer, ...], classes: int) -> None:
+    """A head ends in one output a class, with a softmax or with logits; there is no softmax before that."""
+    shape = network.rows[-1].shape
+    last = len(head) - 1
+    if shape != (classes,):
+        message = f"the head puts out {shape}, expected ({classes},), one a class"
+        if len(shape) == 3:
+            hint = "pool or flatten the feature maps first"
+        else:
+            hint = "end it with `dense: {units: classes, activation: softmax}`"
+        findings.report(("head", last), "head-outputs", message, hint)
+    end = activation(head[-1])
+    if end not in (None, "linear", "softmax"):
+        message = f"the head ends in {end!r}, expected 'softmax' or 'linear'"
+        findings.report(("head", last), "head-activation", message)
+    for at, layer in enumerate(head[:-1]):
+        if activation(layer) == "softmax":
+            findings.report(("head", at), "softmax-inside", "a softmax inside the head", "keep it for the last layer")
+
+
+def _check_phases(findings: Findings) -> None:
+    phases = findings.values.get("phases") or []
+    names = Counter(phase["name"] for phase in phases if phase)
+    for at, phase in enumerate(phases):
+        if phase is None:
+            continue
+        path: ValuePath = ("phases", at)
+        if phase["name"] is not None and names[phase["name"]] > 1:
+            findings.report((*path, "name"), "duplicate-name", f"two phases are called {phase['name']!r}")
+        _check_trainable(findings, phase, (*path, "trainable"))
+        _check_lr(findings, phase, (*path, "lr"))
+        _check_until(findings, phase, (*path, "until"))
+
+
+def _check_trainable(findings: Findings, phase: Values, path: ValuePath) -> None:
+    wanted = phase.get("trainable")
+    if findings.table is None or not is_whole(wanted):
+        return
+    several = isinstance(wanted, list)
+    network = findings.network or whole(findings.table)
+    trains = findings.network is None  # without a sound cut and head, only the backbone's names can be checked
+    for at, selector in enumerate(wanted if several else [wanted]):
+        if findings.network is None and (isinstance(selector, int) or "head" in selector):
+            continue
+        try:
+            trains |= any(row.trainable for row in network.select([selector]))
+        except SelectorError as error:
+            findings.report((*path, at) if several else path, "unknown-layer", error.message, error.hint)
+            trains = True  # one problem is enough
+    if not trains:
+        message = f"the phase would train nothing: {_spell(wanted)} has no layer with weights"
+        findings.report(path, "trains-nothing", message, f"`surgeon layers {network.name}` shows where weights are")
+
+
+def _check_lr(findings: Findings, phase: Values, path: ValuePath) -> None:
+    parameters = (phase.get("lr") or {}).get("piecewise")
+    if parameters is None or not is_whole(parameters) or parameters.keys() < {"values", "epochs"}:
+        return
+    values, epochs = parameters["values"], parameters["epochs"]
+    if len(values) != len(epochs) + 1:
+        message = f"expected one value more than epochs, found {len(values)} values and {len(epochs)} epochs"
+        findings.report((*path, "piecewise"), "schedule", message)
+    if sorted(set(epochs)) != epochs:
+        findings.report((*path, "piecewise", "epochs"), "schedule", "epochs have to ascend")
+
+
+def _check_until(findings: Findings, phase: Values, path: ValuePath) -> None:
+    until, data = phase.get("until"), findings.values.get("data")
+    if not until or not is_whole(until) or data is None or not is_whole([data["split"], data["source"]]):
+        return
+    ((name, parameters),) = data["source"].items()
+    watches_validation = until["monitor"].startswith("val_")
+    if watches_validation and not data["split"]["validation"] and not SOURCES[name].splits(parameters):
+        message = f"{until['monitor']} needs validation images, and data.split.validation is 0"
+        findings.report(path, "no-validation", message, "hold some out (data.split.validation: 0.1) or monitor loss")
+
+
+def _spell(selector: Any) -> str:
+    return ", ".join(repr(part) for part in (selector if isinstance(selector, list) else [selector]))

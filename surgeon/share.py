@@ -1,0 +1,12 @@
+"""Where the files that travel with the package lie: recipes, schemas, layer tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def share_path(name: str) -> Path:
+    """Returns the folder ``recipes`` or ``schemas``: inside an installed package, else in the checkout."""
+    package = Path(__file__).parent
+    installed = package / "share" / name
+    return installed if installed.is_dir() else package.parent / name

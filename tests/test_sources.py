@@ -1,0 +1,282 @@
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from surgeon.catalogue.sources import FLOWERS, SOURCES, Listing
+from surgeon.errors import SurgeonError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+def read(source: str, *paths: Path, **parameters: Any) -> Listing:
+    return SOURCES[source].read(parameters, paths)
+
+
+def problem(source: str, *paths: Path, **parameters: Any) -> str:
+    with pytest.raises(SurgeonError) as error:
+        read(source, *paths, **parameters)
+    assert error.value.hint
+    return error.value.message
+
+
+class TestFolder:
+    def test_class_folders_with_images_at_any_depth(self, tmp_path: Path, write_image: Callable) -> None:
+        root = tmp_path / "Bilder für später"
+        for number, name in enumerate(
+            ["tulpe/b.png", "tulpe/alt/2019/a.jpg", "größe 1/c.webp", "größe 1/d.GIF"]
+        ):
+            write_image(root / name, number)
+        listing = read("folder", path=str(root))
+        assert [(image.name, image.label, image.split) for image in listing.images] == [
+            ("größe 1/c.webp", "größe 1", None),
+            ("größe 1/d.GIF", "größe 1", None),
+            ("tulpe/alt/2019/a.jpg", "tulpe", None),
+            ("tulpe/b.png", "tulpe", None),
+        ]
+        assert listing.classes == ("größe 1", "tulpe") == SOURCES["folder"].classes({"path": str(root)})
+        assert listing.ignored == 0
+        assert listing.images[0].read() == (root / "größe 1/c.webp").read_bytes()
+
+    @pytest.mark.parametrize("validation", ["validation", "val", "Valid"])
+    def test_split_folders_above_class_folders(
+        self, tmp_path: Path, write_image: Callable, validation: str
+    ) -> None:
+        for number, name in enumerate(["train/a/1.png", f"{validation}/a/2.png", "test/b/3.png"]):
+            write_image(tmp_path / name, number)
+        listing = read("folder", path=tmp_path)
+        assert {image.name: (image.label, image.split) for image in listing.images} == {
+            "train/a/1.png": ("a", "train"),
+            f"{validation}/a/2.png": ("a", "validation"),
+            "test/b/3.png": ("b", "test"),
+        }
+        assert listing.classes == ("a", "b") == SOURCES["folder"].classes({"path": tmp_path})
+
+    def test_a_class_may_be_called_train(self, tmp_path: Path, write_image: Callable) -> None:
+        write_image(tmp_path / "train/1.png", 1)
+        write_image(tmp_path / "plane/2.png", 2)
+        assert read("folder", path=tmp_path).classes == ("plane", "train")
+
+    def test_splits_beside_something_else_are_refused(self, tmp_path: Path, write_image: Callable) -> None:
+        for number, name in enumerate(["train/a/1.png", "test/b/2.png", "extra/3.png"]):
+            write_image(tmp_path / name, number)
+        assert "beside 'extra'" in problem("folder", path=tmp_path)
+        assert SOURCES["folder"].classes({"path": tmp_path}) is None
+
+    def test_hidden_files_and_non_images_are_passed_over_and_counted(
+        self, tmp_path: Path, write_image: Callable
+    ) -> None:
+        for number, name in enumerate(
+            ["a/1.png", "b/2.png", "a/.3.png", "a/.git/4.png", "__MACOSX/a/5.png", "6.png"]
+        ):
+            write_image(tmp_path / name, number)
+        for name in ["notes.txt", "a/Thumbs.db", "b/BMI of men.txt", "b/empty"]:
+            (tmp_path / name).write_text("BMI is a ratio" if "BMI" in name else "")
+        (tmp_path / "empty folder").mkdir()
+        listing = read("folder", path=tmp_path)
+        assert [image.name for image in listing.images] == ["a/1.png", "b/2.png"]
+        # .3.png, .git, __MACOSX, 6.png outside the class folders, and the four files that are no images
+        assert listing.ignored == 8
+        assert listing.classes == ("a", "b") == SOURCES["folder"].classes({"path": tmp_path})
+
+    @pytest.mark.parametrize("suffix", ["jpg", "png", "gif", "bmp", "webp"])
+    def test_an_image_is_known_by_its_content(
+        self, tmp_path: Path, write_image: Callable, suffix: str
+    ) -> None:
+        write_image(tmp_path / f"a/1.{suffix}", 1).rename(tmp_path / "a/no suffix")
+        write_image(tmp_path / f"b/1.{suffix}", 2).rename(tmp_path / "b/odd.suffix")
+        assert [image.name for image in read("folder", path=tmp_path).images] == [
+            "a/no suffix",
+            "b/odd.suffix",
+        ]
+
+    def test_a_broken_or_foreign_image_is_still_a_candidate(
+        self, tmp_path: Path, write_image: Callable
+    ) -> None:
+        write_image(tmp_path / "a/1.png", 1)
+        (tmp_path / "b").mkdir()
+        (tmp_path / "b/zero.JPG").touch()
+        (tmp_path / "b/phone.heic").write_bytes(b"\0\0\0\x18ftypheic")
+        assert [image.name for image in read("folder", path=tmp_path).images] == [
+            "a/1.png",
+            "b/phone.heic",
+            "b/zero.JPG",
+        ]
+
+    @pytest.mark.skipif(os.name == "nt", reason="needs symbolic links and raw bytes in file names")
+    def test_links_are_followed_but_not_in_circles(self, tmp_path: Path, write_image: Callable) -> None:
+        write_image(tmp_path / "photos/a/1.png", 1)
+        write_image(tmp_path / "elsewhere/2.png", 2)
+        (tmp_path / "photos/b").symlink_to(tmp_path / "elsewhere")
+        (tmp_path / "photos/a/up").symlink_to(tmp_path / "photos")
+        (tmp_path / "photos/a/gone.txt").symlink_to(tmp_path / "gone")
+        names = [image.name for image in read("folder", path=tmp_path / "photos").images]
+        assert names == ["a/1.png", "b/2.png"]
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="needs raw bytes in file names")
+    def test_a_name_that_is_not_unicode_becomes_text(self, tmp_path: Path, write_image: Callable) -> None:
+        folder = os.fsdecode(os.fsencode(tmp_path) + b"/gr\xfcn")
+        os.mkdir(folder)  # noqa: PTH102
+        write_image(tmp_path / "1.png", 1).rename(f"{folder}/1.png")
+        write_image(tmp_path / "Cafe\u0301/2.png", 2)  # decomposed, as some file systems store it
+        listing = read("folder", path=tmp_path)
+        assert listing.classes == ("Café", "gr\N{REPLACEMENT CHARACTER}n")
+        assert all(image.read() for image in listing.images)
+
+    def test_problems_say_what_was_found(self, tmp_path: Path, write_image: Callable) -> None:
+        assert "does not exist" in problem("folder", path=tmp_path / "gone")
+        assert "does not exist" in problem("folder", path="nul\0byte")
+        (tmp_path / "file").touch()
+        assert "is a file" in problem("folder", path=tmp_path / "file")
+        write_image(tmp_path / "loose/1.png", 1)
+        assert "no labelled images" in problem("folder", path=tmp_path / "loose")
+        assert "1 other file" in problem("folder", path=tmp_path / "loose")
+        assert "only one class, 'loose' with 1 image" in problem("folder", path=tmp_path)
+        assert SOURCES["folder"].classes({"path": tmp_path / "gone"}) is None
+        assert "cannot read" in problem("folder", path="x" * 5000)
+
+    def test_an_unreadable_image_is_named(self, tmp_path: Path, write_image: Callable) -> None:
+        write_image(tmp_path / "a/1.png", 1)
+        write_image(tmp_path / "b/2.png", 2)
+        image = read("folder", path=tmp_path).images[1]
+        (tmp_path / "b/2.png").unlink()
+        with pytest.raises(SurgeonError, match=r"cannot read .*2\.png: No such file"):
+            image.read()
+
+
+class TestCsv:
+    COLUMNS = {"image_column": "path", "label_column": "label"}
+
+    def table(self, tmp_path: Path, text: str, encoding: str = "utf-8") -> dict[str, Any]:
+        (tmp_path / "labels.csv").write_text(text, encoding)
+        return {**self.COLUMNS, "path": tmp_path / "labels.csv"}
+
+    def test_paths_are_relative_to_the_file(self, tmp_path: Path, write_image: Callable) -> None:
+        write_image(tmp_path / "in ner/2.png", 1)
+        write_image(tmp_path / "1.png", 2)
+        parameters = self.table(tmp_path, "label,path\nrose,in ner/2.png\n\nnelke, 1.png\n", "utf-8-sig")
+        listing = read("csv", **parameters)
+        assert [(image.name, image.label, image.split) for image in listing.images] == [
+            ("1.png", "nelke", None),
+            ("in ner/2.png", "rose", None),
+        ]
+        assert listing.classes == ("nelke", "rose")
+        assert listing.images[1].read() == (tmp_path / "in ner/2.png").read_bytes()
+        assert SOURCES["csv"].classes(parameters) is None
+
+    def test_columns_can_be_named_and_split_column_is_read(
+        self, tmp_path: Path, write_image: Callable
+    ) -> None:
+        for number in range(3):
+            write_image(tmp_path / f"{number}.png", number)
+        parameters = self.table(tmp_path, "file,kind,part\n0.png,a,train\n1.png,b,Val\n2.png,b,test\n")
+        parameters |= {"image_column": "file", "label_column": "kind", "split_column": "part"}
+        splits = [image.split for image in read("csv", **parameters).images]
+        assert splits == ["train", "validation", "test"]
+
+    def test_problems_name_the_line_or_the_columns(self, tmp_path: Path, write_image: Callable) -> None:
+        write_image(tmp_path / "1.png", 1)
+
+        def found(text: str, **more: str) -> str:
+            return problem("csv", **self.table(tmp_path, text), **more)
+
+        assert "no column 'label'; its columns are 'path', 'Labels'" in found("path,Labels\n1.png,a\n")
+        assert "its columns are missing" in found("")
+        assert "labels.csv:3: there is no file" in found("path,label\n1.png,a\n2.png,b\n")
+        assert "labels.csv:2: a row without" in found("path,label\n1.png\n")
+        unknown = found("path,label,split\n1.png,a,trian\n", split_column="split")
+        assert "labels.csv:2: unknown split 'trian'" in unknown
+        assert "only one class" in found("path,label\n1.png,a\n")
+        assert "no labelled images" in found("path,label\n")
+        (tmp_path / "labels.csv").write_bytes("path,label\n1.png,grün\n".encode("latin-1"))
+        assert "not a CSV file in UTF-8" in problem("csv", **self.COLUMNS, path=tmp_path / "labels.csv")
+        assert "cannot read" in problem("csv", **self.COLUMNS, path=tmp_path / "gone.csv")
+
+    def test_a_near_column_is_suggested(self, tmp_path: Path) -> None:
+        with pytest.raises(SurgeonError) as error:
+            read("csv", **self.table(tmp_path, "path,Labels\n"))
+        assert error.value.hint == "did you mean 'Labels'?"
+
+
+class TestFlowers17:
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        (tmp_path / "jpg").mkdir()
+        for number in range(1, 1361):
+            (tmp_path / f"jpg/image_{number:04}.jpg").touch()
+        return tmp_path
+
+    def test_eighty_images_of_each_class_in_order(self, folder: Path) -> None:
+        listing = read("flowers17", folder)
+        assert listing.classes == FLOWERS == SOURCES["flowers17"].classes({})
+        assert [image.label for image in listing.images] == [name for name in FLOWERS for _ in range(80)]
+        assert listing.images[80].name == "jpg/image_0081.jpg"
+        assert {image.split for image in listing.images} == {None}
+        assert [download.mirror for download in SOURCES["flowers17"].downloads({})] == ["datasets/flowers17"]
+
+    def test_official_splits(self, folder: Path) -> None:
+        from scipy.io import savemat
+
+        numbers = np.random.default_rng(0).permutation(np.arange(1, 1361))[None]
+        parts = {"trn2": numbers[:, :680], "val2": numbers[:, 680:1020], "tst2": numbers[:, 1020:]}
+        savemat(folder / "datasplits.mat", parts)
+        parameters = {"official_split": 2}
+        assert [d.mirror for d in SOURCES["flowers17"].downloads(parameters)][
+            1
+        ] == "datasets/flowers17/datasplits.mat"
+        listing = read("flowers17", folder, folder / "datasplits.mat", **parameters)
+        assert Counter(image.split for image in listing.images) == {
+            "train": 680,
+            "validation": 340,
+            "test": 340,
+        }
+        assert listing.images[numbers[0, 0] - 1].split == "train"
+        assert listing.images[numbers[0, -1] - 1].split == "test"
+
+    def test_problems(self, folder: Path) -> None:
+        (folder / "datasplits.mat").write_text("not found")
+        damaged = problem("flowers17", folder, folder / "datasplits.mat", official_split=1)
+        assert "datasplits.mat does not hold" in damaged
+        (folder / "jpg/image_0007.jpg").unlink()
+        assert "1 of the 1360 images of Flowers-17 are missing" in problem("flowers17", folder)
+
+    @pytest.mark.mirror
+    def test_the_mirror_has_them_all(self, mirror: Path) -> None:
+        assert len(read("flowers17", mirror / "datasets/flowers17").images) == 1360
+
+
+class TestDigits:
+    def test_they_are_lossless(self) -> None:
+        from sklearn.datasets import load_digits
+
+        listing = read("digits")
+        digits = load_digits()
+        assert len(listing.images) == 1797
+        assert listing.classes == tuple("0123456789") == SOURCES["digits"].classes({})
+        assert listing.images[0].name == "digit_0001.png"
+        for image, pixels, label in zip(listing.images, digits.images, digits.target, strict=True):
+            decoded = np.asarray(Image.open(io.BytesIO(image.read())))
+            np.testing.assert_array_equal(np.round(decoded / 255 * 16), pixels)
+            assert image.label == str(label)
+
+    def test_their_bytes_do_not_depend_on_a_library(self) -> None:
+        import hashlib
+
+        digest = hashlib.sha256(b"".join(image.read() for image in read("digits").images)).hexdigest()
+        assert digest == "99bc00270a852e7abb9392c880d71140b8db2985c1b9e6dd215edb3aa2bd7138"
+
+
+def test_the_catalogue_is_imported_fast() -> None:
+    script = "import sys, surgeon.catalogue.sources; print(*{'numpy', 'sklearn', 'PIL', 'scipy'} & set(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == ""
