@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -20,3 +23,131 @@ class Progress:
     done: int
     total: int | None
     unit: str
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something that a person should know and need not wait for."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class PhaseStarted:
+    """A phase begins; ``number`` counts from 1, ``steps`` are those of one epoch."""
+
+    phase: str
+    number: int
+    phases: int
+    epochs: int
+    steps: int
+    trainable_parameters: int
+
+
+@dataclass(frozen=True)
+class BatchEnded:
+    """A step was made; the figures are means over the epoch so far."""
+
+    phase: str
+    epoch: int
+    step: int
+    loss: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class EpochEnded:
+    """An epoch, counted from 1, is over.
+
+    Attributes:
+        figures: ``loss``, ``accuracy``, ``lr`` at its end and, with validation images, ``val_loss`` and
+            ``val_accuracy``.
+    """
+
+    phase: str
+    epoch: int
+    seconds: float
+    figures: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class PhaseResult:
+    """A finished phase.
+
+    Attributes:
+        epochs: How many were trained.
+        seconds: Wall time, validation included.
+        best_epoch: The epoch whose weights the phase ends with, if they were restored.
+        history: For each figure its value an epoch.
+    """
+
+    name: str
+    epochs: int
+    seconds: float
+    trainable_parameters: int
+    best_epoch: int | None
+    history: Mapping[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Measures on a split.
+
+    Attributes:
+        accuracy: Part of the images whose class was found, from 0 to 1.
+        report: scikit-learn's ``classification_report`` as a mapping.
+        confusion: ``confusion[i][j]`` images of class i were taken for class j.
+    """
+
+    split: str
+    classes: tuple[str, ...]
+    accuracy: float
+    report: Mapping[str, Any]
+    confusion: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run came to.
+
+    Attributes:
+        images: Images a split.
+        ignored: Hidden files and non-images that were passed over.
+        bad_images: The images that were left out because they cannot be decoded, with the reason.
+        evaluation: The test split's measures; None without a test split.
+        linear_probe: The same of a logistic regression on the frozen features, if asked for.
+        expected: What the recipe's author measured.
+        seconds: Wall time of the whole run.
+        versions: Of Python and the packages that the result depends on.
+    """
+
+    name: str
+    images: Mapping[str, int]
+    ignored: int
+    bad_images: Mapping[str, str]
+    phases: tuple[PhaseResult, ...]
+    evaluation: Evaluation | None
+    linear_probe: Evaluation | None
+    expected: Mapping[str, float]
+    seconds: float
+    versions: Mapping[str, str]
+
+
+Event = Progress | Note | PhaseStarted | BatchEnded | EpochEnded | PhaseResult
+
+
+def event_record(event: Event) -> dict[str, Any]:
+    """Returns the JSON form of an event, with its kind as ``event``."""
+    return {"event": type(event).__name__, **dataclasses.asdict(event)}
+
+
+def result_record(result: RunResult) -> dict[str, Any]:
+    """Returns the JSON form of a result, which is ``result.json``."""
+    return dataclasses.asdict(result)
+
+
+def figure(evaluation: Evaluation, name: str) -> float:
+    """Returns ``accuracy``, ``macro_f1`` or ``weighted_f1`` of an evaluation."""
+    if name == "accuracy":
+        return evaluation.accuracy
+    return float(evaluation.report[f"{name.removesuffix('_f1')} avg"]["f1-score"])

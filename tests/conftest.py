@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from PIL import Image
 
 if TYPE_CHECKING:
@@ -13,8 +14,12 @@ if TYPE_CHECKING:
 
     from surgeon.results import Progress
 
+# A machine that does other things besides is slow at times.
+settings.register_profile("surgeon", deadline=None)
+settings.load_profile("surgeon")
 
-@pytest.fixture
+
+@pytest.fixture(scope="session")
 def mirror() -> Path:
     """The folder of data sets and weights that stands in for the internet."""
     folder = os.environ.get("SURGEON_MIRROR")

@@ -13,6 +13,7 @@ import pytest
 from surgeon.catalogue.sources import SOURCES, Download
 from surgeon.data.fetch import fetch, mirror_path
 from surgeon.errors import SurgeonError
+from surgeon.results import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -127,9 +128,9 @@ class TestDownload:
     def test_a_file_is_downloaded_once(
         self, server: Server, cache: Path, finish: Callable, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        download = server.offer("weights.h5", bytes(100_000))
+        download = server.offer("weights.h5", bytes(1_000_000))
         path, _ = finish(fetch(download))
-        assert path.read_bytes() == bytes(100_000)
+        assert path.read_bytes() == bytes(1_000_000)
         assert path.parent == cache
         assert finish(fetch(download)) == (path, [])
         assert server.requests == ["/weights.h5"]
@@ -137,25 +138,26 @@ class TestDownload:
 
     def test_progress_is_told_in_bytes(self, server: Server) -> None:
         server.go_on.clear()
-        work = fetch(server.offer("weights.h5", bytes(100_000)))
+        work = fetch(server.offer("weights.h5", bytes(1_000_000)))
         event = next(work)
         while event.done == 0:
             event = next(work)
-        assert (event.total, event.unit) == (100_000, "bytes")
-        assert 0 < event.done <= 100_000
+        assert (event.total, event.unit) == (1_000_000, "bytes")
+        assert 0 < event.done <= 1_000_000
         assert "weights.h5" in event.task
-        work.close()
+        server.go_on.set()
+        assert list(work)[-1:] in ([], [Progress(event.task, 1_000_000, 1_000_000, "bytes")])
 
     def test_an_abandoned_download_leaves_nothing(self, server: Server, cache: Path, finish: Callable) -> None:
         server.go_on.clear()
-        download = server.offer("weights.h5", bytes(100_000))
+        download = server.offer("weights.h5", bytes(1_000_000))
         work = fetch(download)
         next(work)
         threading.Timer(0.1, server.go_on.set).start()
         work.close()
         assert leftovers(cache) == []
         path, _ = finish(fetch(download))
-        assert path.stat().st_size == 100_000
+        assert path.stat().st_size == 1_000_000
 
     def test_a_file_put_there_by_hand_counts_if_it_is_the_right_one(
         self, server: Server, cache: Path, finish: Callable

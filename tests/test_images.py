@@ -184,7 +184,7 @@ class TestBadImages:
     def test_any_bytes_whatsoever(self, data: bytes) -> None:
         self.decode(data)
 
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     @given(
         name=st.sampled_from(sorted(EXAMPLES)),
         changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=8),

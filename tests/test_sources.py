@@ -33,9 +33,7 @@ def problem(source: str, *paths: Path, **parameters: Any) -> str:
 class TestFolder:
     def test_class_folders_with_images_at_any_depth(self, tmp_path: Path, write_image: Callable) -> None:
         root = tmp_path / "Bilder für später"
-        for number, name in enumerate(
-            ["tulpe/b.png", "tulpe/alt/2019/a.jpg", "größe 1/c.webp", "größe 1/d.GIF"]
-        ):
+        for number, name in enumerate(["tulpe/b.png", "tulpe/alt/2019/a.jpg", "größe 1/c.webp", "größe 1/d.GIF"]):
             write_image(root / name, number)
         listing = read("folder", path=str(root))
         assert [(image.name, image.label, image.split) for image in listing.images] == [
@@ -49,9 +47,7 @@ class TestFolder:
         assert listing.images[0].read() == (root / "größe 1/c.webp").read_bytes()
 
     @pytest.mark.parametrize("validation", ["validation", "val", "Valid"])
-    def test_split_folders_above_class_folders(
-        self, tmp_path: Path, write_image: Callable, validation: str
-    ) -> None:
+    def test_split_folders_above_class_folders(self, tmp_path: Path, write_image: Callable, validation: str) -> None:
         for number, name in enumerate(["train/a/1.png", f"{validation}/a/2.png", "test/b/3.png"]):
             write_image(tmp_path / name, number)
         listing = read("folder", path=tmp_path)
@@ -76,9 +72,7 @@ class TestFolder:
     def test_hidden_files_and_non_images_are_passed_over_and_counted(
         self, tmp_path: Path, write_image: Callable
     ) -> None:
-        for number, name in enumerate(
-            ["a/1.png", "b/2.png", "a/.3.png", "a/.git/4.png", "__MACOSX/a/5.png", "6.png"]
-        ):
+        for number, name in enumerate(["a/1.png", "b/2.png", "a/.3.png", "a/.git/4.png", "__MACOSX/a/5.png", "6.png"]):
             write_image(tmp_path / name, number)
         for name in ["notes.txt", "a/Thumbs.db", "b/BMI of men.txt", "b/empty"]:
             (tmp_path / name).write_text("BMI is a ratio" if "BMI" in name else "")
@@ -90,9 +84,7 @@ class TestFolder:
         assert listing.classes == ("a", "b") == SOURCES["folder"].classes({"path": tmp_path})
 
     @pytest.mark.parametrize("suffix", ["jpg", "png", "gif", "bmp", "webp"])
-    def test_an_image_is_known_by_its_content(
-        self, tmp_path: Path, write_image: Callable, suffix: str
-    ) -> None:
+    def test_an_image_is_known_by_its_content(self, tmp_path: Path, write_image: Callable, suffix: str) -> None:
         write_image(tmp_path / f"a/1.{suffix}", 1).rename(tmp_path / "a/no suffix")
         write_image(tmp_path / f"b/1.{suffix}", 2).rename(tmp_path / "b/odd.suffix")
         assert [image.name for image in read("folder", path=tmp_path).images] == [
@@ -100,9 +92,7 @@ class TestFolder:
             "b/odd.suffix",
         ]
 
-    def test_a_broken_or_foreign_image_is_still_a_candidate(
-        self, tmp_path: Path, write_image: Callable
-    ) -> None:
+    def test_a_broken_or_foreign_image_is_still_a_candidate(self, tmp_path: Path, write_image: Callable) -> None:
         write_image(tmp_path / "a/1.png", 1)
         (tmp_path / "b").mkdir()
         (tmp_path / "b/zero.JPG").touch()
@@ -140,9 +130,10 @@ class TestFolder:
         assert "is a file" in problem("folder", path=tmp_path / "file")
         write_image(tmp_path / "loose/1.png", 1)
         assert "no labelled images" in problem("folder", path=tmp_path / "loose")
-        assert "1 other file" in problem("folder", path=tmp_path / "loose")
-        assert "only one class, 'loose' with 1 image" in problem("folder", path=tmp_path)
-        assert SOURCES["folder"].classes({"path": tmp_path / "gone"}) is None
+        assert "other files: 1" in problem("folder", path=tmp_path / "loose")
+        assert "only one class, 'loose' (1)" in problem("folder", path=tmp_path)
+        for path in (tmp_path / "gone", tmp_path / "file", "nul\0byte", "x" * 5000):
+            assert SOURCES["folder"].classes({"path": path}) is None
         assert "cannot read" in problem("folder", path="x" * 5000)
 
     def test_an_unreadable_image_is_named(self, tmp_path: Path, write_image: Callable) -> None:
@@ -154,12 +145,13 @@ class TestFolder:
             image.read()
 
 
-class TestCsv:
-    COLUMNS = {"image_column": "path", "label_column": "label"}
+COLUMNS = {"image_column": "path", "label_column": "label"}
 
+
+class TestCsv:
     def table(self, tmp_path: Path, text: str, encoding: str = "utf-8") -> dict[str, Any]:
         (tmp_path / "labels.csv").write_text(text, encoding)
-        return {**self.COLUMNS, "path": tmp_path / "labels.csv"}
+        return {**COLUMNS, "path": tmp_path / "labels.csv"}
 
     def test_paths_are_relative_to_the_file(self, tmp_path: Path, write_image: Callable) -> None:
         write_image(tmp_path / "in ner/2.png", 1)
@@ -174,9 +166,7 @@ class TestCsv:
         assert listing.images[1].read() == (tmp_path / "in ner/2.png").read_bytes()
         assert SOURCES["csv"].classes(parameters) is None
 
-    def test_columns_can_be_named_and_split_column_is_read(
-        self, tmp_path: Path, write_image: Callable
-    ) -> None:
+    def test_columns_can_be_named_and_split_column_is_read(self, tmp_path: Path, write_image: Callable) -> None:
         for number in range(3):
             write_image(tmp_path / f"{number}.png", number)
         parameters = self.table(tmp_path, "file,kind,part\n0.png,a,train\n1.png,b,Val\n2.png,b,test\n")
@@ -199,8 +189,10 @@ class TestCsv:
         assert "only one class" in found("path,label\n1.png,a\n")
         assert "no labelled images" in found("path,label\n")
         (tmp_path / "labels.csv").write_bytes("path,label\n1.png,grün\n".encode("latin-1"))
-        assert "not a CSV file in UTF-8" in problem("csv", **self.COLUMNS, path=tmp_path / "labels.csv")
-        assert "cannot read" in problem("csv", **self.COLUMNS, path=tmp_path / "gone.csv")
+        assert "not a CSV file in UTF-8" in problem("csv", **COLUMNS, path=tmp_path / "labels.csv")
+        assert "cannot read" in problem("csv", **COLUMNS, path=tmp_path / "gone.csv")
+        assert "cannot read" in problem("csv", **COLUMNS, path=tmp_path)
+        assert "null byte" in problem("csv", **COLUMNS, path="nul\0byte")
 
     def test_a_near_column_is_suggested(self, tmp_path: Path) -> None:
         with pytest.raises(SurgeonError) as error:
@@ -231,9 +223,7 @@ class TestFlowers17:
         parts = {"trn2": numbers[:, :680], "val2": numbers[:, 680:1020], "tst2": numbers[:, 1020:]}
         savemat(folder / "datasplits.mat", parts)
         parameters = {"official_split": 2}
-        assert [d.mirror for d in SOURCES["flowers17"].downloads(parameters)][
-            1
-        ] == "datasets/flowers17/datasplits.mat"
+        assert [d.mirror for d in SOURCES["flowers17"].downloads(parameters)][1] == "datasets/flowers17/datasplits.mat"
         listing = read("flowers17", folder, folder / "datasplits.mat", **parameters)
         assert Counter(image.split for image in listing.images) == {
             "train": 680,

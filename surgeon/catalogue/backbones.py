@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from surgeon.catalogue.entry import Entry, table
 
@@ -96,7 +96,7 @@ def _efficientnet_v2(keras_name: str, image_size: int) -> BackboneSpec:
     return _application(keras_name, "none", image_size, group="EfficientNetV2")
 
 
-def _lite(variant: int, image_size: int) -> BackboneSpec:
+def _lite(variant: Literal[0, 1, 2], image_size: int) -> BackboneSpec:
     def build(input_shape: tuple[int, int, int], include_top: bool) -> Any:
         from surgeon.networks.efficientnet_lite import efficientnet_lite
 

@@ -78,6 +78,7 @@ class Extent:
     factor: int = 1
 
     def __call__(self, side: int) -> int:
+        """Returns the feature map's side for an image's."""
         return self.factor * ((side + self.shift) // self.stride) + self.offset
 
     def padded(self, amount: int) -> Extent:

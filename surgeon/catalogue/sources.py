@@ -79,7 +79,7 @@ class LabelledImage:
         try:
             return self.path.read_bytes()
         except OSError as error:
-            raise _unreadable(error) from error
+            raise _unreadable(self.path, error) from error
 
 
 @dataclass(frozen=True)
@@ -119,12 +119,14 @@ class SourceSpec(Entry):
 
     Attributes:
         read: Lists the images, given the parameters and the local paths of ``downloads`` in their order.
-        classes: The class names where they can be told without reading images, else None; never raises.
+        classes: The class names, sorted, told without reading images; None if the source cannot be read.
+        splits: Whether the source may say itself which image is in which split; never raises.
         downloads: What has to be fetched before ``read``.
     """
 
     read: Callable[[Parameters, tuple[Path, ...]], Listing]
     classes: Callable[[Parameters], tuple[str, ...] | None]
+    splits: Callable[[Parameters], bool]
     downloads: Callable[[Parameters], tuple[Download, ...]] = lambda parameters: ()
 
 
@@ -146,7 +148,7 @@ def _read_folder(parameters: Parameters, paths: tuple[Path, ...]) -> Listing:
             else:
                 ignored += 1
     except OSError as error:
-        raise _unreadable(error) from error
+        raise _unreadable(root, error) from error
     return _listing(images, ignored, root, "put the images of each class into a folder of its own")
 
 
@@ -156,9 +158,16 @@ def _folder_classes(parameters: Parameters) -> tuple[str, ...] | None:
         folders = _image_folders(root)
         if _has_split_folders(root):
             folders = [inner for folder in folders for inner in _image_folders(folder)]
-    except (OSError, SurgeonError):
+    except (OSError, ValueError, SurgeonError):
         return None  # what is wrong is said when the images are read
     return tuple(sorted({_text(folder.name) for folder in folders})) or None
+
+
+def _folder_splits(parameters: Parameters) -> bool:
+    try:
+        return _has_split_folders(Path(parameters["path"]))
+    except (OSError, SurgeonError):
+        return False
 
 
 def _has_split_folders(root: Path) -> bool:
@@ -239,10 +248,20 @@ def _read_csv(parameters: Parameters, paths: tuple[Path, ...]) -> Listing:
                 _csv_image(Location(str(file), reader.line_num), [row[column] for column in columns]) for row in reader
             ]
     except OSError as error:
-        raise _unreadable(error) from error
-    except (UnicodeDecodeError, csv.Error) as error:
+        raise _unreadable(file, error) from error
+    except (ValueError, csv.Error) as error:
         raise SurgeonError(f"{file} is not a CSV file in UTF-8: {error}", "save it as CSV UTF-8") from error
     return _listing(images, 0, file, "add a row for each image")
+
+
+def _csv_classes(parameters: Parameters) -> tuple[str, ...] | None:
+    column = parameters["label_column"]
+    try:
+        with Path(parameters["path"]).open(encoding="utf-8-sig", newline="") as opened:
+            labels = {_text((row[column] or "").strip()) for row in csv.DictReader(opened)}
+    except (OSError, UnicodeDecodeError, csv.Error, KeyError):
+        return None  # what is wrong is said when the images are read
+    return tuple(sorted(labels)) or None
 
 
 def _check_columns(file: Path, columns: Iterable[str], found: Iterable[str]) -> None:
@@ -285,15 +304,15 @@ def _listing(images: list[LabelledImage], ignored: int, where: Path, hint: str) 
     """
     counts = Counter(image.label for image in images)
     if not images:
-        raise SurgeonError(f"no labelled images in {where}; {ignored} other files were passed over", hint)
+        raise SurgeonError(f"no labelled images in {where}; other files: {ignored}", hint)
     if len(counts) == 1:
         label, count = counts.popitem()
-        raise SurgeonError(f"{where} has only one class, {label!r} with {count} images; expected two", hint)
+        raise SurgeonError(f"{where} has only one class, {label!r} ({count}); expected two or more", hint)
     return Listing(tuple(sorted(images, key=lambda image: image.name)), tuple(sorted(counts)), ignored)
 
 
-def _unreadable(error: OSError) -> SurgeonError:
-    return SurgeonError(f"cannot read {error.filename}: {error.strerror}", "check the path and its permissions")
+def _unreadable(path: Path, error: OSError) -> SurgeonError:
+    return SurgeonError(f"cannot read {error.filename or path}: {error.strerror}", "check the path and its permissions")
 
 
 def _flowers17_downloads(parameters: Parameters) -> tuple[Download, ...]:
@@ -334,7 +353,7 @@ def _read_flowers17(parameters: Parameters, paths: tuple[Path, ...]) -> Listing:
 
 def _official_split(file: Path, number: int) -> Mapping[int, str]:
     """Returns the split of each image by the image's number, which counts from 1."""
-    from scipy.io import loadmat  # type: ignore[import-untyped]
+    from scipy.io import loadmat
 
     names = {f"trn{number}": "train", f"val{number}": "validation", f"tst{number}": "test"}
     try:
@@ -376,6 +395,7 @@ SOURCES: Mapping[str, SourceSpec] = table(
         shorthand="path",
         read=_read_folder,
         classes=_folder_classes,
+        splits=_folder_splits,
     ),
     SourceSpec(
         name="csv",
@@ -389,7 +409,8 @@ SOURCES: Mapping[str, SourceSpec] = table(
         required=("path",),
         shorthand="path",
         read=_read_csv,
-        classes=lambda parameters: None,
+        classes=_csv_classes,
+        splits=lambda parameters: "split_column" in parameters,
     ),
     SourceSpec(
         name="flowers17",
@@ -404,6 +425,7 @@ SOURCES: Mapping[str, SourceSpec] = table(
         },
         read=_read_flowers17,
         classes=lambda parameters: FLOWERS,
+        splits=lambda parameters: "official_split" in parameters,
         downloads=_flowers17_downloads,
     ),
     SourceSpec(
@@ -411,5 +433,6 @@ SOURCES: Mapping[str, SourceSpec] = table(
         summary="Handwritten digits: 1,797 images of 8 by 8 pixels, 10 classes; they come with scikit-learn.",
         read=_read_digits,
         classes=_digit_classes,
+        splits=lambda parameters: False,
     ),
 )

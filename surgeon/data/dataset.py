@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -129,13 +130,14 @@ def decode_images(index: Index, plan: DataPlan, folder: Path) -> Generator[Progr
     file = folder / "pixels.npy"
     decoded, bad = yield from _write_pixels(index.images, plan.image_size, file)
     if bad and plan.on_bad_image == "fail":
+        file.unlink()
         raise _bad_images(bad, len(index.images))
     images = [index.images[position] for position in decoded]
     splits = tuple(index.splits[position] for position in decoded)
     trained = {image.label for image, split in zip(images, splits, strict=True) if split == "train"}
     if len(trained) < 2:
         raise SurgeonError(
-            f"images to train on are left in {len(trained)} classes; expected at least two",
+            f"images to train on are left in only {len(trained)} of {len(index.classes)} classes; expected two or more",
             "add training images, or repair those that were skipped",
         )
     numbers = {label: number for number, label in enumerate(index.classes)}
@@ -180,11 +182,12 @@ def _write_pixels(
     except OSError as error:
         megabytes = len(images) * size[0] * size[1] * 3 / 1e6
         raise SurgeonError(
-            f"cannot write the decoded images to {partial}: {error.strerror}",
+            f"cannot write the decoded images to {partial}: {error.strerror or error}",
             f"they take {megabytes:.0f} MB; free some disk space or lower data.image_size",
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
     return decoded, tuple(bad)
 
 

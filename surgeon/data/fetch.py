@@ -7,6 +7,8 @@ import tarfile
 import tempfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -65,24 +67,13 @@ def mirror_path(relative: str) -> Path | None:
     return path if path.exists() else None
 
 
+@dataclass
 class _Transfer:
-    """Where a download stands, in bytes; what pooch asks of a progress bar."""
+    """Where a download stands, in bytes; what the thread that downloads and the one that waits share."""
 
-    def __init__(self) -> None:
-        self.total = 0
-        self.done = 0
-        self.abandoned = False
-
-    def update(self, amount: int) -> None:
-        if self.abandoned:
-            raise InterruptedError("nobody waits for this download any more")
-        self.done += amount
-
-    def reset(self) -> None:
-        self.done = 0
-
-    def close(self) -> None:
-        """Does nothing: there is nothing on the screen."""
+    done: int = 0
+    total: int | None = None
+    abandoned: bool = False
 
 
 def _retrieve(download: Download, file: Path) -> Generator[Progress, None, None]:
@@ -98,13 +89,11 @@ def _retrieve(download: Download, file: Path) -> Generator[Progress, None, None]
             known_hash=download.hash,
             fname=file.name,
             path=file.parent,
-            progressbar=transfer,
+            downloader=partial(_stream, transfer=transfer),
         )
         try:
             while wait([retrieval], timeout=0.1).not_done:
-                # The last chunk counts whole, however short it is; no total means that the server gave none.
-                done = min(transfer.done, transfer.total or transfer.done)
-                yield Progress(f"download {file.name}", done, transfer.total or None, "bytes")
+                yield Progress(f"download {file.name}", transfer.done, transfer.total, "bytes")
             retrieval.result()
         except (OSError, ValueError) as error:
             raise SurgeonError(
@@ -113,6 +102,20 @@ def _retrieve(download: Download, file: Path) -> Generator[Progress, None, None]
             ) from error
         finally:
             transfer.abandoned = True
+
+
+def _stream(url: str, file: str, _: object, *, transfer: _Transfer) -> None:
+    """Downloads in the way that pooch asks for; pooch's own downloader leaves its connection open on errors."""
+    import requests
+
+    with requests.get(url, stream=True, timeout=30) as response, Path(file).open("wb") as opened:
+        response.raise_for_status()
+        transfer.total = int(response.headers.get("content-length", 0)) or None
+        for chunk in response.iter_content(2**16):
+            if transfer.abandoned:
+                raise InterruptedError("nobody waits for this download any more")
+            opened.write(chunk)
+            transfer.done += len(chunk)
 
 
 def _reason(error: Exception, url: str) -> str:

@@ -73,10 +73,10 @@ def _draw(label_of: Mapping[str, str], count: int, split: str, seed: int) -> tup
 
 
 def _too_small(labels: set[str], sizes: Counter[str], count: int, split: str) -> SurgeonError:
-    named = ", ".join(f"{label!r} ({sizes[label]} images)" for label in sorted(labels)[:5])
+    named = ", ".join(f"{label!r} ({sizes[label]})" for label in sorted(labels)[:5])
     more = f" and {len(labels) - 5} more" if len(labels) > 5 else ""
     return SurgeonError(
         f"cannot take {count} of {sizes.total()} images for {split} with every class on both sides: "
-        f"too few of {named}{more}; copies of one image count once",
+        f"too few images of {named}{more}; copies of one image count once",
         f"add images of that class, leave it out, or change data.split.{split}",
     )

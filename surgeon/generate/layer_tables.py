@@ -10,18 +10,12 @@ from surgeon.catalogue.layer_table import Extent, LayerRow, tabulate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 _WINDOWS = {"Conv2D", "DepthwiseConv2D", "SeparableConv2D", "MaxPooling2D", "AveragePooling2D"}
 
 
-def write_layer_table(spec: BackboneSpec, folder: Path) -> None:
-    """Builds the backbone and writes its table, checked against the shapes at two sizes."""
-    (folder / f"{spec.name}.json").write_text(layer_table_text(spec), encoding="utf-8")
-
-
 def layer_table_text(spec: BackboneSpec) -> str:
-    """Returns the JSON text of a backbone's table, one layer a line."""
+    """Builds a backbone and returns the JSON text of its table, one layer a line."""
     whole = _build(spec, spec.image_size, include_top=True)
     # An odd side beside the even one tells padding that depends on parity from padding that does not.
     other = _build(spec, spec.image_size + 1 - 2 * (spec.image_size % 2), include_top=False)
@@ -87,17 +81,15 @@ def _extent(layer: Any, counterpart: Any, inputs: Sequence[Extent]) -> Extent:
     side = next((extent for extent in inputs if extent.factor), inputs[0])
     if kind == "ZeroPadding2D":
         (before, after), _ = layer.padding
-        if layer.padding != counterpart.padding:
-            return side.padded_to_even(2 * after + 1)
-        return side.padded(before + after)
-    if kind == "Cropping2D":
-        return side.padded(-sum(layer.cropping[0]))
-    if kind == "Sequential":
+        depends_on_parity = layer.padding != counterpart.padding
+        side = side.padded_to_even(2 * after + 1) if depends_on_parity else side.padded(before + after)
+    elif kind == "Cropping2D":
+        side = side.padded(-sum(layer.cropping[0]))
+    elif kind == "Sequential":
         for inner in layer.layers:
             side = _extent(inner, inner, [side])
-        return side
-    if kind in _WINDOWS:
-        return _window(layer, side)
+    elif kind in _WINDOWS:
+        side = _window(layer, side)
     return side
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -18,10 +19,10 @@ _EXPECTED = {
     "maximum": "at most {}",
     "exclusiveMinimum": "more than {}",
     "exclusiveMaximum": "less than {}",
-    "minItems": "at least {} items",
-    "maxItems": "at most {} items",
+    "minItems": "a list of at least {}",
+    "maxItems": "a list of at most {}",
     "minLength": "at least {} character",
-    "const": "{}",
+    "const": "{}, the version of the recipe language that this surgeon reads",
 }
 _TYPES = {
     "object": "a mapping",
@@ -40,16 +41,122 @@ def _validator() -> Any:
 
 def check_schema(document: Document) -> list[Diagnostic]:
     """Returns every mismatch between a document and the recipes' schema."""
-    errors = list(_validator().iter_errors(document.values))
-    # A value of the wrong type fails each further check on it too; the type says it all.
-    mistyped = {tuple(error.absolute_path) for error in errors if error.validator == "type"}
+    errors = [(tuple(error.absolute_path), error) for error in _validator().iter_errors(document.values)]
+    # A value of the wrong type, or with a key too many, fails further checks too; that one says it all.
+    crowded = {path for path, error in errors if error.validator == "maxProperties"}
+    settled = {path for path, error in errors if error.validator == "type"} | crowded
     found = [
         diagnostic
-        for error in errors
-        if error.validator == "type" or tuple(error.absolute_path) not in mistyped
-        for diagnostic in _diagnose(error, document, tuple(error.absolute_path))
+        for path, error in errors
+        if (error.validator in {"type", "maxProperties"} or path not in settled)
+        and not (error.instance is None and path[:-1] in crowded)
+        for diagnostic in _diagnose(error, document, path)
     ]
     return list(dict.fromkeys(found))
+
+
+def _diagnose(error: Any, document: Document, path: ValuePath) -> Iterator[Diagnostic]:
+    explain = _EXPLANATIONS.get(error.validator, _out_of_range)
+    for code, message, hint, below in explain(error.schema.get("title", ""), error):
+        at = (*path, *below)
+        yield Diagnostic(code, message, document.location(at), spell_path(at), hint)
+
+
+# Code, message, hint, and where in the mismatched value the problem is.
+_Explained = Iterator[tuple[str, str, str | None, ValuePath]]
+
+
+def _unknown_keys(kind: str, error: Any) -> _Explained:
+    known = list(error.schema["properties"])
+    for key in (key for key in error.instance if key not in known):
+        if kind in KINDS:
+            yield "unknown-name", f"no {kind} is called {key!r}", _suggest(kind, key), (key,)
+        else:
+            hint = did_you_mean(key, known) or f"expected {_one_of(known)}"
+            yield "unknown-key", f"unknown key {key!r}", hint, (key,)
+
+
+def _missing_keys(kind: str, error: Any) -> _Explained:
+    for key in error.validator_value:
+        if error.message.startswith(repr(key)):  # each missing key is an error of its own, named only in its text
+            schema = error.schema["properties"][key]
+            description = schema["description"].removesuffix(".")
+            expected = f"expected {description[0].lower()}{description[1:]}"
+            hint = f"write {key}: {schema['const']}" if "const" in schema else expected
+            yield "missing-key", f"{key!r} is missing", hint, (key,)
+
+
+def _not_an_option(kind: str, error: Any) -> _Explained:
+    options, found = error.validator_value, error.instance
+    if str(found) in KINDS.get(kind, {}):
+        yield "missing-key", f"{found} needs parameters", _long_form(kind, str(found)), ()
+    elif kind in KINDS:
+        yield "unknown-name", f"no {kind} is called {describe(found)}", _suggest(kind, found), ()
+    else:
+        hint = did_you_mean(found, options)
+        yield "not-an-option", f"expected {_one_of(options)}, found {describe(found)}", hint, ()
+
+
+def _wrong_type(kind: str, error: Any) -> _Explained:
+    wanted, found = error.validator_value, error.instance
+    if found is None and not error.absolute_path:
+        yield "empty", "the recipe is empty", "`surgeon recipes list` names some to start from", ()
+        return
+    types = [wanted] if isinstance(wanted, str) else wanted
+    message = f"expected {_alternatives([_TYPES[name] for name in types])}, found {describe(found)}"
+    if isinstance(found, str):
+        hint = _text_hint(kind, types, error.schema, found)
+    elif found is None:
+        is_optional = "object" in types and "then" not in error.schema and "required" not in error.schema
+        hint = "write {} for the defaults" if is_optional else "give it a value, or remove the key"
+    elif isinstance(found, list):
+        hint = "write it without dashes and brackets" if "object" in types else None
+    else:
+        hint = "begin each item with a dash" if "array" in types else None
+    yield "wrong-type", message, hint, ()
+
+
+def _text_hint(kind: str, types: Sequence[str], schema: Mapping[str, Any], found: str) -> str | None:
+    """Returns what to do about text where there should be none."""
+    if {"integer", "number"} & set(types) and re.fullmatch(r"[-+]?[0-9.]+(e-?[0-9]+)?", found):
+        return "remove the quotes"
+    if kind in KINDS:
+        return _long_form(kind, found) if found in KINDS[kind] else did_you_mean(found, KINDS[kind])
+    if "name" in schema.get("properties", {}):
+        return f"write {{name: {found}}}"
+    return "begin each item with a dash" if "array" in types else None
+
+
+def _no_key(kind: str, error: Any) -> _Explained:
+    yield "one-key", f"expected one key, the {kind}'s name, found none", _listed(kind), ()
+
+
+def _many_keys(kind: str, error: Any) -> _Explained:
+    found = list(error.instance)
+    names = [key for key in found if key in KINDS[kind]]
+    hint = f"indent the parameters of {names[0]!r} below it" if len(names) == 1 else "keep one of them"
+    yield "one-key", f"expected one key, the {kind}'s name, found {', '.join(map(repr, found))}", hint, ()
+
+
+def _not_a_name(kind: str, error: Any) -> _Explained:
+    message = f"a name may not contain slashes or control characters, found {describe(error.instance)}"
+    yield "out-of-range", message, None, ()
+
+
+def _out_of_range(kind: str, error: Any) -> _Explained:
+    expected = _EXPECTED[error.validator].format(error.validator_value)
+    yield "out-of-range", f"expected {expected}, found {describe(error.instance)}", None, ()
+
+
+_EXPLANATIONS: Mapping[str, Callable[[str, Any], _Explained]] = {
+    "additionalProperties": _unknown_keys,
+    "required": _missing_keys,
+    "enum": _not_an_option,
+    "type": _wrong_type,
+    "minProperties": _no_key,
+    "maxProperties": _many_keys,
+    "pattern": _not_a_name,
+}
 
 
 def describe(value: object) -> str:
@@ -57,7 +164,7 @@ def describe(value: object) -> str:
     if isinstance(value, dict):
         return "a mapping" if value else "an empty mapping"
     if isinstance(value, list):
-        return "a list" if value else "an empty list"
+        return f"a list of {len(value)}" if value else "an empty list"
     if value is None:
         return "nothing"
     if isinstance(value, bool):
@@ -65,57 +172,22 @@ def describe(value: object) -> str:
     return repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:57]}..."
 
 
-def _diagnose(error: Any, document: Document, path: ValuePath) -> Iterator[Diagnostic]:
-    def problem(code: str, message: str, hint: str | None = None, at: ValuePath = path) -> Diagnostic:
-        return Diagnostic(code, message, document.location(at), spell_path(at), hint)
-
-    kind, wanted, found = error.schema.get("title", ""), error.validator_value, error.instance
-    if error.validator == "additionalProperties":
-        known = list(error.schema["properties"])
-        for key in (key for key in found if key not in known):
-            if kind in KINDS:
-                yield problem("unknown-name", f"no {kind} is called {key!r}", _suggest(kind, key), (*path, key))
-            else:
-                hint = did_you_mean(key, known) or f"expected {_one_of(known)}"
-                yield problem("unknown-key", f"unknown key {key!r}", hint, (*path, key))
-    elif error.validator == "required":
-        for key in wanted:  # jsonschema reports each missing key apart, and does not name it as data
-            if error.message.startswith(repr(key)):
-                yield problem("missing-key", f"{key!r} is missing", at=(*path, key))
-    elif error.validator == "enum":
-        yield problem(*_not_in(kind, wanted, found))
-    elif error.validator == "type":
-        types = [_TYPES[name] for name in ([wanted] if isinstance(wanted, str) else wanted)]
-        yield problem("wrong-type", f"expected {' or '.join(types)}, found {describe(found)}")
-    elif error.validator in {"minProperties", "maxProperties"}:
-        keys = f" ({', '.join(found)})" if found else ""
-        yield problem("one-key", f"expected one key, the {kind}'s name, found {len(found)}{keys}")
-    elif error.validator == "pattern":
-        yield problem("out-of-range", f"a name may not contain slashes or control characters, found {describe(found)}")
-    else:
-        expected = _EXPECTED[error.validator].format(wanted)
-        yield problem("out-of-range", f"expected {expected}, found {describe(found)}")
-
-
-def _not_in(kind: str, options: list[str], found: object) -> tuple[str, str, str | None]:
-    """Returns code, message and hint for a value that is none of ``options``."""
-    entry = KINDS.get(kind, {}).get(str(found))
-    if entry is not None:
-        parameters = ", ".join(f"{name}: ..." for name in entry.required)
-        return "missing-key", f"{found} needs parameters", f"write {{{found}: {{{parameters}}}}}"
-    if kind in KINDS:
-        return "unknown-name", f"no {kind} is called {describe(found)}", _suggest(kind, found)
-    return (
-        "not-an-option",
-        f"expected {_one_of(options)}, found {describe(found)}",
-        did_you_mean(found, options),
-    )
+def _long_form(kind: str, name: str) -> str:
+    parameters = ", ".join(f"{parameter}: ..." for parameter in KINDS[kind][name].required)
+    return f"write {{{name}: {{{parameters}}}}}"
 
 
 def _suggest(kind: str, found: object) -> str:
-    return did_you_mean(found, KINDS[kind]) or f"`surgeon {listing_command(kind)}` lists them"
+    return did_you_mean(found, KINDS[kind]) or _listed(kind)
+
+
+def _listed(kind: str) -> str:
+    return f"`surgeon {listing_command(kind)}` lists them"
 
 
 def _one_of(options: Iterable[str]) -> str:
-    names = [repr(option) for option in options]
+    return _alternatives([repr(option) for option in options])
+
+
+def _alternatives(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"

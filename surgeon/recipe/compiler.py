@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from surgeon.catalogue.backbones import BACKBONES
+from surgeon.catalogue.kinds import KINDS
 from surgeon.errors import Diagnostic, RecipeError
 from surgeon.recipe.document import Document, ValuePath, read_document, spell_path
 from surgeon.recipe.network import Network, activation
@@ -130,5 +131,12 @@ def _origin(path: ValuePath, document: Document) -> str:
     for part in known:
         written = written[part]
     unwritten = path[len(known) :]
-    is_default = isinstance(written, Mapping) or (len(unwritten) > 1 and unwritten[0] == written)
-    return "default" if unwritten and is_default else str(document.location(known))
+    is_written = not unwritten or unwritten == (written,) or _is_shorthand(written, path)
+    return str(document.location(known)) if is_written else "default"
+
+
+def _is_shorthand(written: Any, path: ValuePath) -> bool:
+    """Tells whether a value that was written without a parameter's name sets the parameter at ``path``."""
+    entry_name, parameter = map(str, path[-2:])
+    shorthands = [entries[entry_name].shorthand for entries in KINDS.values() if entry_name in entries]
+    return not isinstance(written, Mapping) and parameter in shorthands

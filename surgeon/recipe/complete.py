@@ -74,7 +74,8 @@ def _filled(properties: Mapping[str, Any], given: Mapping[str, Any]) -> Values:
         if name in given or "default" in schema:
             value = given.get(name, schema.get("default"))
             # JSON Schema takes 32.0 for an integer.
-            filled[name] = int(value) if schema.get("type") == "integer" and isinstance(value, float) else value
+            is_integer = isinstance(value, float) and "integer" in schema.get("type", ())
+            filled[name] = int(value) if is_integer else value
     return filled
 
 
@@ -95,7 +96,7 @@ def _parameters(kind: str, name: str, given: Any) -> Values | None:
         return None
     if not isinstance(given, dict):
         given = {entry.shorthand: given}
-    return _filled(entry.parameters, given)
+    return _filled(entry.parameters, given) if given.keys() >= set(entry.required) else None
 
 
 def _backbone(given: Values, properties: Mapping[str, Any], document: Document) -> Values:
@@ -111,7 +112,8 @@ def _backbone(given: Values, properties: Mapping[str, Any], document: Document) 
 
 def _data(given: Values, properties: Mapping[str, Any], backbone: Values | None, document: Document) -> Values:
     data = _filled(properties, given)
-    data["split"] = _filled(properties["split"]["properties"], given.get("split", {}))
+    split = given.get("split", {})
+    data["split"] = None if split is None else _filled(properties["split"]["properties"], split)
     source = _chosen("source", data.get("source"))
     for name, parameters in (source or {}).items():
         for key, schema in KINDS["source"][name].parameters.items():
@@ -134,4 +136,8 @@ def _phase(given: Values, properties: Mapping[str, Any], number: int) -> Values:
 def _absolute(path: str | None, document: Document, at: ValuePath) -> str | None:
     if path is None:
         return None
-    return str((document.folder(at) / Path(path).expanduser()).absolute())
+    try:
+        expanded = Path(path).expanduser()
+    except RuntimeError:  # a tilde and the name of nobody
+        expanded = Path(path)
+    return str((document.folder(at) / expanded).absolute())

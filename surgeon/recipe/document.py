@@ -7,6 +7,7 @@ as in YAML 1.2: ``1e-4`` is a number, ``on`` is a string.
 
 from __future__ import annotations
 
+import codecs
 import math
 import re
 from collections.abc import Hashable, Mapping, Sequence
@@ -23,6 +24,7 @@ ValuePath = tuple[str | int, ...]  # keys and list indices from the root
 _MAX_BYTES = 1_000_000
 _MAX_DEPTH = 50
 _MAX_VALUES = 20_000
+_LARGEST = 2**53  # beyond it floats skip whole numbers
 # Where a mapping's one key names an alternative: another key there replaces the base's instead of joining it.
 _ALTERNATIVES: frozenset[ValuePath] = frozenset({("data", "source")})
 
@@ -54,8 +56,8 @@ class Document:
 
 
 def spell_path(path: ValuePath) -> str:
-    """Returns ``phases[1].lr`` for ``("phases", 1, "lr")``."""
-    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    """Returns ``phases[1].lr`` for ``("phases", 1, "lr")``; no two paths are spelled alike."""
+    parts = (f".{part}" if isinstance(part, str) and re.fullmatch(r"[\w-]+", part) else f"[{part!r}]" for part in path)
     return "".join(parts).removeprefix(".")
 
 
@@ -70,17 +72,26 @@ def read_document(path: Path, overrides: Sequence[str] = ()) -> Document:
         RecipeError: With every problem of the text that keeps it from being read.
     """
     document = _read_with_bases(path, Location(str(path)), ())
+    problems: list[Diagnostic] = []
     for override in overrides:
-        document = _override(document, override)
+        try:
+            document = _override(document, override)
+        except RecipeError as error:
+            problems.extend(error.diagnostics)
+    if problems:
+        raise RecipeError(problems)
     return document
 
 
 def _read_with_bases(path: Path, asked_at: Location, readers: tuple[Path, ...]) -> Document:
+    """Reads a recipe and those that it extends; ``readers`` are the files that led here, ``asked_at`` the last."""
+    document = _read_file(path, asked_at)
     real = path.resolve()
     if real in readers:
         chain = " -> ".join(file.name for file in (*readers, real))
         raise RecipeError([Diagnostic("extends-cycle", f"recipes extend each other: {chain}", asked_at, "extends")])
-    document = _read_file(path, asked_at)
+    if readers and not isinstance(document.values, dict):
+        raise RecipeError([Diagnostic("no-recipe", f"{path} holds no mapping to build on", asked_at, "extends")])
     base = document.values.get("extends") if isinstance(document.values, dict) else None
     if not isinstance(base, str):
         return document
@@ -89,13 +100,15 @@ def _read_with_bases(path: Path, asked_at: Location, readers: tuple[Path, ...]) 
 
 
 def _read_file(path: Path, asked_at: Location) -> Document:
+    key = "extends" if asked_at.line else ""
     try:
         content = path.read_bytes()
     except OSError as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else (error.strerror or str(error)).lower()
-        raise RecipeError([Diagnostic("unreadable", f"cannot read {path}: {reason}", asked_at)]) from error
+        hint = "its path is relative to this recipe" if key else None
+        raise RecipeError([Diagnostic("unreadable", f"cannot read {path}: {reason}", asked_at, key, hint)]) from error
     except ValueError as error:  # a NUL in the path
-        raise RecipeError([Diagnostic("unreadable", f"no path: {str(path)!r}", asked_at)]) from error
+        raise RecipeError([Diagnostic("unreadable", f"{str(path)!r} is no path", asked_at, key)]) from error
     if len(content) > _MAX_BYTES:
         raise RecipeError([Diagnostic("too-large", f"a recipe has at most {_MAX_BYTES:,} bytes", Location(str(path)))])
     return parse_document(content, path)
@@ -128,6 +141,17 @@ _SCALARS = {
 }
 for _tag, (_pattern, _first) in _SCALARS.items():
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
+_YAML_HINTS = {  # by a part of PyYAML's message
+    "found character '\\t'": "indent with spaces, not with tabs",
+    "cannot start any token": "put text that begins with this character into quotes",
+    "mapping values are not allowed": "put text that holds a colon into quotes, or correct the indentation",
+    "expected <block end>": "indent it like the lines that it belongs to",
+    "could not find expected ':'": "write a colon and a space behind a key",
+    "undefined alias": "put text that begins with an asterisk into quotes",
+    "scanning an alias": "put text that begins with an asterisk into quotes",
+    "escape": "in 'single quotes' a backslash stands for itself",
+    "found another document": "remove the line `---` and what follows",
+}
 
 
 class _NodeReader:
@@ -140,25 +164,43 @@ class _NodeReader:
 
     def read(self, content: bytes | str) -> Any:
         try:
-            too_deep = self._first_too_deep(content)
+            text = content if isinstance(content, str) else _decode(content)
+            too_deep = self._first_too_deep(text)
             if too_deep is not None:
                 self._report("too-deep", f"values are nested more than {_MAX_DEPTH} deep", too_deep)
                 return None
-            node = yaml.compose(content, Loader=_Loader)
+            node = yaml.compose(text, Loader=_Loader)
         except yaml.MarkedYAMLError as error:
-            problem = " ".join(str(part) for part in (error.context, error.problem) if part)
-            self._report("yaml", f"not YAML: {problem}", error.problem_mark or error.context_mark)
+            self._report_yaml(error)
             return None
-        except yaml.YAMLError as error:  # bytes or characters that YAML does not admit
-            self._report("yaml", f"not YAML: {' '.join(str(error).split())}", None)
+        except yaml.reader.ReaderError as error:
+            before, found = text[: error.position], chr(error.character)
+            self._report("yaml", f"not YAML: the character {found!r} is not allowed", _end(before), hint="remove it")
+            return None
+        except UnicodeDecodeError as error:
+            before = error.object[: error.start].decode(error.encoding, "replace")
+            found = f"{error.object[error.start]:#x}"
+            hint = "save the file in UTF-8"
+            self._report("encoding", f"the byte {found} is not {error.encoding.upper()}", _end(before), hint=hint)
             return None
         except (ValueError, OverflowError):  # of chr(), for an escape such as \UFFFFFFFF
-            self._report("yaml", "not YAML: an escape sequence is no character", None)
+            self._report("yaml", "not YAML: an escape sequence is no character", None, hint=_YAML_HINTS["escape"])
             return None
         self.locations[()] = Location(self.file, 1, 1)
         return None if node is None else self._value(node, ())
 
-    def _first_too_deep(self, content: bytes | str) -> Any:
+    def _report_yaml(self, error: yaml.MarkedYAMLError) -> None:
+        problem, context = str(error.problem), str(error.context or "")
+        mark, begin = error.problem_mark, error.context_mark
+        if context.startswith("while"):
+            since = f" that begins in line {begin.line + 1}" if begin and mark and begin.line < mark.line else ""
+            problem = f"{problem} {context}{since}"
+        elif context:
+            problem = f"{context} {problem}"
+        hint = next((hint for part, hint in _YAML_HINTS.items() if part in problem), None)
+        self._report("yaml", f"not YAML: {problem}", mark or begin, hint=hint)
+
+    def _first_too_deep(self, content: str) -> Any:
         """Returns the mark at which nesting passes the bound; the composer would recurse that deep."""
         depth = 0
         for event in yaml.parse(content, Loader=_Loader):
@@ -176,7 +218,8 @@ class _NodeReader:
         # Aliases make nodes appear again and again, one inside itself even without end.
         if len(self.locations) > _MAX_VALUES or len(path) > _MAX_DEPTH:
             if not any(diagnostic.code == "too-many-values" for diagnostic in self.diagnostics):
-                self._report("too-many-values", "aliases expand to too many values", node.start_mark, path[:3])
+                message = f"aliases make more than {_MAX_VALUES:,} values, or nest them more than {_MAX_DEPTH} deep"
+                self._report("too-many-values", message, node.start_mark, path[:1], "write the values out")
             return None
         tag = node.tag.removeprefix("tag:yaml.org,2002:")
         if isinstance(node, yaml.MappingNode) and tag == "map":
@@ -192,9 +235,12 @@ class _NodeReader:
         values: dict[str, Any] = {}
         for key_node, value_node in node.value:
             mark = key_node.start_mark
-            key = self._scalar(key_node, "str", path) if isinstance(key_node, yaml.ScalarNode) else None
-            if key is None or key_node.tag.rpartition(":")[2] not in {"str", *_SCALARS}:
-                self._report("key-not-a-string", "a key has to be a plain string", mark, path)
+            is_plain = isinstance(key_node, yaml.ScalarNode) and key_node.tag.rpartition(":")[2] in {"str", *_SCALARS}
+            key = self._scalar(key_node, "str", path) if is_plain else None
+            if not is_plain:
+                self._report("key-not-a-string", "a key has to be plain text", mark, path)
+            elif not isinstance(key, str):
+                continue  # reported as a scalar
             elif key in values:
                 first = self.locations[(*path, key)]
                 self._report("duplicate-key", f"key {key!r} is given twice", mark, path, f"first in line {first.line}")
@@ -204,23 +250,43 @@ class _NodeReader:
         return values
 
     def _scalar(self, node: Any, tag: str, path: ValuePath) -> Hashable:
-        text = node.value
-        try:
-            if tag == "str":
-                text.encode()  # fails for half of a surrogate pair
-                return str(text)
-            if tag == "null":
-                return None
-            if tag == "bool":
-                return bool(text.lower() == "true")
-            number = float(text) if tag == "float" else int(text, 0 if text[:2] in {"0x", "0o"} else 10)
-        except ValueError:
-            self._report("bad-scalar", f"{text[:40]!r} is no {tag}", node.start_mark, path)
-            return None
-        if not math.isfinite(number) or abs(number) > 2**53:
-            self._report("bad-scalar", f"{text[:40]} is too large", node.start_mark, path)
-            return None
-        return number
+        def refuse(message: str, hint: str | None = None) -> None:
+            self._report("bad-scalar", message, node.start_mark, path, hint)
+
+        text = str(node.value)
+        shown = repr(text if len(text) <= 40 else f"{text[:37]}...")
+        if tag == "str":
+            if any("\ud800" <= character <= "\udfff" for character in text):
+                return refuse(f"{shown} holds half of a character", "write the character itself")
+            return text
+        if not re.fullmatch(_SCALARS[tag][0], text):
+            return refuse(f"{shown} is no !!{tag}", "remove the tag")
+        number = _number(text) if tag in {"int", "float"} else 0
+        if abs(number) > _LARGEST:
+            return refuse(f"{shown} is too large", f"numbers go up to {_LARGEST:,}")
+        return {"null": None, "bool": text.lower() == "true"}.get(tag, number)
+
+
+def _number(text: str) -> int | float:
+    """Reads a number as YAML 1.2 does; one that Python cannot read is infinite."""
+    try:
+        if text[:2] in {"0x", "0o"}:
+            return int(text, 0)
+        return int(text) if text.lstrip("-+").isdigit() else float(text)
+    except ValueError:  # an integer of thousands of digits
+        return math.inf
+
+
+def _decode(content: bytes) -> str:
+    """Decodes UTF-8, or what a byte order mark announces."""
+    is_utf_16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return content.decode("utf-16" if is_utf_16 else "utf-8-sig")
+
+
+def _end(text: str) -> yaml.Mark:
+    """Returns the place behind ``text``."""
+    *lines, last = f"{text}|".splitlines()
+    return yaml.Mark("", len(text), len(lines), len(last) - 1, None, 0)
 
 
 def _merge(base: Document, over: Document) -> Document:
@@ -230,17 +296,22 @@ def _merge(base: Document, over: Document) -> Document:
     def merge(below: Any, above: Any, path: ValuePath) -> Any:
         both = isinstance(below, dict) and isinstance(above, dict)
         if not both or (path in _ALTERNATIVES and below.keys() != above.keys()):
-            for old in [known for known in locations if known[: len(path)] == path]:
-                del locations[old]
+            forget(path)
             locations.update({new: where for new, where in over.locations.items() if new[: len(path)] == path})
             return above
+        locations[path] = over.locations[path]  # where a reader can add what is missing
         merged = dict(below)
         for key, value in above.items():
             if value is None:
                 merged.pop(key, None)
+                forget((*path, key))
             else:
                 merged[key] = merge(merged.get(key), value, (*path, key))
         return merged
+
+    def forget(path: ValuePath) -> None:
+        for old in [known for known in locations if known[: len(path)] == path]:
+            del locations[old]
 
     values = merge(base.values, over.values, ())
     if isinstance(values, dict):
@@ -250,31 +321,50 @@ def _merge(base: Document, over: Document) -> Document:
 
 def _override(document: Document, override: str) -> Document:
     target, equals, text = override.partition("=")
-    label = f"--set {target}"
-    path = tuple(int(part) if part.isdigit() else part for part in re.split(r"[.\[\]]+", target.strip("].")))
-    if not equals or "" in path:
+    location = Location(f"--set {target}")
+    parts = re.split(r"[.\[\]]+", target.strip("]."))
+    if not equals or "" in parts:
         message = f"expected KEY=VALUE such as data.split.seed=1, found {override!r}"
         raise RecipeError([Diagnostic("set", message, Location("--set"))])
+    if parts[0] == "extends":
+        message = "a recipe can only say itself what it extends"
+        raise RecipeError([Diagnostic("set", message, location, target)])
+    path = _find(document.values, parts, location)
     try:
-        value = parse_document(text, Path(label))
+        value = parse_document(text, Path(location.file))
     except RecipeError as error:
-        problems = [Diagnostic(found.code, found.message, Location(label), target) for found in error.diagnostics]
+        problems = [Diagnostic(found.code, found.message, location, target, found.hint) for found in error.diagnostics]
         raise RecipeError(problems) from error
-    values = _assign(document.values, path, value.values, Diagnostic("set", "", Location(label), target))
     kept = {known: where for known, where in document.locations.items() if known[: len(path)] != path}
-    new = {(*path, *below): Location(label) for below in value.locations}
-    return Document(document.path, values, {**kept, **new})
+    new = {(*path, *below): location for below in value.locations}
+    return Document(document.path, _assign(document.values, path, value.values), {**kept, **new})
 
 
-def _assign(values: Any, path: ValuePath, value: Any, problem: Diagnostic) -> Any:
+def _find(values: Any, parts: Sequence[str], location: Location) -> ValuePath:
+    """Returns ``parts`` as a path into ``values``, with an index where there is a list."""
+    path: ValuePath = ()
+    for part in parts:
+        step: str | int = part
+        if isinstance(values, list):
+            indices = [str(index) for index in range(len(values))]
+            if part not in indices:
+                message = f"{spell_path(path)} has {len(values)} items, found {part!r} for an index"
+                hint = f"expected 0 to {len(values) - 1}" if values else None
+                raise RecipeError([Diagnostic("set", message, location, spell_path((*path, part)), hint)])
+            step = int(part)
+            values = values[step]
+        else:
+            values = values.get(part) if isinstance(values, dict) else None
+        path = (*path, step)
+    return path
+
+
+def _assign(values: Any, path: ValuePath, value: Any) -> Any:
     """Returns ``values`` with ``value`` at ``path``; mappings on the way are made where there are none."""
     if not path:
         return value
     first, rest = path[0], path[1:]
     if isinstance(values, list):
-        if not isinstance(first, int) or first >= len(values):
-            message = f"expected an index from 0 to {len(values) - 1}, found {first!r}"
-            raise RecipeError([Diagnostic(problem.code, message, problem.location, problem.path)])
-        return [_assign(item, rest, value, problem) if at == first else item for at, item in enumerate(values)]
+        return [_assign(item, rest, value) if at == first else item for at, item in enumerate(values)]
     inside = values if isinstance(values, dict) else {}
-    return {**inside, str(first): _assign(inside.get(str(first)), rest, value, problem)}
+    return {**inside, first: _assign(inside.get(first), rest, value)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -145,7 +146,7 @@ def activation(layer: HeadLayer) -> str | None:
 
 
 def _index_or_name(text: Selector) -> Selector:
-    return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() else text
+    return int(text) if isinstance(text, str) and re.fullmatch("[0-9]{1,9}", text) else text
 
 
 def _nearest_glob(pattern: str, names: Sequence[str]) -> str | None:

@@ -78,22 +78,28 @@ def _check_data(findings: Findings) -> None:
 
 
 def _check_source(findings: Findings, name: str, parameters: Values) -> None:
-    missing = [
-        key
-        for key, schema in SOURCES[name].parameters.items()
-        if schema.get("format") == "path" and not Path(parameters[key]).exists()
-    ]
+    source = SOURCES[name]
+    paths = [key for key, schema in source.parameters.items() if schema.get("format") == "path"]
+    missing = [key for key in paths if not _exists(parameters[key])]
     for key in missing:
-        message = f"{parameters[key]} does not exist"
-        findings.report(("data", "source", name, key), "missing-path", message, "paths are relative to the recipe")
-    if not missing:
-        findings.classes = SOURCES[name].classes(parameters)
-        if findings.classes is None or len(findings.classes) < 2:
-            found = ", ".join(findings.classes or ()) or "none"
-            message = f"expected images of at least two classes, found {found}"
-            hint = f"`surgeon plan` says more; see `surgeon sources {name}`"
-            findings.report(("data", "source"), "too-few-classes", message, hint)
-            findings.classes = None
+        hint = "a path is relative to the recipe, or with --set to the current folder"
+        findings.report(("data", "source", name, key), "missing-path", f"{parameters[key]} does not exist", hint)
+    if missing:
+        return
+    findings.classes = source.classes(parameters)
+    if findings.classes is None or len(findings.classes) < 2:
+        findings.classes = None
+        try:
+            findings.classes = source.read(parameters, ()).classes
+        except SurgeonError as error:  # says what is wrong with the images
+            findings.report(("data", "source"), "unusable-source", error.message, error.hint)
+
+
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):  # a name that is too long, a folder that may not be read
+        return False
 
 
 def _check_backbone(findings: Findings) -> None:
@@ -127,7 +133,7 @@ def _open_model_file(findings: Findings, backbone: Values) -> None:
     if backbone["model"] is None:
         return
     path = Path(backbone["model"])
-    if not path.is_file():
+    if not _exists(backbone["model"]):
         findings.report(("backbone", "model"), "missing-path", f"no file at {path}")
         return
     try:
@@ -147,7 +153,7 @@ def _open_model_file(findings: Findings, backbone: Values) -> None:
 def _open_table(findings: Findings, backbone: Values) -> None:
     spec = BACKBONES[backbone["name"]]
     weights = backbone.get("weights")
-    if weights not in (None, "imagenet", "none") and not Path(weights).is_file():
+    if weights not in (None, "imagenet", "none") and not (_exists(weights) and Path(weights).is_file()):
         hint = did_you_mean(Path(weights).name, ("imagenet", "none")) or "expected 'imagenet', 'none' or a weights file"
         findings.report(("backbone", "weights"), "missing-path", f"no file at {weights}", hint)
     size = findings.image_size
@@ -248,16 +254,16 @@ def _check_trainable(findings: Findings, phase: Values, path: ValuePath) -> None
     wanted = phase.get("trainable")
     if findings.table is None or not is_whole(wanted):
         return
-    several = isinstance(wanted, list)
+    selectors = wanted if isinstance(wanted, list) else [wanted]
     network = findings.network or whole(findings.table)
     trains = findings.network is None  # without a sound cut and head, only the backbone's names can be checked
-    for at, selector in enumerate(wanted if several else [wanted]):
+    for at, selector in enumerate(selectors):
         if findings.network is None and (isinstance(selector, int) or "head" in selector):
             continue
         try:
             trains |= any(row.trainable for row in network.select([selector]))
         except SelectorError as error:
-            findings.report((*path, at) if several else path, "unknown-layer", error.message, error.hint)
+            findings.report((*path, at) if selectors is wanted else path, "unknown-layer", error.message, error.hint)
             trains = True  # one problem is enough
     if not trains:
         message = f"the phase would train nothing: {_spell(wanted)} has no layer with weights"
@@ -278,7 +284,7 @@ def _check_lr(findings: Findings, phase: Values, path: ValuePath) -> None:
 
 def _check_until(findings: Findings, phase: Values, path: ValuePath) -> None:
     until, data = phase.get("until"), findings.values.get("data")
-    if not until or not is_whole(until) or data is None or not is_whole([data["split"], data["source"]]):
+    if not until or not is_whole(until) or data is None or not is_whole(data["split"]) or findings.classes is None:
         return
     ((name, parameters),) = data["source"].items()
     watches_validation = until["monitor"].startswith("val_")

@@ -1,0 +1,40 @@
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test slow lint types generate clean
+
+demo: .venv/installed  ## Install the package and run the quickstart.
+	$(BIN)/surgeon run recipes/quickstart.yaml
+
+test: .venv/tested  ## Run the tests, all but the slow ones.
+	$(BIN)/python -m pytest -m "not slow"
+
+slow: .venv/tested  ## Run the slow tests.
+	$(BIN)/python -m pytest -m slow
+
+lint: .venv/linted
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/linted
+	$(BIN)/mypy
+
+generate: .venv/tested  ## Write the schema, the layer tables and the references from the catalogue.
+	$(BIN)/python -m surgeon.generate
+
+clean:
+	rm -rf .venv
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+.venv/tested: .venv/installed
+	$(BIN)/python -m pip install --quiet --editable '.[lite1,lite2]' --group test
+	touch $@
+
+.venv/linted: .venv/installed
+	$(BIN)/python -m pip install --quiet --group lint
+	touch $@

@@ -1,0 +1,54 @@
+"""The command line: each command parses, calls, renders and sets the exit code."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+import surgeon
+from surgeon.cli import catalogue, init, layers, plan, recipes, run, validate
+from surgeon.cli.output import print_error
+from surgeon.errors import SurgeonError
+
+app = typer.Typer(
+    name="surgeon",
+    help="Network surgery as a file: cut a pretrained network, sew on a head, train it in phases.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"surgeon {surgeon.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+app.command("run")(run.command)
+app.command("validate")(validate.command)
+app.command("layers")(layers.command)
+app.command("plan")(plan.command)
+app.command("init")(init.command)
+app.add_typer(recipes.app, name="recipes")
+catalogue.register(app)
+
+
+def main() -> None:
+    """Runs the command line. Exit codes: 0 done, 1 failed, 2 the recipe or the call is wrong."""
+    try:
+        app()
+    except SurgeonError as error:
+        print_error(error)
+        sys.exit(error.exit_code)

@@ -1,0 +1,29 @@
+"""``surgeon init``: a recipe fit for a folder of images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from surgeon.errors import UsageError
+
+
+def command(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder of images.", show_default=False)],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The recipe's file; by default FOLDER's name with .yaml, here.", show_default=False),
+    ] = None,
+) -> None:
+    """Look at a folder of images and write a commented recipe fit for it."""
+    from surgeon.data.survey import survey_folder
+    from surgeon.report.draft import draft_recipe
+
+    target = out or Path(f"{folder.resolve().name}.yaml")
+    if target.exists():
+        raise UsageError(f"{target} exists", "give another --out")
+    survey = survey_folder(folder)
+    target.write_text(draft_recipe(survey, target), encoding="utf-8")
+    typer.echo(f"{target}: {survey.images} images of {len(survey.classes)} classes; next: surgeon run {target}")

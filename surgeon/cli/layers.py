@@ -1,0 +1,56 @@
+"""``surgeon layers``."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from surgeon.catalogue.backbones import BACKBONES
+from surgeon.catalogue.entry import find
+from surgeon.catalogue.layer_table import load_table
+from surgeon.cli.output import Format, FormatOption, SetOption, print_json, print_text
+from surgeon.model.freezing import layer_states
+from surgeon.recipe.compiler import compile_recipe
+from surgeon.report.tables import layer_table, network_table
+
+
+def command(
+    network: Annotated[
+        str, typer.Argument(metavar="BACKBONE|RECIPE", help="A backbone's name or a recipe's file.", show_default=False)
+    ],
+    overrides: SetOption = None,
+    output_format: FormatOption = Format.text,
+) -> None:
+    """Show the layers of a backbone, or of the network that a recipe composes and what its phases train."""
+    if network.endswith((".yaml", ".yml")) or Path(network).is_file():
+        _show_recipe(Path(network), overrides or [], output_format)
+    else:
+        _show_backbone(network, output_format)
+
+
+def _show_backbone(name: str, output_format: Format) -> None:
+    spec = find("backbone", BACKBONES, name)
+    layers = load_table(name, (spec.image_size, spec.image_size))
+    if output_format is Format.json:
+        rows = [dataclasses.asdict(row) for row in layers.rows]
+        print_json({"backbone": name, "top": layers.top, "default_cut": layers.top - 1, "layers": rows})
+    else:
+        print_text(layer_table(layers))
+
+
+def _show_recipe(path: Path, overrides: list[str], output_format: Format) -> None:
+    plan = compile_recipe(path, overrides)
+    states = {phase.name: layer_states(plan.network, phase) for phase in plan.phases}
+    if output_format is Format.json:
+
+        def record(row: Any) -> dict[str, Any]:
+            return {**dataclasses.asdict(row), "phases": {phase: states[phase].get(row.name) for phase in states}}
+
+        print_json(
+            {"backbone": plan.network.name, "cut": plan.network.cut, "layers": list(map(record, plan.network.rows))}
+        )
+    else:
+        print_text(network_table(plan.network, states))

@@ -1,0 +1,62 @@
+"""What the commands share: consoles, formats, options, errors."""
+
+from __future__ import annotations
+
+import enum
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+from surgeon.errors import RecipeError, SurgeonError
+
+
+class Format(str, enum.Enum):
+    """How a command prints."""
+
+    text = "text"
+    json = "json"
+
+
+RecipeArgument = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe's file.", show_default=False)]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a value, such as `data.split.seed=1`. Repeatable.",
+        show_default=False,
+    ),
+]
+FormatOption = Annotated[Format, typer.Option("--format", help="For people or for programs.")]
+
+
+def print_text(*renderables: RenderableType) -> None:
+    """Prints for people; where the output is no terminal, tables are as wide as they need to be."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=160)
+    for renderable in renderables:
+        console.print(renderable)
+
+
+def print_json(value: Any) -> None:
+    """Prints for programs."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_error(error: SurgeonError) -> None:
+    """Prints an error to standard error: a recipe's diagnostics a line each, others with what to do next."""
+    console = Console(stderr=True, soft_wrap=True)
+    if isinstance(error, RecipeError):
+        for diagnostic in error.diagnostics:
+            console.print(Text(str(diagnostic)))
+        count = len(error.diagnostics)
+        console.print(Text(f"{count} problem{'s' if count > 1 else ''} found", style="bold red"))
+        return
+    console.print(Text.assemble(("error: ", "bold red"), error.message))
+    if error.hint:
+        console.print(Text.assemble(("hint: ", "bold"), error.hint))

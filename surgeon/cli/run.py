@@ -1,0 +1,94 @@
+"""``surgeon run``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from surgeon.cli.output import Format, FormatOption, RecipeArgument, SetOption, print_json, print_text
+from surgeon.cli.tensorflow import load_tensorflow
+from surgeon.errors import SurgeonError
+from surgeon.recipe.compiler import compile_recipe
+
+if TYPE_CHECKING:
+    from surgeon.recipe.plan import Plan
+    from surgeon.results import RunResult
+
+
+def command(
+    recipe: RecipeArgument,
+    overrides: SetOption = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the run; by default runs/NAME-TIME.", show_default=False)
+    ] = None,
+    output_format: FormatOption = Format.text,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no table.")] = False,
+) -> None:
+    """Train what a recipe asks for, phase by phase, and measure it."""
+    plan = compile_recipe(recipe, overrides or ())
+    result, folder = run_plan(plan, out, Console(stderr=True, quiet=quiet or output_format is Format.json))
+    if output_format is Format.json:
+        from surgeon.results import result_record
+
+        print_json({**result_record(result), "folder": str(folder)})
+    elif not quiet:
+        print_result(result, folder)
+
+
+def run_plan(plan: Plan, out: Path | None, console: Console) -> tuple[RunResult, Path]:
+    """Runs a plan with its progress on ``console``; returns the result and the folder that holds it.
+
+    Raises:
+        SurgeonError: If the run cannot be done or was interrupted; what it had written stays.
+    """
+    from surgeon.report.figures import draw_confusion, draw_curves
+    from surgeon.report.progress import ProgressDisplay
+    from surgeon.training.run_folder import create_run_folder, record_event, write_result
+    from surgeon.training.runner import run
+
+    folder = create_run_folder(plan, out)
+    load_tensorflow()
+    try:
+        with ProgressDisplay(console) as display:
+            events = run(plan, folder)
+            while True:
+                try:
+                    event = next(events)
+                except StopIteration as finished:
+                    result: RunResult = finished.value
+                    break
+                display.show(event)
+                record_event(folder, event)
+        draw_curves(result, folder / "curves.png")
+        if result.evaluation is not None:
+            draw_confusion(result.evaluation, folder / "confusion.png")
+        write_result(folder, result)
+    except KeyboardInterrupt as error:
+        raise SurgeonError("interrupted", _what_was_saved(folder)) from error
+    except OSError as error:
+        raise SurgeonError(f"cannot write to {folder}: {error.strerror or error}", _what_was_saved(folder)) from error
+    return result, folder
+
+
+def print_result(result: RunResult, folder: Path) -> None:
+    """Prints the table of the story, the methods side by side, and where everything lies."""
+    from surgeon.report.tables import classification_table, methods_table
+
+    if result.evaluation is not None:
+        total = sum(result.evaluation.report[name]["support"] for name in result.evaluation.classes)
+        print_text(classification_table(result.evaluation, f"{result.name}: {total:.0f} test images"))
+        print_text(methods_table(result))
+    print_text(f"{result.seconds:.0f} s; everything is in [bold]{escape(str(folder))}[/]")
+
+
+def _what_was_saved(folder: Path) -> str:
+    if (folder / "model.keras").exists():
+        return (
+            f"{folder}/model.keras holds the network after its last finished phase and history.csv every epoch; "
+            "operate on it with `backbone: {model: ...}`, or start the recipe again"
+        )
+    return f"no phase was finished; {folder}/history.csv holds the epochs so far; start the recipe again"

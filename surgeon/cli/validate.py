@@ -1,0 +1,32 @@
+"""``surgeon validate``."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from surgeon.cli.output import Format, FormatOption, SetOption, print_json, print_text
+from surgeon.recipe.compiler import validate_recipe
+
+
+def command(
+    recipes: Annotated[list[Path], typer.Argument(metavar="RECIPE...", help="Files to check.", show_default=False)],
+    overrides: SetOption = None,
+    output_format: FormatOption = Format.text,
+) -> None:
+    """Check recipes: every problem of every file at once."""
+    found = {recipe: validate_recipe(recipe, overrides or ()) for recipe in recipes}
+    if output_format is Format.json:
+        print_json([dataclasses.asdict(problem) for problems in found.values() for problem in problems])
+    else:
+        for recipe, problems in found.items():
+            for problem in problems:
+                typer.echo(str(problem))
+            if not problems:
+                print_text(Text.assemble(f"{recipe}: ", ("well", "green")))
+    if any(found.values()):
+        raise typer.Exit(2)

@@ -1,0 +1,54 @@
+"""The story's other method: a logistic regression on the frozen features."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+from surgeon.model.surgery import output_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from surgeon.recipe.plan import Plan
+
+# What only lays features out differently; the probe sees them as the head's first trained layer does.
+_SHAPING = {"flatten", "global_average_pooling", "global_max_pooling", "unit_norm"}
+
+
+def feature_model(network: Any, plan: Plan) -> Any:
+    """Returns the part of a network that ends before the first layer of its head that computes.
+
+    Its outputs have the shape (batch, features); maps that the head does not pool are flattened.
+    """
+    import keras
+
+    shaping = itertools.takewhile(lambda layer: layer.kind in _SHAPING, plan.head)
+    *_, last = (plan.backbone.cut, *(layer.name for layer in shaping))
+    output = output_of(network, last)
+    if len(output.shape) > 2:
+        output = keras.layers.Flatten()(output)
+    return keras.Model(network.input, output)
+
+
+def fit_linear_probe(
+    features: NDArray[np.float32], labels: NDArray[np.int32], tested: NDArray[np.float32], seed: int
+) -> NDArray[np.intp]:
+    """Fits a multinomial logistic regression on standardized features.
+
+    Args:
+        features: Of the training images, shape (n, features).
+        labels: Their class numbers, shape (n,).
+        tested: Features of the test images, shape (m, features).
+        seed: For the solver.
+
+    Returns:
+        The predicted class numbers of the test images, shape (m,).
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000, random_state=seed))
+    return probe.fit(features, labels).predict(tested)  # type: ignore[no-any-return]

@@ -1,0 +1,95 @@
+"""Cut and sew: from a plan to one flat functional Keras model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from surgeon.catalogue.backbones import BACKBONES
+from surgeon.catalogue.head_layers import HEAD_LAYERS
+from surgeon.catalogue.layer_table import LayerTable, load_table, open_model, tabulate
+from surgeon.errors import SurgeonError
+from surgeon.model.weights import load_weights
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from surgeon.recipe.plan import BackbonePlan, HeadLayer, Plan
+
+
+def build_network(plan: Plan) -> Any:
+    """Builds the network that a plan asks for: the backbone with its weights, cut, and a fresh head.
+
+    Returns:
+        A ``keras.Model`` that maps preprocessed images, float32 of shape (batch, height, width, 3), to one
+        output a class; its layers have the names of the plan's rows.
+
+    Raises:
+        SurgeonError: If the network differs from its table or the weights do not fit.
+    """
+    import keras
+
+    # Automatic layer names start from the beginning, as in the tables; every random draw follows the seed.
+    keras.utils.clear_session(free_memory=False)
+    keras.utils.set_random_seed(plan.seed)
+    backbone = open_backbone(plan.backbone, plan.data.image_size)
+    features = output_of(backbone, plan.backbone.cut)
+    return keras.Model(backbone.input, sew(features, plan.head), name="network")
+
+
+def open_backbone(plan: BackbonePlan, image_size: tuple[int, int]) -> Any:
+    """Builds or loads the backbone as far as its cut needs it, with its weights.
+
+    Raises:
+        SurgeonError: If the network differs from its table or the weights do not fit.
+    """
+    if plan.model is not None:
+        return open_model(plan.model)
+    spec = BACKBONES[str(plan.name)]
+    table = load_table(spec.name, image_size)
+    names = [row.name for row in table.rows]
+    include_top = plan.cut in names[table.top :]
+    backbone = spec.build((*image_size, 3), include_top)
+    check_against_table(backbone, table, until=names.index(plan.cut))
+    load_weights(backbone, spec, str(plan.weights), include_top)
+    return backbone
+
+
+def check_against_table(model: Any, table: LayerTable, until: int) -> None:
+    """Compares a network with its table, layer by layer up to the index ``until``.
+
+    Raises:
+        SurgeonError: If a layer differs: another release of Keras may build another network.
+    """
+    import keras
+
+    built = tabulate(model).rows
+    for index, row in enumerate(table.rows[: until + 1]):
+        found = built[index] if index < len(built) else None
+        if found != row:
+            raise SurgeonError(
+                f"layer {index} of {table.network} is {found}, but its table says {row}",
+                f"Keras {keras.__version__} builds another network than the table's; install the Keras that this "
+                "release of surgeon was made with, or report this",
+            )
+
+
+def output_of(model: Any, name: str) -> Any:
+    """Returns the output of a layer, with the operations behind it that use nothing else.
+
+    A residual sum that is written as ``+`` is no layer; it belongs to the layer that it alone follows.
+    """
+    tensor = model.get_layer(name).output
+    nodes = [node for depth in model._nodes_by_depth.values() for node in depth]
+    layers = {id(layer) for layer in model.layers}
+    while True:
+        users = [node for node in nodes if any(used is tensor for used in node.input_tensors)]
+        if len(users) != 1 or id(users[0].operation) in layers:
+            return tensor
+        tensor = users[0].outputs[0]
+
+
+def sew(features: Any, head: Sequence[HeadLayer]) -> Any:
+    """Returns the output of a fresh head on ``features``."""
+    for layer in head:
+        features = HEAD_LAYERS[layer.kind].build(layer.parameters, layer.name)(features)
+    return features

@@ -1,0 +1,41 @@
+"""Pretrained weights: from the mirror, from Keras, from a package, from a file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from surgeon.data.fetch import mirror_path
+from surgeon.errors import SurgeonError
+
+if TYPE_CHECKING:
+    from surgeon.catalogue.backbones import BackboneSpec
+
+
+def load_weights(model: Any, spec: BackboneSpec, weights: str, include_top: bool) -> None:
+    """Loads ``weights`` into a backbone: ``imagenet``, ``none`` or the path of a weights file.
+
+    A mirror holds ImageNet weights as ``weights/NAME.weights.h5``, without the top as
+    ``weights/NAME_notop.weights.h5``.
+
+    Raises:
+        SurgeonError: If they cannot be had, or do not fit; the first layer that does not fit is named.
+    """
+    if weights == "none":
+        return
+    mirrored = mirror_path(f"weights/{spec.name}{'' if include_top else '_notop'}.weights.h5")
+    try:
+        if weights == "imagenet":
+            spec.imagenet(model, include_top, mirrored)
+        else:
+            model.load_weights(weights)
+    except SurgeonError:
+        raise
+    except Exception as error:  # Keras raises whatever a file or the network provokes
+        where = mirrored or weights
+        reason = " ".join(str(error).split())[:400]
+        hint = (
+            "they are downloaded once; without internet, SURGEON_MIRROR names a folder that holds them"
+            if weights == "imagenet" and mirrored is None
+            else f"they have to be those of {spec.name}, {'with' if include_top else 'without'} its top"
+        )
+        raise SurgeonError(f"cannot load the weights {where} into {spec.name}: {reason}", hint) from error

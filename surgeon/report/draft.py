@@ -1,0 +1,94 @@
+"""A commented recipe for a folder that was looked at."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING
+
+import yaml
+
+if TYPE_CHECKING:
+    from surgeon.data.survey import Survey
+
+_RECIPE = Template("""\
+# surgeon run $file
+#
+# $images images of $count classes: $counts.$remarks
+recipe: 1
+name: $name
+data:
+  source:
+    folder: $folder
+  image_size: $size # pixels; the images' shorter side is $side in the median
+  split: $split
+  on_bad_image: $on_bad_image # fail names them and stops; skip names them and goes on
+augment: # training images only
+  flip: horizontal # remove it where left and right matter, as in text
+  rotation: 0.05 # part of a full turn
+backbone:
+  name: efficientnetlite0 # small and quick, its weights came with surgeon; see `surgeon backbones`
+  weights: imagenet
+head:
+  - global_average_pooling
+  - dropout: 0.2
+  - dense: {units: classes, activation: softmax}
+phases:
+  - name: warm-up # the new head alone, until it gives the backbone sensible gradients
+    trainable: head
+    optimizer: adam
+    lr: 0.001
+    epochs: 10$class_weight
+  - name: fine-tune # the last blocks too, gently; `surgeon layers $file` shows them
+    trainable: block6a_expand_conv..
+    optimizer: adam
+    lr: {cosine: {peak: 0.0001}}
+    epochs: 20$class_weight
+    until: {monitor: val_loss, patience: 5}
+evaluate:
+  linear_probe: true # a logistic regression on the same features, to compare with
+""")
+
+
+def draft_recipe(survey: Survey, file: Path) -> str:
+    """Returns the text of a recipe for a folder; ``file`` is where it will stand."""
+    counts = sorted(survey.classes.items(), key=lambda item: -item[1])
+    most, least = counts[0][1], counts[-1][1]
+    shown = ", ".join(f"{name} ({number})" for name, number in counts[:8]) + (", ..." if len(counts) > 8 else "")
+    remarks = ""
+    if most > 2 * least:
+        remarks += f"\n# The largest class has {most / least:.1f} times the images of the smallest, hence class_weight."
+    if survey.bad:
+        remarks += f"\n# {survey.bad} of the images that were looked at cannot be decoded."
+    return _RECIPE.substitute(
+        file=file,
+        images=f"{survey.images:,}",
+        count=len(counts),
+        counts=_comment(shown),
+        remarks=remarks,
+        name=_scalar(survey.folder.name),
+        folder=_scalar(os.path.relpath(survey.folder, file.parent)),
+        size=224 if survey.side >= 160 else 128,
+        side=survey.side or "unknown",
+        split=_split(survey),
+        on_bad_image="skip" if survey.bad else "fail",
+        class_weight="\n    class_weight: balanced" if most > 2 * least else "",
+    )
+
+
+def _split(survey: Survey) -> str:
+    if survey.splits:
+        found = ", ".join(f"{split} ({number})" for split, number in survey.splits.items())
+        return f"{{test: 0.15, validation: 0.15, seed: 0}} # where the folder has none of its own; it has {found}"
+    return "{test: 0.15, validation: 0.15, seed: 0} # parts of all images, every class alike"
+
+
+def _scalar(text: str) -> str:
+    """Returns ``text`` as a YAML scalar on one line."""
+    return yaml.safe_dump(text, width=10**6, allow_unicode=True).removesuffix("...\n").strip()
+
+
+def _comment(text: str) -> str:
+    """Returns ``text`` fit for a comment: folder names may hold line breaks."""
+    return "".join(character if character.isprintable() else "?" for character in text)

@@ -1,0 +1,106 @@
+"""Events as they come: a bar with an estimate, a line an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import (
+    Progress as Bars,
+)
+
+from surgeon.results import BatchEnded, EpochEnded, Event, Note, PhaseResult, PhaseStarted, Progress
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+class ProgressDisplay:
+    """Shows events on a console while it is entered as a context.
+
+    On a terminal the current work has a bar; elsewhere only phases, epochs and notes are written.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bars = Bars(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[figures]}"),
+            TimeElapsedColumn(),
+            TextColumn("elapsed,"),
+            TimeRemainingColumn(),
+            TextColumn("left"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._work: tuple[str, TaskID] | None = None
+        self._phase: PhaseStarted | None = None
+
+    def __enter__(self) -> ProgressDisplay:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def show(self, event: Event) -> None:
+        """Shows one event."""
+        if isinstance(event, Progress):
+            self._show_work(event)
+        elif isinstance(event, Note):
+            self._console.print(escape(event.text))
+        elif isinstance(event, PhaseStarted):
+            self._phase = event
+            self._console.print(
+                f"[bold]phase {event.number}/{event.phases}: {escape(event.phase)}[/], "
+                f"{event.trainable_parameters:,} parameters trained, {event.epochs} epochs of {event.steps} steps"
+            )
+        elif isinstance(event, BatchEnded) and self._phase is not None:
+            self._show_step(event, self._phase)
+        elif isinstance(event, EpochEnded):
+            width = len(str(self._phase.epochs)) if self._phase else 1
+            self._console.print(f"  epoch {event.epoch:{width}}  {_figures(event.figures)}  {event.seconds:.1f} s")
+        elif isinstance(event, PhaseResult):
+            best = f", ends with epoch {event.best_epoch}" if event.best_epoch else ""
+            self._console.print(f"  {event.epochs} epochs in {event.seconds:.1f} s{best}")
+
+    def _show_work(self, event: Progress) -> None:
+        task = self._task(event.task, event.total)
+        self._bars.update(task, completed=event.done, total=event.total, figures=event.unit)
+
+    def _show_step(self, event: BatchEnded, phase: PhaseStarted) -> None:
+        """Advances the bar of the whole phase, so that what is left is the phase's time."""
+        task = self._task(f"{phase.phase}, epoch {event.epoch}/{phase.epochs}", phase.epochs * phase.steps, phase.phase)
+        figures = f"step {event.step}/{phase.steps}  loss {event.loss:.3f}  accuracy {event.accuracy:.3f}"
+        self._bars.update(task, completed=(event.epoch - 1) * phase.steps + event.step, figures=figures)
+
+    def _task(self, description: str, total: int | None, key: str | None = None) -> TaskID:
+        """Returns the bar of a piece of work; validation between epochs does not make a phase's bar start anew."""
+        key = key or description
+        if self._work is None or self._work[0] != key:
+            for known in self._bars.tasks:
+                self._bars.update(known.id, visible=False)
+            known_ids = [task.id for task in self._bars.tasks if task.fields["key"] == key]
+            task = known_ids[0] if known_ids else self._bars.add_task(description, total=total, figures="", key=key)
+            self._work = (key, task)
+        self._bars.update(self._work[1], description=escape(description), visible=True)
+        return self._work[1]
+
+
+def _figures(figures: Mapping[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4g}" for name, value in figures.items())

@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from surgeon.data import dataset as module
+from surgeon.data.dataset import BadImage, Dataset, Index, decode_images, index_images
+from surgeon.errors import SurgeonError
+from surgeon.recipe.plan import Choice, DataPlan, SplitPlan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+def plan(source: str, test: float = 0.25, on_bad_image: str = "fail", **parameters: Any) -> DataPlan:
+    return DataPlan(
+        source=Choice(source, parameters),
+        image_size=(6, 8),
+        split=SplitPlan(test=test, validation=0, seed=42),
+        batch_size=4,
+        on_bad_image=on_bad_image,
+    )
+
+
+@pytest.fixture
+def photos(tmp_path: Path, write_image: Callable) -> Path:
+    """Eight images in each of two classes, and a text."""
+    root = tmp_path / "meine photos"
+    for number in range(16):
+        suffix = ("png", "jpg", "gif", "webp")[number % 4]
+        write_image(root / ("rosen", "tulpen")[number // 8] / f"bild {number}.{suffix}", number)
+    (root / "notes.txt").write_text("…")
+    return root
+
+
+def load(plan: DataPlan, folder: Path, finish: Callable) -> Dataset:
+    index, _ = finish(index_images(plan))
+    return finish(decode_images(index, plan, folder))[0]
+
+
+class TestIndex:
+    def test_a_folder_is_listed_hashed_and_split(self, photos: Path, finish: Callable) -> None:
+        index, events = finish(index_images(plan("folder", path=photos)))
+        assert index.classes == ("rosen", "tulpen")
+        assert index.ignored == 1
+        assert index.counts() == {"train": {"rosen": 6, "tulpen": 6}, "test": {"rosen": 2, "tulpen": 2}}
+        for image, digest in zip(index.images, index.digests, strict=True):
+            assert digest == hashlib.sha256((photos / image.name).read_bytes()).hexdigest()
+        assert (events[-1].task, events[-1].done, events[-1].total) == ("read images", 16, 16)
+
+    def test_moved_and_renamed_images_are_split_alike(self, photos: Path, tmp_path: Path, finish: Callable) -> None:
+        before, _ = finish(index_images(plan("folder", path=photos)))
+        moved = photos.rename(tmp_path / "elsewhere")
+        for number, image in enumerate(sorted(moved.rglob("bild*"), reverse=True)):
+            image.rename(image.with_name(f"{number}{image.suffix}"))
+        after, _ = finish(index_images(plan("folder", path=moved)))
+        assert dict(zip(before.digests, before.splits, strict=True)) == dict(
+            zip(after.digests, after.splits, strict=True)
+        )
+
+    def test_digits(self, finish: Callable) -> None:
+        index, _ = finish(index_images(plan("digits")))
+        assert isinstance(index, Index)
+        assert Counter(index.splits) == {"train": 1347, "test": 450}
+
+    @pytest.mark.mirror
+    def test_flowers17(self, mirror: Path, tmp_path: Path, finish: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("SURGEON_MIRROR", str(mirror))
+        dataset = load(plan("flowers17"), tmp_path, finish)
+        assert dataset.pixels.shape == (1360, 6, 8, 3)
+        assert len(dataset.part("test")) == 340
+        assert set(np.bincount(dataset.labels[dataset.part("test")])) == {20}
+
+    def test_an_unknown_source_is_suggested(self, finish: Callable) -> None:
+        with pytest.raises(SurgeonError, match="'flower17'"):
+            finish(index_images(plan("flower17")))
+
+
+class TestDecode:
+    def test_pixels_are_aligned_with_names_labels_and_splits(
+        self, photos: Path, tmp_path: Path, finish: Callable
+    ) -> None:
+        dataset = load(plan("folder", path=photos), tmp_path / "new" / "folder", finish)
+        assert isinstance(dataset.pixels, np.memmap)
+        assert dataset.pixels.shape == (16, 6, 8, 3)
+        assert dataset.pixels.dtype == np.uint8
+        assert dataset.labels.dtype == np.int32
+        for name, label, pixels in zip(dataset.names, dataset.labels, dataset.pixels, strict=True):
+            with Image.open(photos / name) as image:
+                expected = image.convert("RGB").resize((8, 6), Image.Resampling.BILINEAR)
+            np.testing.assert_array_equal(pixels, expected)
+            assert dataset.classes[label] == name.split("/")[0]
+        parts = [*dataset.part("train"), *dataset.part("validation"), *dataset.part("test")]
+        assert sorted(parts) == list(range(16))
+        assert [dataset.splits[position] for position in dataset.part("test")] == ["test"] * 4
+        assert [path.name for path in (tmp_path / "new" / "folder").iterdir()] == ["pixels.npy"]
+
+    def test_more_images_than_a_batch(self, tmp_path: Path, finish: Callable) -> None:
+        data = plan("digits")
+        index, _ = finish(index_images(data))
+        dataset, events = finish(decode_images(index, data, tmp_path))
+        assert events[-1].done == events[-1].total == 1797
+        last = Image.open(io.BytesIO(index.images[-1].read())).convert("RGB")
+        np.testing.assert_array_equal(dataset.pixels[-1], last.resize((8, 6), Image.Resampling.BILINEAR))
+
+    def test_decoding_again_leaves_a_former_dataset_intact(
+        self, photos: Path, tmp_path: Path, finish: Callable
+    ) -> None:
+        former = load(plan("folder", path=photos), tmp_path, finish)
+        pixels = former.pixels.copy()
+        shutil.rmtree(photos / "rosen")
+        shutil.copytree(photos / "tulpen", photos / "rosen")
+        (photos / "rosen" / "bild 8.png").unlink()
+        load(plan("folder", test=0, path=photos), tmp_path, finish)
+        np.testing.assert_array_equal(former.pixels, pixels)
+
+
+class TestBadImages:
+    @pytest.fixture
+    def bad(self, photos: Path) -> dict[str, str]:
+        """Three bad images between the good ones, and what is wrong with them."""
+        (photos / "rosen" / "bild 1 leer.jpg").touch()
+        whole = (photos / "rosen" / "bild 1.jpg").read_bytes()
+        (photos / "tulpen" / "bild.jpg").write_bytes(whole[: len(whole) * 9 // 10])
+        (photos / "tulpen" / "foto.heic").write_bytes(b"\0\0\0\x18ftypheic")
+        return {
+            "rosen/bild 1 leer.jpg": "the file is empty",
+            "tulpen/bild.jpg": "truncated",
+            "tulpen/foto.heic": "not a readable",
+        }
+
+    def test_all_of_them_are_named(self, photos: Path, bad: dict[str, str], tmp_path: Path, finish: Callable) -> None:
+        with pytest.raises(SurgeonError) as error:
+            load(plan("folder", path=photos), tmp_path / "out", finish)
+        first, *lines = error.value.message.splitlines()
+        assert first == "3 of 19 images cannot be decoded:"
+        assert all(name in line and bad[name] in line for name, line in zip(bad, lines, strict=True))
+        assert "data.on_bad_image: skip" in str(error.value.hint)
+        assert list((tmp_path / "out").iterdir()) == []
+
+    def test_many_are_counted(self, photos: Path, bad: dict[str, str], tmp_path: Path, finish: Callable) -> None:
+        for number in range(30):
+            (photos / "rosen" / f"leer {number}.png").touch()
+        with pytest.raises(SurgeonError) as error:
+            load(plan("folder", path=photos), tmp_path / "out", finish)
+        lines = error.value.message.splitlines()
+        assert len(lines) == 22
+        assert lines[-1] == "  and 13 more"
+
+    def test_skipping_leaves_them_out_and_lists_them(
+        self, photos: Path, bad: dict[str, str], tmp_path: Path, finish: Callable
+    ) -> None:
+        dataset = load(plan("folder", on_bad_image="skip", path=photos), tmp_path / "out", finish)
+        assert [image.name for image in dataset.bad] == list(bad)
+        assert dataset.bad[0] == BadImage("rosen/bild 1 leer.jpg", "the file is empty")
+        assert len(dataset.names) == len(dataset.labels) == len(dataset.splits) == len(dataset.pixels) == 16
+        for name, digest, pixels in zip(dataset.names, dataset.digests, dataset.pixels, strict=True):
+            data = (photos / name).read_bytes()
+            assert digest == hashlib.sha256(data).hexdigest()
+            np.testing.assert_array_equal(pixels, module.load_image(data, (6, 8)))
+
+    def test_one_class_left_is_an_error(self, photos: Path, tmp_path: Path, finish: Callable) -> None:
+        for image in (photos / "rosen").iterdir():
+            image.write_bytes(b"")
+        with pytest.raises(SurgeonError, match="left in only 1 of 2 classes"):
+            load(plan("folder", test=0, on_bad_image="skip", path=photos), tmp_path / "out", finish)
+
+    def test_none_left_is_an_error(self, photos: Path, tmp_path: Path, finish: Callable) -> None:
+        for image in photos.rglob("bild*"):
+            image.write_bytes(image.name.encode())
+        with pytest.raises(SurgeonError, match="left in only 0 of 2 classes"):
+            load(plan("folder", test=0, on_bad_image="skip", path=photos), tmp_path / "out", finish)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
+def test_a_full_disk_is_an_error(photos: Path, tmp_path: Path, finish: Callable) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "pixels.npy.partial").symlink_to("/dev/full")
+    with pytest.raises(SurgeonError, match="No space left on device") as error:
+        load(plan("folder", path=photos), tmp_path / "out", finish)
+    assert "free some disk space" in str(error.value.hint)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_is_an_error(photos: Path, tmp_path: Path, finish: Callable) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SurgeonError, match="cannot write the decoded images"):
+        load(plan("folder", path=photos), tmp_path / "file", finish)
