@@ -43,7 +43,9 @@ class Diagnostic:
     def __str__(self) -> str:
         subject = f"{self.path}: " if self.path else ""
         hint = f"; {self.hint}" if self.hint else ""
-        return f"{self.location}: {subject}{self.message}{hint}"
+        line = f"{self.location}: {subject}{self.message}{hint}"
+        # Whatever a recipe holds, it must not steer the reader's terminal.
+        return "".join(part if part.isprintable() else repr(part)[1:-1] for part in line)
 
 
 class SurgeonError(Exception):
@@ -76,6 +78,12 @@ class RecipeError(SurgeonError):
     def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
         self.diagnostics = tuple(diagnostics)
         super().__init__("\n".join(str(diagnostic) for diagnostic in self.diagnostics))
+
+
+def quote(value: object) -> str:
+    """Returns a value as a message shows it: on one line, and short."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def did_you_mean(found: object, known: Iterable[str]) -> str | None:

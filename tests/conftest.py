@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,3 +57,81 @@ def finish() -> Callable[[Generator[Progress, None, Any]], tuple[Any, list[Progr
                 return stop.value, events
 
     return run
+
+
+@dataclass(frozen=True)
+class Outcome:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def surgeon(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """Runs the command line in this process, as its script does."""
+
+    def run(*arguments: object) -> Outcome:
+        from surgeon.cli import main
+
+        monkeypatch.setattr(sys, "argv", ["surgeon", *map(str, arguments)])
+        capfd.readouterr()
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        captured = capfd.readouterr()
+        return Outcome(code, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of two classes, 12 pictures each, that a network can tell apart: stripes across and along."""
+    root = tmp_path_factory.mktemp("photos of \u00e9t\u00e9")
+    random = np.random.default_rng(0)
+    for label in ("across", "along"):
+        (root / label).mkdir()
+        for number in range(12):
+            wave = 127 + 100 * np.sin(np.arange(48) / random.uniform(1, 2) + random.uniform(0, 6))
+            stripes = np.tile(wave[:, None] if label == "across" else wave[None, :], (1, 48) if label == "across" else (48, 1))
+            noise = random.uniform(-20, 20, (48, 48, 3))
+            pixels = np.clip(stripes[:, :, None] + noise, 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(root / label / f"{number}.png")
+    return root
+
+
+TINY = """\
+recipe: 1
+name: tiny
+seed: 7
+data:
+  source: {{folder: {folder}}}
+  image_size: 32
+  split: {{test: 0.25, validation: 0.25, seed: 1}}
+  batch_size: 4
+backbone: {{name: efficientnetlite0, weights: none, cut: block2a_project_bn}}
+head:
+  - global_average_pooling
+  - dense: {{units: classes, activation: softmax}}
+phases:
+  - name: warm-up
+    trainable: head
+    optimizer: adam
+    lr: 0.01
+    epochs: 2
+  - name: fine-tune
+    trainable: block2a_dwconv..
+    optimizer: sgd
+    lr: 0.01
+    epochs: 1
+"""
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, photos: Path) -> Path:
+    """A recipe that trains in seconds: the first blocks of a network on the striped pictures."""
+    recipe = tmp_path / "tiny.yaml"
+    recipe.write_text(TINY.format(folder=f"'{photos}'"), encoding="utf-8")
+    return recipe

@@ -81,7 +81,7 @@ def _load_efficientnet(application: Any, model: Any, include_top: bool, mirrored
     import numpy as np
 
     _load_application(application, model, include_top, mirrored)
-    normalization = model.get_layer("normalization")
+    normalization = next(layer for layer in model.layers if type(layer).__name__ == "Normalization")
     mean, variance, *rest = normalization.get_weights()
     deviation = np.array([0.229, 0.224, 0.225], variance.dtype)
     normalization.set_weights([mean, variance * deviation, *rest])

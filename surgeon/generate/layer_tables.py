@@ -17,11 +17,17 @@ _WINDOWS = {"Conv2D", "DepthwiseConv2D", "SeparableConv2D", "MaxPooling2D", "Ave
 def layer_table_text(spec: BackboneSpec) -> str:
     """Builds a backbone and returns the JSON text of its table, one layer a line."""
     whole = _build(spec, spec.image_size, include_top=True)
-    # An odd side beside the even one tells padding that depends on parity from padding that does not.
-    other = _build(spec, spec.image_size + 1 - 2 * (spec.image_size % 2), include_top=False)
-    top = _common_prefix([layer.name for layer in whole.layers], [layer.name for layer in other.layers])
+    # A power of two more changes the parity of the maps at one depth, and with it padding that depends on it.
+    others = [_build(spec, spec.image_size + more, include_top=False) for more in (1, 2, 4, 8, 16)]
+    top = _common_prefix([layer.name for layer in whole.layers], [layer.name for layer in others[0].layers])
     rows = tabulate(whole).rows
-    extents = _extents(spec, whole, other, rows, top)
+    extents: dict[int, Extent] = {}
+    for row in rows:
+        if len(row.shape) == 3:
+            models = [whole, *others] if row.index < top else [whole]
+            inputs = [extents[index] for index in row.inputs if index in extents]
+            extents[row.index] = _extent([model.layers[row.index] for model in models], inputs)
+            _prove(extents[row.index], models, row)
     lines = ",\n".join(f"  {json.dumps(_line(row, extents.get(row.index)))}" for row in rows)
     head = f'"backbone": {json.dumps(spec.name)}, "image_size": {spec.image_size}, "top": {top}'
     return f'{{{head}, "layers": [\n{lines}\n]}}\n'
@@ -35,7 +41,15 @@ def _build(spec: BackboneSpec, side: int, include_top: bool) -> Any:
 
 
 def _common_prefix(names: Sequence[str], others: Sequence[str]) -> int:
-    return next((at for at, pair in enumerate(zip(names, others, strict=False)) if pair[0] != pair[1]), len(others))
+    pairs = enumerate(zip(names, others, strict=False))
+    return next((at for at, (name, other) in pairs if name != other), len(others))
+
+
+def _prove(extent: Extent, models: Sequence[Any], row: LayerRow) -> None:
+    for model in models:
+        side, found = model.input_shape[1], model.layers[row.index].output.shape[1]
+        if extent(side) != found:
+            raise ValueError(f"{model.name} at {side} px: {row.name} is {found}, not {extent(side)}")
 
 
 def _line(row: LayerRow, extent: Extent | None) -> dict[str, Any]:
@@ -52,26 +66,9 @@ def _line(row: LayerRow, extent: Extent | None) -> dict[str, Any]:
     }
 
 
-def _extents(spec: BackboneSpec, whole: Any, other: Any, rows: Sequence[LayerRow], top: int) -> dict[int, Extent]:
-    """Follows the side of the feature maps through the layers; proves it against both networks."""
-    extents: dict[int, Extent] = {}
-    for row in rows:
-        if len(row.shape) != 3:
-            continue
-        layer = whole.layers[row.index]
-        counterpart = other.layers[row.index] if row.index < top else layer
-        inputs = [extents[index] for index in row.inputs if index in extents]
-        extent = _extent(layer, counterpart, inputs)
-        checks = [(spec.image_size, layer)] + ([(other.input_shape[1], counterpart)] if row.index < top else [])
-        for side, built in checks:
-            if extent(side) != built.output.shape[1]:
-                raise ValueError(f"{spec.name} at {side} px: {row.name} is {built.output.shape[1]}, not {extent(side)}")
-        extents[row.index] = extent
-    return extents
-
-
-def _extent(layer: Any, counterpart: Any, inputs: Sequence[Extent]) -> Extent:
-    """Returns the extent of a layer's output; ``counterpart`` is the same layer behind another image size."""
+def _extent(layers: Sequence[Any], inputs: Sequence[Extent]) -> Extent:
+    """Returns the extent of a layer's output; ``layers`` is the same layer behind several image sizes."""
+    layer, *others = layers
     kind = type(layer).__name__
     if kind == "InputLayer":
         return Extent()
@@ -81,13 +78,13 @@ def _extent(layer: Any, counterpart: Any, inputs: Sequence[Extent]) -> Extent:
     side = next((extent for extent in inputs if extent.factor), inputs[0])
     if kind == "ZeroPadding2D":
         (before, after), _ = layer.padding
-        depends_on_parity = layer.padding != counterpart.padding
+        depends_on_parity = any(other.padding != layer.padding for other in others)
         side = side.padded_to_even(2 * after + 1) if depends_on_parity else side.padded(before + after)
     elif kind == "Cropping2D":
         side = side.padded(-sum(layer.cropping[0]))
     elif kind == "Sequential":
         for inner in layer.layers:
-            side = _extent(inner, inner, [side])
+            side = _extent([inner], [side])
     elif kind in _WINDOWS:
         side = _window(layer, side)
     return side

@@ -10,7 +10,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from surgeon.catalogue.kinds import KINDS, listing_command
-from surgeon.errors import Diagnostic, did_you_mean
+from surgeon.errors import Diagnostic, did_you_mean, quote
 from surgeon.recipe.document import Document, ValuePath, spell_path
 from surgeon.recipe.schema import recipe_schema
 
@@ -70,10 +70,12 @@ def _unknown_keys(kind: str, error: Any) -> _Explained:
     known = list(error.schema["properties"])
     for key in (key for key in error.instance if key not in known):
         if kind in KINDS:
-            yield "unknown-name", f"no {kind} is called {key!r}", _suggest(kind, key), (key,)
+            yield "unknown-name", f"no {kind} is called {quote(key)}", _suggest(kind, key), (key,)
         else:
             hint = did_you_mean(key, known) or f"expected {_one_of(known)}"
-            yield "unknown-key", f"unknown key {key!r}", hint, (key,)
+            if key == "<<":
+                hint = "YAML 1.2 has no merge keys; write the values out"
+            yield "unknown-key", f"unknown key {quote(key)}", hint, (key,)
 
 
 def _missing_keys(kind: str, error: Any) -> _Explained:
@@ -93,7 +95,7 @@ def _not_an_option(kind: str, error: Any) -> _Explained:
     elif kind in KINDS:
         yield "unknown-name", f"no {kind} is called {describe(found)}", _suggest(kind, found), ()
     else:
-        hint = did_you_mean(found, options)
+        hint = "remove the quotes" if _is_quoted_number(found) else did_you_mean(found, options)
         yield "not-an-option", f"expected {_one_of(options)}, found {describe(found)}", hint, ()
 
 
@@ -103,28 +105,37 @@ def _wrong_type(kind: str, error: Any) -> _Explained:
         yield "empty", "the recipe is empty", "`surgeon recipes list` names some to start from", ()
         return
     types = [wanted] if isinstance(wanted, str) else wanted
-    message = f"expected {_alternatives([_TYPES[name] for name in types])}, found {describe(found)}"
-    if isinstance(found, str):
-        hint = _text_hint(kind, types, error.schema, found)
-    elif found is None:
-        is_optional = "object" in types and "then" not in error.schema and "required" not in error.schema
-        hint = "write {} for the defaults" if is_optional else "give it a value, or remove the key"
-    elif isinstance(found, list):
-        hint = "write it without dashes and brackets" if "object" in types else None
-    else:
-        hint = "begin each item with a dash" if "array" in types else None
-    yield "wrong-type", message, hint, ()
+    spelled = _TYPES | ({"string": f"the {kind}'s name"} if kind in KINDS else {})
+    options = error.schema.get("enum") if kind not in KINDS else None
+    expected = _one_of(options) if options else _alternatives([spelled[name] for name in types])
+    hint = _type_hint(kind, types, error.schema, found)
+    yield "wrong-type", f"expected {expected}, found {describe(found)}", hint, ()
 
 
-def _text_hint(kind: str, types: Sequence[str], schema: Mapping[str, Any], found: str) -> str | None:
-    """Returns what to do about text where there should be none."""
-    if {"integer", "number"} & set(types) and re.fullmatch(r"[-+]?[0-9.]+(e-?[0-9]+)?", found):
-        return "remove the quotes"
-    if kind in KINDS:
-        return _long_form(kind, found) if found in KINDS[kind] else did_you_mean(found, KINDS[kind])
-    if "name" in schema.get("properties", {}):
-        return f"write {{name: {found}}}"
-    return "begin each item with a dash" if "array" in types else None
+def _type_hint(kind: str, types: Sequence[str], schema: Mapping[str, Any], found: object) -> str | None:
+    """Returns what to do about a value of the wrong type, as far as its look tells."""
+    keys = schema.get("properties", {})
+    hint = None
+    if found is None:
+        is_optional = "object" in types and "then" not in schema and "required" not in schema
+        hint = "write {} for the defaults" if is_optional else "give it a value, or remove it"
+    elif {"integer", "number"} & set(types) and _is_quoted_number(found):
+        hint = "remove the quotes"
+    elif kind in KINDS and isinstance(found, str):
+        hint = _long_form(kind, found) if found in KINDS[kind] else _suggest(kind, found)
+    elif "name" in keys and isinstance(found, str) and not kind:
+        hint = f"write {{name: {found}}}"
+    elif list(types) == ["array"]:
+        hint = "begin each item with a dash"
+    elif isinstance(found, list) and "object" in types:
+        hint = "write it without dashes"
+    elif keys:
+        hint = f"its keys: {', '.join(map(repr, keys))}"
+    return hint
+
+
+def _is_quoted_number(found: object) -> bool:
+    return isinstance(found, str) and re.fullmatch(r"[-+]?[0-9.]+(e-?[0-9]+)?", found) is not None
 
 
 def _no_key(kind: str, error: Any) -> _Explained:
@@ -133,9 +144,9 @@ def _no_key(kind: str, error: Any) -> _Explained:
 
 def _many_keys(kind: str, error: Any) -> _Explained:
     found = list(error.instance)
-    names = [key for key in found if key in KINDS[kind]]
-    hint = f"indent the parameters of {names[0]!r} below it" if len(names) == 1 else "keep one of them"
-    yield "one-key", f"expected one key, the {kind}'s name, found {', '.join(map(repr, found))}", hint, ()
+    bare = [key for key in found if error.instance[key] is None]
+    hint = f"indent what belongs to {quote(bare[0])} deeper than it" if bare else "keep one of them"
+    yield "one-key", f"expected one key, the {kind}'s name, found {', '.join(map(quote, found))}", hint, ()
 
 
 def _not_a_name(kind: str, error: Any) -> _Explained:
@@ -155,7 +166,7 @@ _EXPLANATIONS: Mapping[str, Callable[[str, Any], _Explained]] = {
     "type": _wrong_type,
     "minProperties": _no_key,
     "maxProperties": _many_keys,
-    "pattern": _not_a_name,
+    "not": _not_a_name,
 }
 
 
@@ -169,7 +180,7 @@ def describe(value: object) -> str:
         return "nothing"
     if isinstance(value, bool):
         return str(value).lower()
-    return repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:57]}..."
+    return quote(value)
 
 
 def _long_form(kind: str, name: str) -> str:

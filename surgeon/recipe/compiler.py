@@ -131,12 +131,11 @@ def _origin(path: ValuePath, document: Document) -> str:
     for part in known:
         written = written[part]
     unwritten = path[len(known) :]
-    is_written = not unwritten or unwritten == (written,) or _is_shorthand(written, path)
+    is_written = not unwritten or unwritten == (written,) or _is_shorthand(written, unwritten[-1], path)
     return str(document.location(known)) if is_written else "default"
 
 
-def _is_shorthand(written: Any, path: ValuePath) -> bool:
-    """Tells whether a value that was written without a parameter's name sets the parameter at ``path``."""
-    entry_name, parameter = map(str, path[-2:])
-    shorthands = [entries[entry_name].shorthand for entries in KINDS.values() if entry_name in entries]
+def _is_shorthand(written: Any, parameter: str | int, path: ValuePath) -> bool:
+    """Tells whether a value that was written without its parameter's name sets the parameter at ``path``."""
+    shorthands = [entries[str(part)].shorthand for entries in KINDS.values() for part in path[-2:-1] if part in entries]
     return not isinstance(written, Mapping) and parameter in shorthands

@@ -22,10 +22,8 @@ def complete(document: Document, problems: Iterable[Diagnostic]) -> Values:
     """
     values = _without(document.values, (), {problem.path for problem in problems})
     properties = recipe_schema()["properties"]
-    recipe = _filled(properties, values if isinstance(values, dict) else {})
-    recipe.setdefault("name", document.path.stem)
-    for section in ("augment", "evaluate", "expected"):
-        recipe.setdefault(section, {})
+    unless_given = {"name": document.path.stem, "augment": {}, "evaluate": {}, "expected": {}}
+    recipe = _filled(properties, unless_given | (values if isinstance(values, dict) else {}))
     if recipe["evaluate"] is not None:
         recipe["evaluate"] = _filled(properties["evaluate"]["properties"], recipe["evaluate"])
     if recipe["augment"] is not None:

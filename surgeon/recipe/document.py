@@ -17,11 +17,11 @@ from typing import Any
 
 import yaml
 
-from surgeon.errors import Diagnostic, Location, RecipeError
+from surgeon.errors import Diagnostic, Location, RecipeError, quote
 
 ValuePath = tuple[str | int, ...]  # keys and list indices from the root
 
-_MAX_BYTES = 1_000_000
+_MAX_BYTES = 200_000
 _MAX_DEPTH = 50
 _MAX_VALUES = 20_000
 _LARGEST = 2**53  # beyond it floats skip whole numbers
@@ -108,7 +108,7 @@ def _read_file(path: Path, asked_at: Location) -> Document:
         hint = "its path is relative to this recipe" if key else None
         raise RecipeError([Diagnostic("unreadable", f"cannot read {path}: {reason}", asked_at, key, hint)]) from error
     except ValueError as error:  # a NUL in the path
-        raise RecipeError([Diagnostic("unreadable", f"{str(path)!r} is no path", asked_at, key)]) from error
+        raise RecipeError([Diagnostic("unreadable", f"{quote(str(path))} is no path", asked_at, key)]) from error
     if len(content) > _MAX_BYTES:
         raise RecipeError([Diagnostic("too-large", f"a recipe has at most {_MAX_BYTES:,} bytes", Location(str(path)))])
     return parse_document(content, path)
@@ -127,6 +127,12 @@ def parse_document(content: bytes | str, path: Path) -> Document:
     return Document(path, values, reader.locations)
 
 
+def dump_document(values: Mapping[str, Any]) -> str:
+    """Returns the text that ``parse_document`` reads as ``values``."""
+    text = yaml.dump(dict(values), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return str(text)
+
+
 class _Loader(yaml.SafeLoader):
     """PyYAML's parser with the scalars of YAML 1.2's core schema."""
 
@@ -141,6 +147,14 @@ _SCALARS = {
 }
 for _tag, (_pattern, _first) in _SCALARS.items():
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
+
+
+class _Dumper(yaml.SafeDumper):
+    """PyYAML's writer, which quotes text that our reader would take for a number."""
+
+    yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
+
+
 _YAML_HINTS = {  # by a part of PyYAML's message
     "found character '\\t'": "indent with spaces, not with tabs",
     "cannot start any token": "put text that begins with this character into quotes",
@@ -196,7 +210,7 @@ class _NodeReader:
             since = f" that begins in line {begin.line + 1}" if begin and mark and begin.line < mark.line else ""
             problem = f"{problem} {context}{since}"
         elif context:
-            problem = f"{context} {problem}"
+            problem = f"{context} {problem}".removesuffix("; first occurrence second occurrence")
         hint = next((hint for part, hint in _YAML_HINTS.items() if part in problem), None)
         self._report("yaml", f"not YAML: {problem}", mark or begin, hint=hint)
 
@@ -218,8 +232,8 @@ class _NodeReader:
         # Aliases make nodes appear again and again, one inside itself even without end.
         if len(self.locations) > _MAX_VALUES or len(path) > _MAX_DEPTH:
             if not any(diagnostic.code == "too-many-values" for diagnostic in self.diagnostics):
-                message = f"aliases make more than {_MAX_VALUES:,} values, or nest them more than {_MAX_DEPTH} deep"
-                self._report("too-many-values", message, node.start_mark, path[:1], "write the values out")
+                message = f"with its aliases, more than {_MAX_VALUES:,} values or nested more than {_MAX_DEPTH} deep"
+                self._report("too-many-values", message, node.start_mark, path[:1], "write out what an alias repeats")
             return None
         tag = node.tag.removeprefix("tag:yaml.org,2002:")
         if isinstance(node, yaml.MappingNode) and tag == "map":
@@ -228,43 +242,55 @@ class _NodeReader:
             return [self._value(item, (*path, index)) for index, item in enumerate(node.value)]
         if isinstance(node, yaml.ScalarNode) and tag in {"str", *_SCALARS}:
             return self._scalar(node, tag, path)
-        self._report("unknown-tag", f"unknown tag {node.tag!r}", node.start_mark, path, "recipes hold plain values")
+        message = f"unknown tag {quote(node.tag)}"
+        self._report("unknown-tag", message, node.start_mark, path, "recipes hold plain values")
         return None
 
     def _mapping(self, node: Any, path: ValuePath) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for key_node, value_node in node.value:
             mark = key_node.start_mark
-            is_plain = isinstance(key_node, yaml.ScalarNode) and key_node.tag.rpartition(":")[2] in {"str", *_SCALARS}
-            key = self._scalar(key_node, "str", path) if is_plain else None
-            if not is_plain:
-                self._report("key-not-a-string", "a key has to be plain text", mark, path)
-            elif not isinstance(key, str):
-                continue  # reported as a scalar
-            elif key in values:
-                first = self.locations[(*path, key)]
-                self._report("duplicate-key", f"key {key!r} is given twice", mark, path, f"first in line {first.line}")
-            else:
-                self.locations[(*path, key)] = Location(self.file, mark.line + 1, mark.column + 1)
-                values[key] = self._value(value_node, (*path, key))
+            key = self._key(key_node, path)
+            inside = (*path, key or "")
+            if key in values:
+                hint = f"first in line {self.locations[inside].line}"
+                self._report("duplicate-key", f"key {quote(key)} is given twice", mark, path, hint)
+            elif key is not None:
+                self.locations[inside] = Location(self.file, mark.line + 1, mark.column + 1)
+                values[key] = self._value(value_node, inside)
         return values
 
-    def _scalar(self, node: Any, tag: str, path: ValuePath) -> Hashable:
-        def refuse(message: str, hint: str | None = None) -> None:
-            self._report("bad-scalar", message, node.start_mark, path, hint)
+    def _key(self, node: Any, path: ValuePath) -> str | None:
+        """Returns a key as it is written, so that ``1`` and ``true`` are text; None if it is no text at all."""
+        if not isinstance(node, yaml.ScalarNode) or node.tag.rpartition(":")[2] not in {"str", *_SCALARS}:
+            self._report("key-not-a-string", "a key has to be plain text", node.start_mark, path)
+            return None
+        text = self._scalar(node, "str", path)
+        return None if text is None else str(text)
 
+    def _scalar(self, node: Any, tag: str, path: ValuePath) -> Hashable:
         text = str(node.value)
-        shown = repr(text if len(text) <= 40 else f"{text[:37]}...")
-        if tag == "str":
-            if any("\ud800" <= character <= "\udfff" for character in text):
-                return refuse(f"{shown} holds half of a character", "write the character itself")
-            return text
-        if not re.fullmatch(_SCALARS[tag][0], text):
-            return refuse(f"{shown} is no !!{tag}", "remove the tag")
-        number = _number(text) if tag in {"int", "float"} else 0
-        if abs(number) > _LARGEST:
-            return refuse(f"{shown} is too large", f"numbers go up to {_LARGEST:,}")
-        return {"null": None, "bool": text.lower() == "true"}.get(tag, number)
+        problem = _scalar_problem(tag, text)
+        if problem:
+            message, hint = problem
+            self._report("bad-scalar", message, node.start_mark, path, hint)
+            return None
+        if tag in {"int", "float"}:
+            return _number(text)
+        return {"str": text, "bool": text.lower() == "true"}.get(tag)
+
+
+def _scalar_problem(tag: str, text: str) -> tuple[str, str] | None:
+    """Returns what is wrong with a scalar and what to do about it, if anything is."""
+    if tag == "str":
+        # Half of a character, from an escape such as \ud83d, could not be written to any file.
+        is_text = not re.search("[\ud800-\udfff]", text)
+        return None if is_text else (f"{quote(text)} holds half of a character", "write the character itself")
+    if not re.fullmatch(_SCALARS[tag][0], text):
+        return f"{quote(text)} is no !!{tag}", "remove the tag"
+    if tag in {"int", "float"} and abs(_number(text)) > _LARGEST:
+        return f"{quote(text)} is too large", f"numbers go up to {_LARGEST:,}"
+    return None
 
 
 def _number(text: str) -> int | float:
@@ -324,7 +350,7 @@ def _override(document: Document, override: str) -> Document:
     location = Location(f"--set {target}")
     parts = re.split(r"[.\[\]]+", target.strip("]."))
     if not equals or "" in parts:
-        message = f"expected KEY=VALUE such as data.split.seed=1, found {override!r}"
+        message = f"expected KEY=VALUE such as data.split.seed=1, found {quote(override)}"
         raise RecipeError([Diagnostic("set", message, Location("--set"))])
     if parts[0] == "extends":
         message = "a recipe can only say itself what it extends"
@@ -346,11 +372,10 @@ def _find(values: Any, parts: Sequence[str], location: Location) -> ValuePath:
     for part in parts:
         step: str | int = part
         if isinstance(values, list):
-            indices = [str(index) for index in range(len(values))]
-            if part not in indices:
-                message = f"{spell_path(path)} has {len(values)} items, found {part!r} for an index"
-                hint = f"expected 0 to {len(values) - 1}" if values else None
-                raise RecipeError([Diagnostic("set", message, location, spell_path((*path, part)), hint)])
+            if part not in map(str, range(len(values))):
+                expected = f"an index from 0 to {len(values) - 1}" if values else "no index of an empty list"
+                message = f"expected {expected}, found {quote(part)}"
+                raise RecipeError([Diagnostic("set", message, location, spell_path((*path, part)))])
             step = int(part)
             values = values[step]
         else:

@@ -11,7 +11,7 @@ from typing import Any
 
 from surgeon.catalogue.head_layers import HEAD_LAYERS
 from surgeon.catalogue.layer_table import LayerRow, LayerTable
-from surgeon.errors import did_you_mean
+from surgeon.errors import did_you_mean, quote
 from surgeon.recipe.plan import HeadLayer
 
 Selector = int | str
@@ -34,11 +34,13 @@ class Network:
 
     Attributes:
         cut: Index of the last layer that is kept; the head's layers follow it.
+        dropped: Names of the backbone's layers that the cut leaves out.
     """
 
     name: str
     cut: int
     rows: tuple[LayerRow, ...]
+    dropped: tuple[str, ...] = ()
 
     @property
     def backbone(self) -> tuple[LayerRow, ...]:
@@ -68,13 +70,15 @@ class Network:
             start = self.row(_index_or_name(first)).index if first else 0
             stop = self.row(_index_or_name(last)).index if last else self.rows[-1].index
             if start > stop:
-                raise SelectorError(f"the range {selector!r} ends before it starts", f"write '{last}..{first}'")
+                raise SelectorError(f"the range {quote(selector)} ends before it starts", f"write '{last}..{first}'")
             return [row for row in self.rows if start <= row.index <= stop]
         if isinstance(selector, str) and any(mark in selector for mark in "*?["):
             matches = [row for row in self.rows if fnmatch.fnmatchcase(row.name, selector)]
             if not matches:
+                for name in fnmatch.filter(self.dropped, selector):
+                    raise self._is_dropped(name)
                 near = _nearest_glob(selector, [row.name for row in self.rows])
-                raise SelectorError(f"no layer of {self.name} matches {selector!r}", near)
+                raise SelectorError(f"no layer of {self.name} matches {quote(selector)}", near or self._listed)
             return matches
         return [self.row(_index_or_name(selector))]
 
@@ -87,16 +91,36 @@ class Network:
         for row in self.rows:
             if wanted in (row.index, row.name):
                 return row
+        if wanted in self.dropped:
+            raise self._is_dropped(wanted)
         last = self.rows[-1].index
         if isinstance(wanted, int) and 0 <= wanted <= last:
-            raise SelectorError(
-                f"layer {wanted} does not feed the cut and is dropped", f"see `surgeon layers {self.name}`"
-            )
+            raise self._is_dropped(wanted)
         if isinstance(wanted, int):
             raise SelectorError(f"no layer has the index {wanted}", f"expected 0 to {last}")
         known = ["head", "backbone", "all", *(row.name for row in self.rows)]
-        hint = did_you_mean(wanted, known) or f"`surgeon layers {self.name}` lists them"
-        raise SelectorError(f"no layer of {self.name} is called {wanted!r}", hint)
+        dashed = re.fullmatch(r"([0-9]+) ?[-:] ?([0-9]+)", wanted)
+        hint = f"write {dashed[1]}..{dashed[2]}" if dashed else did_you_mean(wanted, known)
+        raise SelectorError(f"no layer of {self.name} is called {quote(wanted)}", hint or self._listed)
+
+    @property
+    def _listed(self) -> str:
+        return f"`surgeon layers {self.name}` lists them"
+
+    def _is_dropped(self, wanted: Selector) -> SelectorError:
+        cut = next(row.name for row in self.rows if row.index == self.cut)
+        return SelectorError(
+            f"layer {wanted!r} is dropped, since the cut at {cut!r} does not depend on it",
+            f"cut later, or choose among those of `surgeon layers {self.name}` that lead to the cut",
+        )
+
+
+class HeadError(ValueError):
+    """A layer of a head that does not fit the shape before it; ``at`` is its place in the head."""
+
+    def __init__(self, message: str, at: int) -> None:
+        super().__init__(message)
+        self.at = at
 
 
 def whole(table: LayerTable) -> Network:
@@ -108,22 +132,25 @@ def compose(table: LayerTable, cut: int, head: Sequence[HeadLayer]) -> Network:
     """Cuts a table after row ``cut`` and appends the head's rows.
 
     Raises:
-        ValueError: With the reason, if a layer of the head does not fit the shape before it.
+        HeadError: With the reason, if a layer of the head does not fit the shape before it.
     """
     kept = table.ancestors(cut)
     rows = [row for row in table.rows if row.index in kept]
     for at, layer in enumerate(head):
-        rows.append(_head_row(layer, cut + 1 + at, rows[-1]))
-    return Network(table.network, cut, tuple(rows))
+        before = rows[-1]
+        if layer.kind.startswith("global_") and len(before.shape) != 3:
+            raise HeadError(
+                f"{layer.kind} pools feature maps, but {before.name!r} puts out {before.shape}, "
+                "which is no (height, width, channels)",
+                at,
+            )
+        rows.append(_head_row(layer, cut + 1 + at, before))
+    dropped = tuple(row.name for row in table.rows if row.index not in kept)
+    return Network(table.network, cut, tuple(rows), dropped)
 
 
 def _head_row(layer: HeadLayer, index: int, before: LayerRow) -> LayerRow:
     spec = HEAD_LAYERS[layer.kind]
-    if layer.kind.startswith("global_") and len(before.shape) != 3:
-        raise ValueError(
-            f"{layer.kind} pools feature maps, but {before.name!r} puts out {before.shape}, "
-            "which is no (height, width, channels)"
-        )
     trainable, fixed = spec.weights(layer.parameters, before.shape)
     shape = spec.output_shape(layer.parameters, before.shape)
     return LayerRow(index, layer.name, spec.keras_name, (before.index,), shape, trainable, fixed)

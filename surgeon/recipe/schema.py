@@ -163,7 +163,10 @@ def recipe_schema() -> Schema:
     properties: Schema = {
         "recipe": {"description": "Version of the recipe language.", "const": 1},
         "extends": path("Another recipe that this one is laid upon; null removes a key of it."),
-        "name": _text("What runs are called; by default the file's name.", minLength=1, pattern=r"^[^/\\\x00-\x1f]+$"),
+        "name": {
+            **_text("What runs are called; by default the file's name.", minLength=1),
+            "not": {"pattern": r"[/\\\x00-\x1f]"},
+        },
         "description": _text("What the recipe is for.", default=""),
         "seed": integer("Seeds weights, order, dropout and augmentation.", 0, minimum=0, maximum=2**31 - 1),
         "data": _data(),

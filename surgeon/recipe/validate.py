@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,14 @@ from typing import Any
 from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.layer_table import LayerTable, load_table, open_model, tabulate
 from surgeon.catalogue.sources import SOURCES
-from surgeon.errors import Diagnostic, SurgeonError, did_you_mean
+from surgeon.errors import Diagnostic, SurgeonError, did_you_mean, quote
 from surgeon.recipe.check import check_schema
 from surgeon.recipe.complete import Values, complete, is_whole
 from surgeon.recipe.document import Document, ValuePath, spell_path
-from surgeon.recipe.network import Network, SelectorError, activation, compose, name_head, whole
+from surgeon.recipe.network import HeadError, Network, SelectorError, activation, compose, name_head, whole
 from surgeon.recipe.plan import HeadLayer
+
+_RELATIVE = "a path is relative to the recipe, or with --set to the current folder"
 
 
 @dataclass
@@ -80,10 +81,10 @@ def _check_data(findings: Findings) -> None:
 def _check_source(findings: Findings, name: str, parameters: Values) -> None:
     source = SOURCES[name]
     paths = [key for key, schema in source.parameters.items() if schema.get("format") == "path"]
-    missing = [key for key in paths if not _exists(parameters[key])]
+    missing = [key for key in paths if not _exists(Path(parameters[key]))]
     for key in missing:
-        hint = "a path is relative to the recipe, or with --set to the current folder"
-        findings.report(("data", "source", name, key), "missing-path", f"{parameters[key]} does not exist", hint)
+        message = f"{parameters[key]} does not exist"
+        findings.report(("data", "source", name, key), "missing-path", message, _RELATIVE)
     if missing:
         return
     findings.classes = source.classes(parameters)
@@ -95,25 +96,34 @@ def _check_source(findings: Findings, name: str, parameters: Values) -> None:
             findings.report(("data", "source"), "unusable-source", error.message, error.hint)
 
 
-def _exists(path: str) -> bool:
+def _exists(path: Path) -> bool:
     try:
-        return Path(path).exists()
+        return path.exists()
     except (OSError, ValueError):  # a name that is too long, a folder that may not be read
         return False
+
+
+def _is_file(path: Path) -> bool:
+    return _exists(path) and path.is_file()
+
+
+_CONFLICTS = (
+    ("name", "preprocessing", "a network of the catalogue has its own"),
+    ("model", "weights", "the file has its own"),
+    ("model", "name", "keep one of them"),
+)
 
 
 def _check_backbone(findings: Findings) -> None:
     backbone = findings.values.get("backbone")
     if backbone is None:
         return
-    for key, other in (("name", "preprocessing"), ("model", "weights"), ("model", "name")):
-        if key in backbone and other in backbone:
-            message = f"{other!r} does not go with {key!r}"
-            hints = {
-                "preprocessing": "a network of the catalogue has its own",
-                "weights": "the file has its own",
-            }
-            findings.report(("backbone", other), "conflicting-keys", message, hints.get(other, "keep one of them"))
+    for key, other, hint in _CONFLICTS:
+        if key in backbone and other in backbone and (key == "model" or "model" not in backbone):
+            at = ("backbone", other)
+            is_extended = findings.document.location(at).file != findings.document.location(("backbone",)).file
+            advice = f"{hint}; null removes what is extended" if is_extended else hint
+            findings.report(at, "conflicting-keys", f"{other!r} does not go with {key!r}", advice)
     if "model" in backbone:
         _open_model_file(findings, backbone)
     elif "name" not in backbone:
@@ -133,8 +143,8 @@ def _open_model_file(findings: Findings, backbone: Values) -> None:
     if backbone["model"] is None:
         return
     path = Path(backbone["model"])
-    if not _exists(backbone["model"]):
-        findings.report(("backbone", "model"), "missing-path", f"no file at {path}")
+    if not _is_file(path):
+        findings.report(("backbone", "model"), "missing-path", f"no file at {path}", _RELATIVE)
         return
     try:
         model = open_model(path)
@@ -153,7 +163,7 @@ def _open_model_file(findings: Findings, backbone: Values) -> None:
 def _open_table(findings: Findings, backbone: Values) -> None:
     spec = BACKBONES[backbone["name"]]
     weights = backbone.get("weights")
-    if weights not in (None, "imagenet", "none") and not (_exists(weights) and Path(weights).is_file()):
+    if weights not in (None, "imagenet", "none") and not _is_file(Path(weights)):
         hint = did_you_mean(Path(weights).name, ("imagenet", "none")) or "expected 'imagenet', 'none' or a weights file"
         findings.report(("backbone", "weights"), "missing-path", f"no file at {weights}", hint)
     size = findings.image_size
@@ -183,8 +193,9 @@ def _check_cut_and_head(findings: Findings) -> None:
     findings.head = name_head(resolved)
     try:
         findings.network = compose(table, cut, findings.head)
-    except ValueError as error:
-        findings.report(("head",), "head-shape", str(error), "pool or flatten feature maps once, before dense layers")
+    except HeadError as error:
+        hint = "pool or flatten feature maps once, before dense layers"
+        findings.report(("head", error.at), "head-shape", str(error), hint)
         return
     if findings.classes is not None or any(parameters.get("units") == "classes" for _, parameters in layers):
         _check_head_end(findings, findings.network, findings.head, count)
@@ -238,13 +249,15 @@ def _check_head_end(findings: Findings, network: Network, head: tuple[HeadLayer,
 
 def _check_phases(findings: Findings) -> None:
     phases = findings.values.get("phases") or []
-    names = Counter(phase["name"] for phase in phases if phase)
+    names = set[str]()
     for at, phase in enumerate(phases):
         if phase is None:
             continue
         path: ValuePath = ("phases", at)
-        if phase["name"] is not None and names[phase["name"]] > 1:
-            findings.report((*path, "name"), "duplicate-name", f"two phases are called {phase['name']!r}")
+        if phase["name"] in names:
+            message = f"another phase is called {quote(phase['name'])} too"
+            findings.report((*path, "name"), "duplicate-name", message, "rename one of them")
+        names.add(phase["name"])
         _check_trainable(findings, phase, (*path, "trainable"))
         _check_lr(findings, phase, (*path, "lr"))
         _check_until(findings, phase, (*path, "until"))
@@ -266,7 +279,7 @@ def _check_trainable(findings: Findings, phase: Values, path: ValuePath) -> None
             findings.report((*path, at) if selectors is wanted else path, "unknown-layer", error.message, error.hint)
             trains = True  # one problem is enough
     if not trains:
-        message = f"the phase would train nothing: {_spell(wanted)} has no layer with weights"
+        message = f"the phase would train nothing: no layer of {', '.join(map(quote, selectors))} has weights"
         findings.report(path, "trains-nothing", message, f"`surgeon layers {network.name}` shows where weights are")
 
 
@@ -291,7 +304,3 @@ def _check_until(findings: Findings, phase: Values, path: ValuePath) -> None:
     if watches_validation and not data["split"]["validation"] and not SOURCES[name].splits(parameters):
         message = f"{until['monitor']} needs validation images, and data.split.validation is 0"
         findings.report(path, "no-validation", message, "hold some out (data.split.validation: 0.1) or monitor loss")
-
-
-def _spell(selector: Any) -> str:
-    return ", ".join(repr(part) for part in (selector if isinstance(selector, list) else [selector]))

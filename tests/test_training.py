@@ -1,0 +1,246 @@
+"""What a phase does to a network, on real images through the real code."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from surgeon.catalogue.augmentations import AUGMENTATIONS
+from surgeon.catalogue.head_layers import HEAD_LAYERS
+from surgeon.catalogue.optimizers import OPTIMIZERS
+from surgeon.catalogue.schedules import SCHEDULES
+from surgeon.data.batches import Images, images_of
+from surgeon.data.dataset import decode_images, index_images
+from surgeon.errors import SurgeonError
+from surgeon.model.freezing import layers_in_training_mode
+from surgeon.model.pipeline import build_pipeline
+from surgeon.model.prediction import build_predictor, predict
+from surgeon.model.surgery import build_network
+from surgeon.recipe.compiler import compile_recipe
+from surgeon.recipe.plan import Plan
+from surgeon.results import EpochEnded, PhaseResult, PhaseStarted
+from surgeon.training.phase import train_phase
+
+
+@pytest.fixture
+def load(tmp_path: Path, finish: Callable[..., Any]) -> Callable[[Plan], dict[str, Images]]:
+    def load(plan: Plan) -> dict[str, Images]:
+        index, _ = finish(index_images(plan.data))
+        dataset, _ = finish(decode_images(index, plan.data, tmp_path))
+        return {split: images_of(dataset, split) for split in set(dataset.splits)}
+
+    return load
+
+
+@pytest.fixture
+def train(tiny: Path, load: Callable[..., Any], finish: Callable[..., Any]) -> Callable[..., Any]:
+    """Trains the phases of the tiny recipe with overrides; returns plan, network and the results."""
+
+    def train(*overrides: str) -> tuple[Plan, Any, list[PhaseResult]]:
+        plan = compile_recipe(tiny, overrides)
+        images, network, pipeline = load(plan), build_network(plan), build_pipeline(plan)
+        phases = range(1, len(plan.phases) + 1)
+        return plan, network, [finish(train_phase(network, plan, number, pipeline, images))[0] for number in phases]
+
+    return train
+
+
+def digests(network: Any) -> dict[str, str]:
+    return {
+        f"{layer.name}/{variable.name}": hashlib.sha256(variable.numpy().tobytes()).hexdigest()
+        for layer in network.layers
+        for variable in layer.weights
+    }
+
+
+@pytest.mark.parametrize("trainable", ["head", "all", "block2a_dwconv", "..stem_bn", "[head_dense, block1a_bn]"])
+def test_exactly_the_chosen_weights_change(
+    trainable: str, tiny: Path, load: Callable[..., Any], finish: Callable[..., Any]
+) -> None:
+    plan = compile_recipe(tiny, [f"phases=[{{trainable: {trainable}, lr: 0.1, optimizer: sgd, epochs: 1}}]"])
+    network, images = build_network(plan), load(plan)
+    before = digests(network)
+    finish(train_phase(network, plan, 1, build_pipeline(plan), images))
+    after = digests(network)
+    changed = {name for name in before if before[name] != after[name]}
+    statistics = ("moving_mean", "moving_variance")
+    expected = {
+        name for name in before if name.split("/")[0] in plan.phases[0].trainable and not name.endswith(statistics)
+    }
+    assert changed == expected
+
+
+def test_batch_norm_trains_only_where_asked(train: Callable[..., Any]) -> None:
+    def statistics(mode: str) -> np.ndarray:
+        phase = f"phases=[{{trainable: block2a_dwconv.., lr: 0.01, epochs: 1, batch_norm: {mode}}}]"
+        _, network, _ = train(phase)
+        assert not network.get_layer("stem_bn").get_weights()[2].any(), "a frozen BatchNormalization moved"
+        return network.get_layer("block2a_bn").get_weights()[2]
+
+    assert not statistics("inference").any()
+    assert statistics("train").any()
+
+
+def test_batch_normalization_of_a_head_trains(train: Callable[..., Any]) -> None:
+    head = "head=[global_average_pooling, batch_normalization, dense: classes]"
+    _, network, _ = train(head, "phases=[{trainable: head, lr: 0.01, epochs: 1}]")
+    assert network.get_layer("head_batch_normalization").get_weights()[2].any()
+
+
+def test_stochastic_layers_of_the_frozen_prefix_rest(tiny: Path) -> None:
+    plan = compile_recipe(
+        tiny,
+        [
+            "backbone={name: efficientnetlite0, weights: none, cut: block3b_add}",
+            "phases=[{trainable: head, lr: 0.1, epochs: 1}, {trainable: block2b_dwconv.., lr: 0.1, epochs: 1}]",
+        ],
+    )
+    first, second = (layers_in_training_mode(plan.network, phase) for phase in plan.phases)
+    drops = {row.name for row in plan.network.rows if row.kind == "Dropout"}
+    assert drops == {"block2b_drop", "block3b_drop"}
+    assert not drops & first
+    assert drops <= second
+
+
+def test_same_seed_same_run_and_another_seed_another(train: Callable[..., Any]) -> None:
+    runs = [train(f"seed={seed}", "augment={flip: horizontal}")[1:] for seed in (3, 3, 4)]
+    weights = [digests(network) for network, _ in runs]
+    assert weights[0] == weights[1]
+    assert weights[0] != weights[2]
+    assert [result.history for result in runs[0][1]] == [result.history for result in runs[1][1]]
+
+
+def test_softmax_and_logits_endings_train_alike(train: Callable[..., Any]) -> None:
+    _, _, (with_softmax, *_) = train()
+    _, _, (with_logits, *_) = train("head=[global_average_pooling, dense: classes]")
+    np.testing.assert_allclose(with_softmax.history["loss"], with_logits.history["loss"], rtol=1e-4)
+
+
+def test_stopping_ends_with_the_best_epoch(tiny: Path, load: Callable[..., Any], finish: Callable[..., Any]) -> None:
+    phase = "{trainable: head, lr: 0.5, optimizer: sgd, epochs: 30, until: {monitor: val_loss, patience: 2}}"
+    plan = compile_recipe(tiny, [f"phases=[{phase}]"])
+    network, images, pipeline = build_network(plan), load(plan), build_pipeline(plan)
+    result, _ = finish(train_phase(network, plan, 1, pipeline, images))
+    losses = result.history["val_loss"]
+    assert result.best_epoch == int(np.argmin(losses)) + 1
+    assert result.epochs in (30, result.best_epoch + 2)
+    validation = images["validation"]
+    outputs, _ = finish(predict(build_predictor(network, pipeline), validation, 4, "validate"))
+    found = -np.log(outputs[np.arange(len(validation)), validation.labels]).mean()
+    np.testing.assert_allclose(found, losses[result.best_epoch - 1], rtol=1e-4)
+
+
+def test_events_tell_the_whole_phase(tiny: Path, load: Callable[..., Any], finish: Callable[..., Any]) -> None:
+    plan = compile_recipe(tiny)
+    network, images = build_network(plan), load(plan)
+    result, events = finish(train_phase(network, plan, 1, build_pipeline(plan), images))
+    started = next(event for event in events if isinstance(event, PhaseStarted))
+    epochs = [event for event in events if isinstance(event, EpochEnded)]
+    assert started.steps == 3
+    assert started.trainable_parameters == result.trainable_parameters == (24 + 1) * 2
+    assert [event.epoch for event in epochs] == [1, 2]
+    assert tuple(event.figures["val_loss"] for event in epochs) == result.history["val_loss"]
+    assert events[-1] == result
+
+
+def test_class_weights_balance(tiny: Path, load: Callable[..., Any]) -> None:
+    from surgeon.training.phase import _class_weights
+
+    plan = compile_recipe(tiny, ["phases[0].class_weight=balanced"])
+    train = load(plan)["train"]
+    few = Images(train.pixels, train.numbers, np.append(train.positions[train.labels == 0], train.positions[-1:]))
+    weights = _class_weights(plan.phases[0], few, 2)
+    counts = np.bincount(few.labels)
+    np.testing.assert_allclose(weights * counts, len(few) / 2, rtol=1e-6)
+
+
+def test_a_loss_without_end_stops_the_phase(train: Callable[..., Any]) -> None:
+    with pytest.raises(SurgeonError, match=r"phase 'wild', epoch \d+, step \d+: the loss is") as caught:
+        train("phases=[{name: wild, trainable: all, lr: 1e+15, optimizer: sgd, epochs: 3}]")
+    assert "lr" in str(caught.value.hint)
+
+
+ONE_STEP = "phases=[{{trainable: head, lr: {lr}, optimizer: {optimizer}, epochs: 1}}]"
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_optimizer_trains(name: str, train: Callable[..., Any]) -> None:
+    _, _, (result,) = train(ONE_STEP.format(lr=0.01, optimizer=name))
+    assert np.isfinite(result.history["loss"]).all()
+
+
+SCHEDULED = {
+    "constant": ("0.01", [0.01, 0.01, 0.01]),
+    "cosine": ("{cosine: {peak: 0.01, warmup_epochs: 1}}", [0.01, 0.005, 0.0]),
+    "exponential": ("{exponential: {initial: 0.01, factor: 0.5}}", [0.005, 0.0025, 0.00125]),
+    "piecewise": ("{piecewise: {values: [0.01, 0.001], epochs: [2]}}", [0.01, 0.001, 0.001]),
+    "one_cycle": ("{one_cycle: {peak: 0.01, rise: 0.333333333, final_divisor: 10}}", [0.01, None, 0.001]),
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_every_schedule_trains_and_follows_its_form(name: str, train: Callable[..., Any]) -> None:
+    lr, expected = SCHEDULED[name]
+    _, _, (result,) = train(f"phases=[{{trainable: head, lr: {lr}, epochs: 3}}]")
+    for found, wanted in zip(result.history["lr"], expected, strict=True):
+        assert wanted is None or found == pytest.approx(wanted, rel=1e-3, abs=1e-8)
+
+
+HEADS = {
+    "flatten": "[flatten, dense: classes]",
+    "global_average_pooling": "[global_average_pooling, dense: classes]",
+    "global_max_pooling": "[global_max_pooling, dense: classes]",
+    "dense": "[flatten, dense: {units: 8, activation: relu, l2: 0.01, kernel_initializer: he_normal}, dense: classes]",
+    "dropout": "[flatten, dropout: 0.5, dense: classes]",
+    "batch_normalization": "[batch_normalization: {scale: false}, flatten, dense: classes]",
+    "layer_normalization": "[flatten, layer_normalization, dense: classes]",
+    "activation": "[flatten, dense: 8, activation: gelu, dense: classes, activation: softmax]",
+    "unit_norm": "[global_average_pooling, unit_norm, dense: classes]",
+}
+
+
+@pytest.mark.parametrize("name", HEAD_LAYERS)
+def test_every_head_layer_trains_and_is_what_its_row_says(name: str, train: Callable[..., Any]) -> None:
+    plan, network, (result,) = train(f"head={HEADS[name]}", "phases=[{trainable: head, lr: 0.01, epochs: 1}]")
+    assert np.isfinite(result.history["loss"]).all()
+    for row in plan.network.head:
+        layer = network.get_layer(row.name)
+        assert type(layer).__name__ == row.kind
+        assert layer.count_params() == row.trainable + row.fixed
+        assert tuple(layer.output.shape[1:]) == row.shape
+
+
+AUGMENTED = {
+    "flip": "vertical",
+    "crop": "0.8",
+    "rotation": "0.1",
+    "zoom": "0.2",
+    "translation": "0.1",
+    "contrast": "0.2",
+    "brightness": "0.2",
+}
+
+
+@pytest.mark.parametrize("name", AUGMENTATIONS)
+def test_every_augmentation_changes_training_images_only(
+    name: str, tiny: Path, load: Callable[..., Any], train: Callable[..., Any]
+) -> None:
+    plan = compile_recipe(tiny, [f"augment={{{name}: {AUGMENTED[name]}}}"])
+    pipeline = build_pipeline(plan)
+    pixels = load(plan)["train"].pixels[:8]
+    first, second = np.asarray(pipeline.augment(pixels)), np.asarray(pipeline.augment(pixels))
+    assert first.shape == pixels.shape
+    assert np.abs(first - pixels).max() > 1
+    assert np.abs(first - second).max() > 1
+    assert first.min() >= 0
+    assert first.max() <= 255
+    lazy = "phases=[{trainable: head, lr: 1e-30, epochs: 1}]"
+    _, _, (augmented,) = train(f"augment={{{name}: {AUGMENTED[name]}}}", lazy)
+    _, _, (plain,) = train(lazy)
+    assert augmented.history["val_loss"] == plain.history["val_loss"]
+    assert augmented.history["loss"] != plain.history["loss"]
