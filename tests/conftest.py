@@ -95,7 +95,9 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / label).mkdir()
         for number in range(12):
             wave = 127 + 100 * np.sin(np.arange(48) / random.uniform(1, 2) + random.uniform(0, 6))
-            stripes = np.tile(wave[:, None] if label == "across" else wave[None, :], (1, 48) if label == "across" else (48, 1))
+            stripes = np.tile(
+                wave[:, None] if label == "across" else wave[None, :], (1, 48) if label == "across" else (48, 1)
+            )
             noise = random.uniform(-20, 20, (48, 48, 3))
             pixels = np.clip(stripes[:, :, None] + noise, 0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(root / label / f"{number}.png")

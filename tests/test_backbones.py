@@ -31,9 +31,7 @@ def parameters(name: str) -> int:
     return sum(row.trainable for row in load_table(name, (331, 331)).rows)
 
 
-NAMES = [
-    pytest.param(name, marks=[pytest.mark.slow] if parameters(name) > LARGE else []) for name in BACKBONES
-]
+NAMES = [pytest.param(name, marks=[pytest.mark.slow] if parameters(name) > LARGE else []) for name in BACKBONES]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -82,7 +80,9 @@ def test_network_survives_its_file(name: str, tmp_path: Path) -> None:
 
 def test_residual_sum_belongs_to_the_layer_before_it(tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(RECIPE.format(name="convnexttiny", height=64, width=64, cut="convnext_tiny_stage_3_block_2_identity"))
+    recipe.write_text(
+        RECIPE.format(name="convnexttiny", height=64, width=64, cut="convnext_tiny_stage_3_block_2_identity")
+    )
     network = build_network(compile_recipe(recipe))
     whole = BACKBONES["convnexttiny"].build((64, 64, 3), False)
     whole.set_weights([*network.get_weights()[:-2], *whole.get_weights()[-2:]])

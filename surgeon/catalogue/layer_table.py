@@ -173,9 +173,11 @@ def open_model(path: Path) -> Any:
     if not path.is_file():
         raise SurgeonError(f"no model file at {path}")
     try:
-        return keras.saving.load_model(path, compile=False, safe_mode=True)
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises whatever the file provokes
         reason = " ".join(str(error).split())[:300]
         raise SurgeonError(
             f"Keras cannot open {path}: {reason}", "is it a .keras file without Lambda layers?"
         ) from error
+    model.trainable = True  # what was frozen when it was saved says nothing about the next phases
+    return model

@@ -34,11 +34,15 @@ SetOption = Annotated[
 FormatOption = Annotated[Format, typer.Option("--format", help="For people or for programs.")]
 
 
+def open_console(*, stderr: bool = False, quiet: bool = False) -> Console:
+    """Returns a console; where there is no terminal, it is as wide as tables and epochs need it to be."""
+    console = Console(stderr=stderr, quiet=quiet)
+    return console if console.is_terminal else Console(stderr=stderr, quiet=quiet, width=160)
+
+
 def print_text(*renderables: RenderableType) -> None:
-    """Prints for people; where the output is no terminal, tables are as wide as they need to be."""
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=160)
+    """Prints for people."""
+    console = open_console()
     for renderable in renderables:
         console.print(renderable)
 

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from rich.console import Console
 
 from surgeon.catalogue.sources import SOURCES
-from surgeon.cli.output import Format, FormatOption, RecipeArgument, SetOption, print_json, print_text
+from surgeon.cli.output import Format, FormatOption, RecipeArgument, SetOption, open_console, print_json, print_text
 from surgeon.recipe.compiler import compile_recipe
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ def _index(plan: Plan) -> Index:
     from surgeon.report.progress import ProgressDisplay
 
     events = index_images(plan.data)
-    with ProgressDisplay(Console(stderr=True)) as display:
+    with ProgressDisplay(open_console(stderr=True)) as display:
         while True:
             try:
                 display.show(next(events))

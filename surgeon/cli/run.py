@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
-from surgeon.cli.output import Format, FormatOption, RecipeArgument, SetOption, print_json, print_text
+from surgeon.cli.output import Format, FormatOption, RecipeArgument, SetOption, open_console, print_json, print_text
 from surgeon.cli.tensorflow import load_tensorflow
 from surgeon.errors import SurgeonError
 from surgeon.recipe.compiler import compile_recipe
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from surgeon.recipe.plan import Plan
     from surgeon.results import RunResult
 
@@ -30,7 +31,7 @@ def command(
 ) -> None:
     """Train what a recipe asks for, phase by phase, and measure it."""
     plan = compile_recipe(recipe, overrides or ())
-    result, folder = run_plan(plan, out, Console(stderr=True, quiet=quiet or output_format is Format.json))
+    result, folder = run_plan(plan, out, open_console(stderr=True, quiet=quiet or output_format is Format.json))
     if output_format is Format.json:
         from surgeon.results import result_record
 

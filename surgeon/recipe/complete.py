@@ -40,7 +40,8 @@ def complete(document: Document, problems: Iterable[Diagnostic]) -> Values:
     if recipe.get("phases") is not None:
         phase_properties = properties["phases"]["items"]["properties"]
         recipe["phases"] = [
-            phase and _phase(phase, phase_properties, number) for number, phase in enumerate(recipe["phases"], 1)
+            None if phase is None else _phase(phase, phase_properties, number)
+            for number, phase in enumerate(recipe["phases"], 1)
         ]
     return recipe
 
@@ -70,11 +71,16 @@ def _filled(properties: Mapping[str, Any], given: Mapping[str, Any]) -> Values:
     filled = {}
     for name, schema in properties.items():
         if name in given or "default" in schema:
-            value = given.get(name, schema.get("default"))
-            # JSON Schema takes 32.0 for an integer.
-            is_integer = isinstance(value, float) and "integer" in schema.get("type", ())
-            filled[name] = int(value) if is_integer else value
+            filled[name] = _typed(given.get(name, schema.get("default")), schema)
     return filled
+
+
+def _typed(value: Any, schema: Mapping[str, Any]) -> Any:
+    """Returns 32 for 32.0, which JSON Schema takes for an integer."""
+    if isinstance(value, list):
+        items = schema.get("then", schema).get("items", {})
+        return [_typed(item, items) for item in value]
+    return int(value) if isinstance(value, float) and "integer" in schema.get("type", ()) else value
 
 
 def _chosen(kind: str, value: Any) -> Values | None:

@@ -342,6 +342,7 @@ def _merge(base: Document, over: Document) -> Document:
     values = merge(base.values, over.values, ())
     if isinstance(values, dict):
         values.pop("extends", None)
+        forget(("extends",))
     return Document(over.path, values, locations)
 
 

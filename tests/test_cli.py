@@ -1,0 +1,404 @@
+"""The commands as a user calls them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from conftest import TINY
+from PIL import Image
+
+from surgeon.catalogue.kinds import KINDS, listing_command
+
+RECIPES = Path(__file__).parent.parent / "recipes"
+Surgeon = Callable[..., Any]
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_run_leaves_everything(surgeon: Surgeon, tiny: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a run"
+    done = surgeon("run", tiny, "--out", out, "--set", "evaluate.linear_probe=true")
+    assert done.code == 0, done.err
+    assert sorted(path.name for path in out.iterdir()) == [
+        "confusion.png",
+        "curves.png",
+        "events.jsonl",
+        "history.csv",
+        "model.keras",
+        "predictions.csv",
+        "recipe.yaml",
+        "result.json",
+        "splits.csv",
+    ]
+    result = json.loads((out / "result.json").read_text(encoding="utf-8"))
+    assert result["name"] == "tiny"
+    assert [(phase["name"], phase["epochs"]) for phase in result["phases"]] == [("warm-up", 2), ("fine-tune", 1)]
+    assert result["evaluation"]["split"] == "test"
+    assert result["evaluation"]["report"]["across"]["support"] == 3
+    assert 0 <= result["linear_probe"]["accuracy"] <= 1
+    assert {"python", "tensorflow", "keras"} <= result["versions"].keys()
+    rows = read_csv(out / "splits.csv")
+    assert len(rows) == 24
+    assert {row["split"] for row in rows} == {"train", "validation", "test"}
+    predictions = read_csv(out / "predictions.csv")
+    assert {row["file"] for row in predictions} == {row["file"] for row in rows if row["split"] == "test"}
+    right = sum(row["label"] == row["predicted"] for row in predictions)
+    assert right / len(predictions) == result["evaluation"]["accuracy"]
+    for row in predictions:
+        assert float(row["across"]) + float(row["along"]) == pytest.approx(1, abs=1e-5)
+    history = read_csv(out / "history.csv")
+    assert [(row["phase"], row["epoch"]) for row in history] == [("warm-up", "1"), ("warm-up", "2"), ("fine-tune", "1")]
+    for title in ("precision", "recall", "f1-score", "support", "weighted avg", "linear probe"):
+        assert title in done.out
+    assert str(out) in done.out.replace("\n", "")
+
+
+def test_saved_model_gives_the_predictions(surgeon: Surgeon, tiny: Path, tmp_path: Path, photos: Path) -> None:
+    import keras
+
+    assert surgeon("run", tiny, "--out", tmp_path / "run", "--quiet").code == 0
+    network = keras.saving.load_model(tmp_path / "run" / "model.keras")
+    for row in read_csv(tmp_path / "run" / "predictions.csv"):
+        with Image.open(photos / row["file"]) as image:
+            pixels = np.asarray(image.convert("RGB").resize((32, 32), Image.Resampling.BILINEAR), np.float32)
+        found = network((pixels[None] - 127) / 128).numpy()[0]
+        np.testing.assert_allclose(found, [float(row["across"]), float(row["along"])], atol=1e-4)
+
+
+def test_resolved_recipe_runs_again_to_the_same_end(surgeon: Surgeon, tiny: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert surgeon("run", tiny, "--out", first, "--set", "data.split.seed=5", "-q").code == 0
+    assert surgeon("run", first / "recipe.yaml", "--out", second, "-q").code == 0
+    for name in ("recipe.yaml", "splits.csv", "predictions.csv"):
+        assert (first / name).read_text() == (second / name).read_text()
+
+
+def test_a_former_run_is_operated_on(surgeon: Surgeon, tiny: Path, tmp_path: Path) -> None:
+    assert surgeon("run", tiny, "--out", tmp_path / "run", "-q").code == 0
+    backbone = {"model": str(tmp_path / "run" / "model.keras"), "preprocessing": "lite", "cut": "block1a_project_bn"}
+    override = f"backbone={json.dumps(backbone)}"
+    phases = "phases=[{trainable: block1a_dwconv.., lr: 0.01, epochs: 1}]"
+    shown = surgeon("layers", tiny, "--set", override, "--set", phases, "--format", "json")
+    assert shown.code == 0, shown.err
+    layers = json.loads(shown.out)["layers"]
+    assert [row["name"] for row in layers if row["phases"]["phase 1"] == "trained"] == [
+        "block1a_dwconv",
+        "block1a_project_conv",
+        "head_dense",
+    ]
+    done = surgeon("run", tiny, "--set", override, "--set", phases, "--out", tmp_path / "again")
+    assert done.code == 0, done.err
+
+
+def test_out_is_never_overwritten(surgeon: Surgeon, tiny: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    done = surgeon("run", tiny, "--out", tmp_path / "mine")
+    assert done.code == 2
+    assert "exists" in done.err
+    assert not list((tmp_path / "mine").iterdir())
+
+
+def test_run_as_json_is_result_json(surgeon: Surgeon, tiny: Path, tmp_path: Path) -> None:
+    done = surgeon("run", tiny, "--out", tmp_path / "run", "--format", "json")
+    printed = json.loads(done.out)
+    assert printed.pop("folder") == str(tmp_path / "run")
+    assert printed == json.loads((tmp_path / "run" / "result.json").read_text(encoding="utf-8"))
+    assert done.err == ""
+
+
+def test_a_bad_recipe_trains_nothing(surgeon: Surgeon, tiny: Path, tmp_path: Path) -> None:
+    done = surgeon("run", tiny, "--out", tmp_path / "run", "--set", "phases[1].trainable=blok2a_*", "--set", "seed=-1")
+    assert done.code == 2
+    assert (
+        "phases[1].trainable: no layer of efficientnetlite0 matches 'blok2a_*'; did you mean 'block2a_*'?" in done.err
+    )
+    assert "seed: expected at least 0, found -1" in done.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_interrupted_run_says_what_it_saved(
+    surgeon: Surgeon, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from surgeon.training import runner
+
+    train_phase = runner.train_phase
+
+    def interrupted(network: Any, plan: Any, number: int, *rest: Any) -> Any:
+        if number == 2:
+            raise KeyboardInterrupt
+        return (yield from train_phase(network, plan, number, *rest))
+
+    monkeypatch.setattr(runner, "train_phase", interrupted)
+    done = surgeon("run", tiny, "--out", tmp_path / "run")
+    assert done.code == 1
+    assert "interrupted" in done.err
+    assert "model.keras" in done.err
+    assert (tmp_path / "run" / "model.keras").exists()
+    assert not (tmp_path / "run" / "result.json").exists()
+    assert not list((tmp_path / "run").glob("surgeon-*"))
+
+
+def test_validate_tells_all_of_all_files(surgeon: Surgeon, tmp_path: Path) -> None:
+    bad = tmp_path / "bad é.yaml"
+    bad.write_text("recipe: 2\nphase: []\n", encoding="utf-8")
+    done = surgeon("validate", RECIPES / "quickstart.yaml", bad)
+    assert done.code == 2
+    assert f"{bad}:1:1: recipe: " in done.out
+    assert "unknown key 'phase'; did you mean 'phases'?" in done.out
+    assert "quickstart.yaml: well" in done.out
+    records = json.loads(surgeon("validate", bad, "--format", "json").out)
+    assert {record["code"] for record in records} >= {"unknown-key", "missing-key"}
+    assert all(record["location"]["line"] for record in records)
+    assert surgeon("validate", RECIPES / "quickstart.yaml").code == 0
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.name)
+def test_every_recipe_of_the_package_is_well_and_names_its_command(surgeon: Surgeon, recipe: Path) -> None:
+    assert surgeon("validate", recipe).code == 0
+    assert f"# surgeon run recipes/{recipe.name}" in recipe.read_text(encoding="utf-8")
+
+
+def test_layers_of_a_backbone(surgeon: Surgeon) -> None:
+    shown = json.loads(surgeon("layers", "vgg16", "--format", "json").out)
+    assert [row["index"] for row in shown["layers"]] == list(range(23))
+    assert [row["name"] for row in shown["layers"] if row["kind"] == "Dense"] == ["fc1", "fc2", "predictions"]
+    assert [row["index"] for row in shown["layers"] if row["kind"] == "Dense"] == [20, 21, 22]
+    assert shown["default_cut"] == 18
+    text = surgeon("layers", "vgg16").out
+    assert "138,357,544" not in text  # a row a layer, no sums of what is cut off
+    assert "The top begins at 19 (flatten); the default cut is 18 (block5_pool)." in text
+    unknown = surgeon("layers", "vgg166")
+    assert unknown.code == 2
+    assert "did you mean 'vgg16'?" in unknown.err
+
+
+def test_layers_of_a_recipe(surgeon: Surgeon) -> None:
+    shown = json.loads(surgeon("layers", RECIPES / "vgg16_flowers17.yaml", "--format", "json").out)
+    states = {row["name"]: row["phases"] for row in shown["layers"]}
+    assert states["head_dense"] == {"warm-up": "trained", "fine-tune": "trained"}
+    assert states["block5_conv1"] == {"warm-up": "frozen", "fine-tune": "trained"}
+    assert states["block4_conv3"] == {"warm-up": "frozen", "fine-tune": "frozen"}
+    assert [row["index"] for row in shown["layers"]] == list(range(23))
+    text = surgeon("layers", RECIPES / "vgg16_flowers17.yaml").out
+    assert "head_dense_2" in text
+    assert "trained" in text
+
+
+def test_plan_tells_origins_counts_and_steps(surgeon: Surgeon, tiny: Path) -> None:
+    shown = json.loads(surgeon("plan", tiny, "--set", "seed=9", "--format", "json").out)
+    assert shown["values"]["seed"] == {"value": 9, "origin": "--set seed"}
+    assert shown["values"]["data.batch_size"]["origin"] == f"{tiny}:8:3"
+    assert shown["values"]["data.on_bad_image"] == {"value": "fail", "origin": "default"}
+    assert shown["images"] == {
+        "train": {"across": 6, "along": 6},
+        "validation": {"across": 3, "along": 3},
+        "test": {"across": 3, "along": 3},
+    }
+    assert (shown["phases"][0]["trained"], shown["phases"][0]["steps"]) == (50, 6)
+    text = surgeon("plan", tiny).out
+    assert "default" in text
+    assert "validation" in text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_catalogue_is_listed(kind: str, surgeon: Surgeon) -> None:
+    listed = json.loads(surgeon(listing_command(kind), "--format", "json").out)
+    assert [entry["name"] for entry in listed] == list(KINDS[kind])
+    text = surgeon(listing_command(kind)).out
+    for name, entry in KINDS[kind].items():
+        assert name in text
+        one = surgeon(listing_command(kind), name)
+        assert all(parameter in one.out for parameter in entry.parameters)
+    unknown = surgeon(listing_command(kind), "no such thing")
+    assert unknown.code == 2
+
+
+def test_init_writes_a_recipe_that_runs(
+    surgeon: Surgeon, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = surgeon("init", photos)
+    assert done.code == 0, done.err
+    recipe = tmp_path / f"{photos.name}.yaml"
+    assert surgeon("validate", recipe).code == 0
+    assert yaml.safe_load(recipe.read_text(encoding="utf-8"))["name"] == photos.name
+    fast = ["--set", "phases[0].epochs=1", "--set", "phases[1].epochs=1", "--set", "data.image_size=32", "-q"]
+    ran = surgeon("run", recipe, *fast)
+    assert ran.code == 0, ran.err
+    assert len(list((tmp_path / "runs").glob(f"{photos.name}-*/result.json"))) == 1
+    again = surgeon("init", photos)
+    assert again.code == 2
+    assert "exists" in again.err
+
+
+def test_recipes_are_listed_shown_and_copied(surgeon: Surgeon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = json.loads(surgeon("recipes", "list", "--format", "json").out)
+    assert set(listed) == {path.stem for path in RECIPES.glob("*.yaml")}
+    assert surgeon("recipes", "show", "quickstart").out == (RECIPES / "quickstart.yaml").read_text()
+    monkeypatch.chdir(tmp_path)
+    assert surgeon("recipes", "copy", "quickstart").code == 0
+    assert (tmp_path / "quickstart.yaml").read_text() == (RECIPES / "quickstart.yaml").read_text()
+    assert surgeon("recipes", "copy", "quickstart").code == 2
+    assert "did you mean 'quickstart'?" in surgeon("recipes", "show", "quikstart").err
+
+
+def test_module_and_version() -> None:
+    done = subprocess.run([sys.executable, "-m", "surgeon", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("surgeon 0.")
+
+
+def sixteen_bit_png(pixels: np.ndarray) -> bytes:
+    encoded = io.BytesIO()
+    Image.fromarray(pixels.astype(np.uint16) * 257).save(encoded, "PNG")
+    return encoded.getvalue()
+
+
+def test_images_as_they_come(surgeon: Surgeon, photos: Path, tmp_path: Path) -> None:
+    root = tmp_path / "ünordered photos"
+    for label in ("across", "along"):
+        (root / label).mkdir(parents=True)
+        for file in sorted((photos / label).iterdir()):
+            with Image.open(file) as image:
+                number, rgb = int(file.stem), image.convert("RGB")
+            target = root / label / file.name
+            if number == 0:
+                rgb.save(target, "WEBP")
+            elif number == 1:
+                rgb.convert("CMYK").save(target.with_suffix(".jpg"), "JPEG")
+            elif number == 2:
+                exif = Image.Exif()
+                exif[0x0112] = 6
+                rgb.transpose(Image.Transpose.ROTATE_90).save(target.with_suffix(".jpeg"), "JPEG", exif=exif)
+            elif number == 3:
+                target.write_bytes(sixteen_bit_png(np.asarray(rgb.convert("L"))))
+            elif number == 4:
+                rgb.save(target.with_suffix(".gif"), save_all=True, append_images=[rgb.rotate(90)] * 2)
+            else:
+                rgb.save(target)
+    (root / "across" / ".hidden.png").write_bytes(b"not looked at")
+    (root / "across" / "notes.txt").write_text("nor this")
+    whole = (root / "along" / "5.png").read_bytes()
+    (root / "along" / "cut short.png").write_bytes(whole[: len(whole) // 2])
+    (root / "along" / "empty.jpg").write_bytes(b"")
+    overrides = ["--set", f"data.source.folder.path='{root}'", "--set", "phases[1].epochs=1"]
+    tiny = tmp_path / "r.yaml"
+    tiny.write_text(TINY.format(folder=f"'{photos}'"), encoding="utf-8")
+
+    failed = surgeon("run", tiny, *overrides, "--out", tmp_path / "failed")
+    assert failed.code == 1
+    assert "along/cut short.png" in failed.err
+    assert "along/empty.jpg" in failed.err
+    assert "on_bad_image: skip" in failed.err
+    assert "Traceback" not in failed.err
+
+    done = surgeon("run", tiny, *overrides, "--set", "data.on_bad_image=skip", "--out", tmp_path / "run")
+    assert done.code == 0, done.err
+    result = json.loads((tmp_path / "run" / "result.json").read_text(encoding="utf-8"))
+    assert set(result["bad_images"]) == {"along/cut short.png", "along/empty.jpg"}
+    assert result["ignored"] == 2
+    assert sum(result["images"].values()) == 24
+    assert "skipped along/empty.jpg" in done.err
+
+
+def broken_weights(path: Path) -> None:
+    path.write_bytes(struct.pack("8s", b"\x89HDF\r\n\x1a\n") + bytes(64))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["backbone.weights=WEIGHTS"], "cannot load the weights"),
+        (["data.split.validation=0", "phases[0].until={monitor: val_loss}"], "needs validation images"),
+    ],
+)
+def test_errors_before_training_are_no_tracebacks(
+    overrides: list[str], expected: str, surgeon: Surgeon, tiny: Path, tmp_path: Path
+) -> None:
+    weights = tmp_path / "broken.weights.h5"
+    broken_weights(weights)
+    options = [part for override in overrides for part in ("--set", override.replace("WEIGHTS", str(weights)))]
+    done = surgeon("run", tiny, *options, "--out", tmp_path / "run")
+    assert done.code in (1, 2)
+    assert re.search(expected, done.err), done.err
+    assert "Traceback" not in done.err
+
+
+def test_weights_of_another_network_name_layer_and_shape(surgeon: Surgeon, tiny: Path, tmp_path: Path) -> None:
+    from surgeon.catalogue.backbones import BACKBONES
+
+    weights = tmp_path / "other.weights.h5"
+    BACKBONES["efficientnetlite1"].build((32, 32, 3), False).save_weights(weights)
+    done = surgeon("run", tiny, "--set", f"backbone.weights={weights}", "--out", tmp_path / "run")
+    assert done.code == 1
+    assert "efficientnetlite0" in done.err
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.mirror
+def test_flowers_are_planned_from_the_mirror(surgeon: Surgeon, mirror: Path) -> None:
+    shown = json.loads(surgeon("plan", RECIPES / "vgg16_flowers17.yaml", "--format", "json").out)
+    assert {split: sum(classes.values()) for split, classes in shown["images"].items()}["test"] == 340
+    assert set(shown["images"]["test"].values()) == {20}
+
+
+@pytest.mark.slow
+@pytest.mark.mirror
+def test_flowers_are_learned_from_real_weights(surgeon: Surgeon, mirror: Path, tmp_path: Path) -> None:
+    """The story's network, smaller and shorter; far above chance only with the right weights and preprocessing."""
+    short = ["data.image_size=96", "phases[0].epochs=4", "phases[1].epochs=1"]
+    options = [part for override in short for part in ("--set", override)]
+    done = surgeon("run", RECIPES / "vgg16_flowers17.yaml", *options, "--out", tmp_path / "run")
+    assert done.code == 0, done.err
+    result = json.loads((tmp_path / "run" / "result.json").read_text(encoding="utf-8"))
+    assert result["evaluation"]["accuracy"] > 0.6
+
+
+@pytest.mark.slow
+def test_quickstart_reaches_what_it_promises(surgeon: Surgeon, tmp_path: Path) -> None:
+    recipe = RECIPES / "quickstart.yaml"
+    done = surgeon("run", recipe, "--out", tmp_path / "run", "--format", "json")
+    assert done.code == 0, done.err
+    expected = yaml.safe_load(recipe.read_text(encoding="utf-8"))["expected"]
+    assert json.loads(done.out)["evaluation"]["accuracy"] == pytest.approx(expected["accuracy"], abs=0.02)
+
+
+@pytest.mark.slow
+def test_installed_wheel_works_from_another_folder(tmp_path: Path) -> None:
+    root = Path(__file__).parent.parent
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", tmp_path, root], check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    subprocess.run([*pip, "install", "--no-deps", "--target", tmp_path / "site", wheel], check=True)
+
+    def installed(*arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "surgeon", *arguments],
+            cwd=tmp_path,
+            env={"PYTHONPATH": str(tmp_path / "site"), "PATH": ""},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout
+
+    assert "quickstart" in installed("recipes", "list")
+    assert "block5_pool" in installed("layers", "vgg16")
+    installed("recipes", "copy", "quickstart")
+    assert "well" in installed("validate", "quickstart.yaml")
+    assert "EfficientNet-Lite0" in (tmp_path / "quickstart.yaml").read_text()
+    assert (tmp_path / "site" / "surgeon" / "share" / "schemas" / "recipe.schema.json").exists()
