@@ -34,7 +34,8 @@ def _command(command: Any, path: str) -> Iterator[str]:
     if arguments or options:
         yield "| | | default |\n|---|---|---|"
     for argument in arguments:
-        yield f"| `{argument.metavar}` | {argument.help} | |"
+        name = argument.metavar.replace("|", "\\|")  # which would end the cell
+        yield f"| `{name}` | {argument.help} | |"
     for option in options:
         names = ", ".join(f"`{name}`" for name in option.opts)
         default = "" if option.default in (None, False) or callable(option.default) else f"`{_spell(option.default)}`"

@@ -32,6 +32,7 @@ _TYPES = {
     "integer": "a whole number",
     "boolean": "true or false",
 }
+_NO_PARAMETERS = "write {}, it has no parameters"
 
 
 @functools.cache
@@ -72,7 +73,7 @@ def _unknown_keys(kind: str, error: Any) -> _Explained:
         if kind in KINDS:
             yield "unknown-name", f"no {kind} is called {quote(key)}", _suggest(kind, key), (key,)
         else:
-            hint = did_you_mean(key, known) or f"expected {_one_of(known)}"
+            hint = did_you_mean(key, known) or (f"expected {_one_of(known)}" if known else _NO_PARAMETERS)
             if key == "<<":
                 hint = "YAML 1.2 has no merge keys; write the values out"
             yield "unknown-key", f"unknown key {quote(key)}", hint, (key,)
@@ -129,8 +130,8 @@ def _type_hint(kind: str, types: Sequence[str], schema: Mapping[str, Any], found
         hint = "begin each item with a dash"
     elif isinstance(found, list) and "object" in types:
         hint = "write it without dashes"
-    elif keys:
-        hint = f"its keys: {', '.join(map(repr, keys))}"
+    elif "properties" in schema:
+        hint = f"its keys: {', '.join(map(repr, keys))}" if keys else _NO_PARAMETERS
     return hint
 
 

@@ -22,7 +22,7 @@ from surgeon.catalogue.sources import SOURCES
 Schema = dict[str, Any]
 
 MONITORS = ("val_loss", "val_accuracy", "loss", "accuracy")
-FIGURES = ("accuracy", "macro_f1", "weighted_f1")
+FIGURES = {"accuracy": "accuracy", "macro_f1": "macro average of F1", "weighted_f1": "weighted average of F1"}
 
 
 def _text(description: str, **rest: Any) -> Schema:
@@ -188,7 +188,10 @@ def recipe_schema() -> Schema:
         ),
         "expected": _mapping(
             "What the author measured; a run compares itself with it.",
-            {name: number(f"The {name.replace('_', ' ')} on the test images.", **figure) for name in FIGURES},
+            {
+                name: number(f"Its {label} on the test images.", **figure)
+                for name, label in FIGURES.items()
+            },
         ),
     }
     return {

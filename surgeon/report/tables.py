@@ -9,6 +9,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from surgeon.catalogue.backbones import BackboneSpec
 from surgeon.results import figure
 
 if TYPE_CHECKING:
@@ -54,7 +55,9 @@ def network_table(network: Network, states: Mapping[str, Mapping[str, str]]) -> 
     for row in network.rows:
         cells = [states[phase].get(row.name, "") for phase in states]
         styled = [Text(cell, style=_STATE_STYLES.get(cell, "")) for cell in cells]
-        made.add_row(*_layer_cells(row), *styled, end_section=row.index == network.cut)
+        made.add_row(*_layer_cells(row), *styled)
+        if row.index == network.cut:
+            made.add_row("", Text("--- cut ---", style="bold red"))
     trainable = sum(row.trainable for row in network.rows)
     made.caption = (
         f"{network.name} is cut after {network.cut}; the head begins at {network.cut + 1}. "
@@ -137,11 +140,22 @@ def values_table(values: Mapping[str, tuple[Any, str]]) -> Table:
 
 def entries_table(entries: Mapping[str, Entry]) -> Table:
     """Renders the entries of a catalogue."""
+    backbones = [entry for entry in entries.values() if isinstance(entry, BackboneSpec)]
+    if backbones:
+        return _backbones_table(backbones)
     made = table(None, "name", "parameters", "")
     for entry in entries.values():
         required = [name for name in entry.parameters if name in entry.required]
         optional = [f"[{name}]" for name in entry.parameters if name not in entry.required]
         made.add_row(entry.name, Text(" ".join(required + optional)), Text(entry.summary))
+    return made
+
+
+def _backbones_table(backbones: Sequence[BackboneSpec]) -> Table:
+    made = table(None, "name", "family", "pixels", "at least", "preprocessing", "", numbers=("pixels", "at least"))
+    for spec in backbones:
+        sizes = (str(spec.image_size), str(spec.min_image_size))
+        made.add_row(spec.name, spec.group, *sizes, spec.preprocessing, Text(spec.summary.replace("`", "")))
     return made
 
 
