@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from surgeon.catalogue.kinds import KINDS
 from surgeon.errors import Diagnostic, Location, RecipeError
 from surgeon.recipe.compiler import compile_recipe, validate_recipe
-from surgeon.recipe.document import Document, dump_document, parse_document, read_document, spell_path
+from surgeon.recipe.document import Document, parse_document, read_document
+from surgeon.recipe.text import dump_text, spell_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,7 +104,7 @@ class TestScalars:
             "null": None,
             "lists": [[], {}, [[1], {"a": [2]}]],
         }
-        assert parse(dump_document(values)).values == values
+        assert parse(dump_text(values)).values == values
 
 
 class TestEncodings:
@@ -188,6 +189,20 @@ class TestBounds:
         file.write_text("# " + "x" * 200_000)
         (problem,) = validate_recipe(file)
         assert str(problem) == f"{file}: a recipe has at most 200,000 bytes"
+
+    @pytest.mark.parametrize(
+        ("name", "reason"),
+        [
+            ("missing.yaml", "no such file"),
+            (".", "is a directory"),
+            ("x" * 300, "file name too long"),
+            ("a\0b", "is no path"),
+        ],
+    )
+    def test_a_file_that_cannot_be_read(self, name: str, reason: str) -> None:
+        (problem,) = validate_recipe(Path(name))
+        assert problem.location.file == name
+        assert reason in str(problem)
 
 
 class TestExtends:
@@ -325,7 +340,7 @@ NASTY = (
     *("\x00", "\x85", "\u2028", "\ufeff", "9" * 5000, "ü" * 300, "~nobodyhere", "."),
 )
 BRIEFLY = settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 
 
@@ -346,7 +361,7 @@ def check(tmp_path_factory: pytest.TempPathFactory) -> Check:
             assert str(diagnostic).isprintable()
         if not diagnostics:
             plan = compile_recipe(file, overrides)
-            file.write_text(dump_document(plan.recipe), encoding="utf-8")
+            file.write_text(dump_text(plan.recipe), encoding="utf-8")
             assert compile_recipe(file).network == plan.network
         return diagnostics
 
@@ -402,7 +417,7 @@ def test_recipes_with_tokens_gone_doubled_and_exchanged(check: Check, text: str)
     check(text)
 
 
-KEYS = sorted({token for token in TOKENS if token.isidentifier()})
+KEYS = sorted({token for token in TOKENS if token.isidentifier()} | {"model", "preprocessing", "<<", "x.y"})
 # No absolute paths: a source would go and look at the whole disk.
 TEXTS = st.one_of(
     st.sampled_from([*KEYS, "15..18", "..", "block5_*", "*", "[!", "~x", ".", "a\0b", "x" * 300]),

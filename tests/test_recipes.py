@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from surgeon.recipe.compiler import compile_recipe, validate_recipe
-from surgeon.recipe.document import dump_document
+from surgeon.recipe.text import dump_text
 
 RECIPES = Path(__file__).parent / "recipes"
 VALID = sorted(file.name for file in (RECIPES / "valid").glob("*.yaml"))
@@ -56,7 +56,7 @@ def test_a_valid_recipe_has_no_diagnostics(name: str) -> None:
 def test_the_resolved_recipe_compiles_to_the_same_plan(name: str, tmp_path: Path) -> None:
     plan = compile_recipe(RECIPES / "valid" / name)
     resolved = tmp_path / "resolved.yaml"
-    resolved.write_text(dump_document(plan.recipe), encoding="utf-8")
+    resolved.write_text(dump_text(plan.recipe), encoding="utf-8")
     again = compile_recipe(resolved)
     assert replace(again, origins={}) == replace(plan, origins={})
     assert "default" not in again.origins.values()

@@ -164,7 +164,8 @@ class TestCsv:
         ]
         assert listing.classes == ("nelke", "rose")
         assert listing.images[1].read() == (tmp_path / "in ner/2.png").read_bytes()
-        assert SOURCES["csv"].classes(parameters) is None
+        assert SOURCES["csv"].classes(parameters) == ("nelke", "rose")
+        assert SOURCES["csv"].classes({**parameters, "label_column": "sort"}) is None
 
     def test_columns_can_be_named_and_split_column_is_read(self, tmp_path: Path, write_image: Callable) -> None:
         for number in range(3):

@@ -179,5 +179,8 @@ def open_model(path: Path) -> Any:
         raise SurgeonError(
             f"Keras cannot open {path}: {reason}", "is it a .keras file without Lambda layers?"
         ) from error
-    model.trainable = True  # what was frozen when it was saved says nothing about the next phases
+    # What was frozen when it was saved says nothing about the next phases. Keras passes `trainable` on to the
+    # layers only where it changes the model's own.
+    for layer in model._flatten_layers():
+        layer.trainable = True
     return model

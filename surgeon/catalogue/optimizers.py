@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from surgeon.catalogue.entry import Entry, Parameters, Schema, boolean, integer, number, table
+from surgeon.errors import SurgeonError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,10 +20,17 @@ class OptimizerSpec(Entry):
 
 
 def build_optimizer(spec: OptimizerSpec, parameters: Parameters, learning_rate: Any) -> Any:
-    """Returns a fresh ``keras.optimizers.Optimizer``; ``learning_rate`` is a float or a Keras schedule."""
+    """Returns a fresh ``keras.optimizers.Optimizer``; ``learning_rate`` is a float or a Keras schedule.
+
+    Raises:
+        SurgeonError: If the installed Keras is older than the optimizer.
+    """
     import keras
 
-    return getattr(keras.optimizers, spec.keras_name)(learning_rate=learning_rate, **parameters)
+    optimizer = getattr(keras.optimizers, spec.keras_name, None)
+    if optimizer is None:
+        raise SurgeonError(f"Keras {keras.__version__} has no optimizer {spec.keras_name}", "upgrade keras")
+    return optimizer(learning_rate=learning_rate, **parameters)
 
 
 # What every optimizer of Keras takes.
@@ -44,7 +52,9 @@ def _epsilon(default: float) -> Schema:
 
 
 def _optimizer(name: str, keras_name: str, summary: str, **parameters: Schema) -> OptimizerSpec:
-    return OptimizerSpec(name=name, summary=summary, parameters={**parameters, **_COMMON}, keras_name=keras_name)
+    # An optimizer's own parameters come first, and its own default wins over the common one.
+    every = {**parameters, **_COMMON, **parameters}
+    return OptimizerSpec(name=name, summary=summary, parameters=every, keras_name=keras_name)
 
 
 OPTIMIZERS = table(
@@ -148,5 +158,33 @@ OPTIMIZERS = table(
         beta_1=_BETA_1,
         beta_2=_BETA_2,
         epsilon=_epsilon(1e-7),
+    ),
+    _optimizer(
+        "muon",
+        "Muon",
+        "Orthogonalized momentum for matrices, AdamW for the rest.",
+        momentum=number("Momentum.", 0.95, minimum=0, exclusiveMaximum=1),
+        nesterov=boolean("Nesterov momentum.", True),
+        ns_steps=integer("Newton-Schulz iterations a step.", 5, minimum=1),
+        rms_rate=number("Scale of an update's root mean square.", 0.2, exclusiveMinimum=0),
+        exclude_embeddings=boolean("Leave embeddings to AdamW.", True),
+        muon_a=number("First coefficient of the Newton-Schulz polynomial.", 3.4445),
+        muon_b=number("Second coefficient.", -4.775),
+        muon_c=number("Third coefficient.", 2.0315),
+        adam_beta_1=_BETA_1,
+        adam_beta_2=_BETA_2,
+        adam_lr_ratio=number("AdamW's learning rate as part of Muon's.", 1.0, exclusiveMinimum=0),
+        adam_weight_decay=number("Weight decay of AdamW.", 0.004, minimum=0),
+        epsilon=_epsilon(1e-7),
+        weight_decay=number("Decoupled weight decay a step.", 0.004, minimum=0),
+    ),
+    _optimizer(
+        "schedule_free_adamw",
+        "ScheduleFreeAdamW",
+        "AdamW that averages its iterates instead of following a schedule; not in older releases of Keras.",
+        beta_1=_BETA_1,
+        beta_2=_BETA_2,
+        epsilon=_epsilon(1e-8),
+        warmup_steps=integer("Steps of linear warm-up.", 0, minimum=0),
     ),
 )

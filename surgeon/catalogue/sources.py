@@ -166,7 +166,7 @@ def _folder_classes(parameters: Parameters) -> tuple[str, ...] | None:
 def _folder_splits(parameters: Parameters) -> bool:
     try:
         return _has_split_folders(Path(parameters["path"]))
-    except (OSError, SurgeonError):
+    except (OSError, ValueError, SurgeonError):
         return False
 
 

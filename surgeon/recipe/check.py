@@ -11,8 +11,9 @@ from jsonschema import Draft202012Validator
 
 from surgeon.catalogue.kinds import KINDS, listing_command
 from surgeon.errors import Diagnostic, did_you_mean, quote
-from surgeon.recipe.document import Document, ValuePath, spell_path
+from surgeon.recipe.document import Document
 from surgeon.recipe.schema import recipe_schema
+from surgeon.recipe.text import ValuePath, spell_path
 
 _EXPECTED = {
     "minimum": "at least {}",
@@ -76,6 +77,8 @@ def _unknown_keys(kind: str, error: Any) -> _Explained:
             hint = did_you_mean(key, known) or (f"expected {_one_of(known)}" if known else _NO_PARAMETERS)
             if key == "<<":
                 hint = "YAML 1.2 has no merge keys; write the values out"
+            elif key.partition(".")[0] in known:
+                hint = "write its parts below each other; only --set joins them with dots"
             yield "unknown-key", f"unknown key {quote(key)}", hint, (key,)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.kinds import KINDS
 from surgeon.errors import Diagnostic, RecipeError
-from surgeon.recipe.document import Document, ValuePath, read_document, spell_path
+from surgeon.recipe.document import Document, read_document
 from surgeon.recipe.network import Network, activation
 from surgeon.recipe.plan import (
     BackbonePlan,
@@ -20,6 +20,7 @@ from surgeon.recipe.plan import (
     SplitPlan,
     UntilPlan,
 )
+from surgeon.recipe.text import ValuePath, spell_path
 from surgeon.recipe.validate import Findings, validate
 
 

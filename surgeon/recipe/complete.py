@@ -9,8 +9,9 @@ from typing import Any
 from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.kinds import KINDS
 from surgeon.errors import Diagnostic
-from surgeon.recipe.document import Document, ValuePath, spell_path
+from surgeon.recipe.document import Document
 from surgeon.recipe.schema import recipe_schema
+from surgeon.recipe.text import ValuePath, spell_path
 
 Values = dict[str, Any]
 

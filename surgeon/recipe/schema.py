@@ -188,10 +188,7 @@ def recipe_schema() -> Schema:
         ),
         "expected": _mapping(
             "What the author measured; a run compares itself with it.",
-            {
-                name: number(f"Its {label} on the test images.", **figure)
-                for name, label in FIGURES.items()
-            },
+            {name: number(f"Its {label} on the test images.", **figure) for name, label in FIGURES.items()},
         ),
     }
     return {

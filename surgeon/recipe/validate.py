@@ -13,9 +13,10 @@ from surgeon.catalogue.sources import SOURCES
 from surgeon.errors import Diagnostic, SurgeonError, did_you_mean, quote
 from surgeon.recipe.check import check_schema
 from surgeon.recipe.complete import Values, complete, is_whole
-from surgeon.recipe.document import Document, ValuePath, spell_path
+from surgeon.recipe.document import Document
 from surgeon.recipe.network import HeadError, Network, SelectorError, activation, compose, name_head, whole
 from surgeon.recipe.plan import HeadLayer
+from surgeon.recipe.text import ValuePath, spell_path
 
 _RELATIVE = "a path is relative to the recipe, or with --set to the current folder"
 
@@ -238,13 +239,24 @@ def _check_head_end(findings: Findings, network: Network, head: tuple[HeadLayer,
         else:
             hint = "end it with `dense: {units: classes, activation: softmax}`"
         findings.report(("head", last), "head-outputs", message, hint)
-    end = activation(head[-1])
-    if end not in (None, "linear", "softmax"):
-        message = f"the head ends in {end!r}, expected 'softmax' or 'linear'"
-        findings.report(("head", last), "head-activation", message)
+    end, nonlinearity = _last_nonlinearity(head)
+    if nonlinearity not in (None, "softmax"):
+        message = f"the head ends in {nonlinearity!r}, expected 'softmax' or 'linear'"
+        findings.report(("head", end), "head-activation", message)
     for at, layer in enumerate(head[:-1]):
         if activation(layer) == "softmax":
             findings.report(("head", at), "softmax-inside", "a softmax inside the head", "keep it for the last layer")
+
+
+def _last_nonlinearity(head: tuple[HeadLayer, ...]) -> tuple[int, str | None]:
+    """Returns the last nonlinearity from the last dense layer on, such as that before a dropout, and its place."""
+    for at in reversed(range(len(head))):
+        found = activation(head[at])
+        if found not in (None, "linear"):
+            return at, found
+        if head[at].kind == "dense":
+            break
+    return len(head) - 1, None
 
 
 def _check_phases(findings: Findings) -> None:

@@ -9,9 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from surgeon.errors import UsageError
+from surgeon.recipe.text import dump_text
 from surgeon.results import BatchEnded, EpochEnded, Event, Progress, RunResult, event_record, result_record
 
 if TYPE_CHECKING:
@@ -35,8 +34,7 @@ def create_run_folder(plan: Plan, out: Path | None) -> Path:
         folder.mkdir(parents=True)
     except FileExistsError as error:
         raise UsageError(f"{folder} exists, and a run never overwrites", "give another --out") from error
-    text = yaml.safe_dump(dict(plan.recipe), sort_keys=False, allow_unicode=True)
-    (folder / "recipe.yaml").write_text(text, encoding="utf-8")
+    (folder / "recipe.yaml").write_text(dump_text(plan.recipe), encoding="utf-8")
     return folder
 
 
