@@ -80,8 +80,8 @@ def test_order_does_not_matter_copies_stay_together_and_classes_are_balanced(
     sizes = Counter(label_of.values())
     counts = Counter((label, split_of[content]) for content, label in label_of.items())
     totals = Counter(split_of.values())
-    assert 0 <= totals["test"] - test * len(split_of) < 1
-    assert 0 <= totals["validation"] - validation * len(split_of) < 1 + 1e-6
+    assert -1e-6 < totals["test"] - test * len(split_of) < 1 + 1e-6
+    assert -1e-6 < totals["validation"] - validation * len(split_of) < 1 + 1e-6
     for label, size in sizes.items():
         assert abs(counts[label, "test"] - totals["test"] * size / len(split_of)) < 1
         rest = size - counts[label, "test"]
