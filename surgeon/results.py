@@ -33,6 +33,25 @@ class Note:
 
 
 @dataclass(frozen=True)
+class FeaturesKept:
+    """The output of frozen layers is kept; images that are known already are not computed.
+
+    Attributes:
+        layers: Whose output is kept.
+        size: Bytes that it takes for all images.
+        place: Where, and why there.
+        known: Images that were kept before.
+        computed: Images that go through the frozen layers now.
+    """
+
+    layers: tuple[str, ...]
+    size: int
+    place: str
+    known: int
+    computed: int
+
+
+@dataclass(frozen=True)
 class PhaseStarted:
     """A phase begins; ``number`` counts from 1, ``steps`` are those of one epoch."""
 
@@ -133,7 +152,7 @@ class RunResult:
     versions: Mapping[str, str]
 
 
-Event = Progress | Note | PhaseStarted | BatchEnded | EpochEnded | PhaseResult
+Event = Progress | Note | FeaturesKept | PhaseStarted | BatchEnded | EpochEnded | PhaseResult
 
 
 def event_record(event: Event) -> dict[str, Any]:

@@ -1,29 +1,29 @@
-"""Decoded images of one split, a batch at a time."""
+"""What a network is fed: the tensors of some images and their classes, a batch at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from surgeon.data.dataset import Dataset
+Tensors = tuple[Any, ...]  # NumPy arrays with a row an image
 
 
 @dataclass(frozen=True, eq=False)
-class Images:
-    """The images of one split.
+class Examples:
+    """The images of one split, as pixels or as what frozen layers made of them.
 
     Attributes:
-        pixels: RGB of all splits, uint8 of shape (n, height, width, 3).
-        numbers: Class numbers of all splits, int32 of shape (n,).
+        gather: Returns the tensors of the images at some positions, a row each.
+        numbers: Class numbers of the images of all splits, int32 of shape (n,).
         positions: Which of the n images belong to this split, ascending.
     """
 
-    pixels: NDArray[np.uint8]
+    gather: Callable[[NDArray[np.intp]], Tensors]
     numbers: NDArray[np.int32]
     positions: NDArray[np.intp]
 
@@ -35,13 +35,8 @@ class Images:
         """Class numbers of this split, in the order of its positions."""
         return self.numbers[self.positions]
 
-    def batches(self, size: int, order: NDArray[np.intp]) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int32]]]:
-        """Yields pixels and class numbers of ``size`` images at a time; ``order`` holds positions."""
+    def batches(self, size: int, order: NDArray[np.intp]) -> Iterator[tuple[Tensors, NDArray[np.int32]]]:
+        """Yields tensors and class numbers of ``size`` images at a time; ``order`` holds positions."""
         for start in range(0, len(order), size):
             chosen = order[start : start + size]
-            yield self.pixels[chosen], self.numbers[chosen]
-
-
-def images_of(dataset: Dataset, split: str) -> Images:
-    """Returns the images of a split, perhaps none."""
-    return Images(dataset.pixels, dataset.labels, dataset.part(split))
+            yield self.gather(chosen), self.numbers[chosen]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from surgeon.model.surgery import output_of
+from surgeon.model.surgery import layer_output, output_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 _SHAPING = {"flatten", "global_average_pooling", "global_max_pooling", "unit_norm"}
 
 
-def feature_model(network: Any, plan: Plan) -> Any:
-    """Returns the part of a network that ends before the first layer of its head that computes.
+def probe_model(network: Any, plan: Plan, start: Sequence[str]) -> Any:
+    """Returns the part of a network between some layers and the first layer of its head that computes.
 
     Its outputs have the shape (batch, features); maps that the head does not pool are flattened.
     """
@@ -29,7 +30,7 @@ def feature_model(network: Any, plan: Plan) -> Any:
     output = output_of(network, last)
     if len(output.shape) > 2:
         output = keras.layers.Flatten()(output)
-    return keras.Model(network.input, output)
+    return keras.Model([layer_output(network, name) for name in start] or network.input, output)
 
 
 def fit_linear_probe(

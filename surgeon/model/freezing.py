@@ -28,7 +28,7 @@ def layers_in_training_mode(network: Network, phase: PhasePlan) -> frozenset[str
     spoil them. It joins in only if it is unfrozen and the phase says ``batch_norm: train``. A model inside
     the backbone may hold such layers and is treated like one.
     """
-    frozen = frozen_prefix(network.rows, phase.trainable)
+    frozen = frozen_prefix(network, phase.trainable)
     normalizing = {
         row.name for row in network.backbone if row.kind in {"BatchNormalization", "Functional", "Sequential"}
     }
@@ -37,8 +37,8 @@ def layers_in_training_mode(network: Network, phase: PhasePlan) -> frozenset[str
     return frozenset(row.name for row in network.rows) - frozen - normalizing
 
 
-def training_view(model: Any, network: Network, phase: PhasePlan) -> Any:
-    """Returns the same layers as a model whose layers each run in the mode that the phase asks for.
+def training_view(part: Any, network: Network, phase: PhasePlan) -> Any:
+    """Returns a part of the network whose layers, the same ones, each run in the mode that the phase asks for.
 
     Call it without ``training``: that argument would override the modes.
     """
@@ -51,7 +51,7 @@ def training_view(model: Any, network: Network, phase: PhasePlan) -> Any:
             kwargs["training"] = layer.name in active
         return layer(*args, **kwargs)
 
-    return keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)
+    return keras.models.clone_model(part, clone_function=lambda layer: layer, call_function=call)
 
 
 def layer_states(network: Network, phase: PhasePlan) -> dict[str, str]:

@@ -12,29 +12,46 @@ from surgeon.results import Progress
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from surgeon.data.batches import Images
+    from surgeon.data.batches import Examples
+    from surgeon.model.frontier import Frontier
     from surgeon.model.pipeline import Pipeline
 
 Predictor = Callable[[Any], Any]
 
 
-def build_predictor(model: Any, pipeline: Pipeline) -> Predictor:
-    """Returns a compiled function from pixels, uint8, to the model's outputs in inference mode."""
+def signature(part: Any, frontier: Frontier) -> tuple[Any, ...]:
+    """Returns the ``tf.TensorSpec`` of what the part of a network behind a frontier is fed."""
     import tensorflow as tf
 
-    @tf.function(input_signature=[tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8)])  # type: ignore[untyped-decorator]
-    def predict(pixels: Any) -> Any:
-        return model(pipeline.prepare(pixels), training=False)
+    dtypes = ["uint8" if frontier.is_image else tensor.dtype for tensor in part.inputs]
+    return tuple(
+        tf.TensorSpec((None, *tensor.shape[1:]), dtype) for tensor, dtype in zip(part.inputs, dtypes, strict=True)
+    )
+
+
+def build_predictor(part: Any, frontier: Frontier, pipeline: Pipeline) -> Predictor:
+    """Returns a compiled function to the outputs of a part of a network in inference mode.
+
+    Args:
+        part: The part behind ``frontier``.
+        frontier: Decides what the function takes as a tuple: pixels, or the kept tensors.
+        pipeline: What pixels go through before the network.
+    """
+    import tensorflow as tf
+
+    @tf.function(input_signature=[signature(part, frontier)])  # type: ignore[untyped-decorator]
+    def predict(tensors: Any) -> Any:
+        return part(pipeline.prepare(tensors[0]) if frontier.is_image else list(tensors), training=False)
 
     return predict  # type: ignore[no-any-return]
 
 
 def predict(
-    predictor: Predictor, images: Images, batch_size: int, task: str
+    predictor: Predictor, examples: Examples, batch_size: int, task: str
 ) -> Generator[Progress, None, NDArray[np.float32]]:
-    """Returns the outputs for every image of a split, in the order of its positions."""
+    """Returns the outputs for every example, in the order of their positions."""
     outputs = []
-    for pixels, _ in images.batches(batch_size, images.positions):
-        outputs.append(np.asarray(predictor(pixels), np.float32))
-        yield Progress(task, min(len(outputs) * batch_size, len(images)), len(images), "images")
+    for tensors, _ in examples.batches(batch_size, examples.positions):
+        outputs.append(np.asarray(predictor(tensors), np.float32))
+        yield Progress(task, min(len(outputs) * batch_size, len(examples)), len(examples), "images")
     return np.concatenate(outputs)

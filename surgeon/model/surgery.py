@@ -73,19 +73,42 @@ def check_against_table(model: Any, table: LayerTable, until: int) -> None:
             )
 
 
+def layer_output(model: Any, name: str) -> Any:
+    """Returns the tensor that a layer puts out in a model; elsewhere the layer may put out others."""
+    layer = model.get_layer(name)
+    return next(node for node in _nodes(model) if node.operation is layer).outputs[0]
+
+
 def output_of(model: Any, name: str) -> Any:
     """Returns the output of a layer, with the operations behind it that use nothing else.
 
     A residual sum that is written as ``+`` is no layer; it belongs to the layer that it alone follows.
     """
-    tensor = model.get_layer(name).output
-    nodes = [node for depth in model._nodes_by_depth.values() for node in depth]
+    tensor = layer_output(model, name)
     layers = {id(layer) for layer in model.layers}
     while True:
-        users = [node for node in nodes if any(used is tensor for used in node.input_tensors)]
+        users = [node for node in _nodes(model) if any(used is tensor for used in node.input_tensors)]
         if len(users) != 1 or id(users[0].operation) in layers:
             return tensor
         tensor = users[0].outputs[0]
+
+
+def _nodes(model: Any) -> list[Any]:
+    return [node for depth in model._nodes_by_depth.values() for node in depth]
+
+
+def part_of(model: Any, start: Sequence[str], end: Sequence[str]) -> Any:
+    """Returns the part of a model between the outputs of some layers and those of others, on the same weights.
+
+    Args:
+        model: The whole.
+        start: Layers whose outputs are the part's inputs; none for the model's own.
+        end: Layers whose outputs are the part's, as a list; none for the model's own, as it is.
+    """
+    import keras
+
+    inputs = [layer_output(model, name) for name in start] or model.input
+    return keras.Model(inputs, [layer_output(model, name) for name in end] or model.output)
 
 
 def sew(features: Any, head: Sequence[HeadLayer]) -> Any:

@@ -70,6 +70,7 @@ def _plan(findings: Findings) -> Plan:
         head=head,
         loss_from_logits=activation(head[-1]) != "softmax",
         phases=tuple(_phase(phase, network) for phase in values["phases"]),
+        features=values["features"],
         linear_probe=values["evaluate"]["linear_probe"],
         expected=values["expected"],
         classes=findings.classes,

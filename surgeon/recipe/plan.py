@@ -110,6 +110,7 @@ class Plan:
     """What a recipe asks for, complete.
 
     Attributes:
+        features: Where the output of frozen layers is kept: ``auto``, ``memory``, ``disk`` or ``off``.
         loss_from_logits: Whether the head ends without a softmax.
         classes: Names of the classes; a class's number is its position.
         network: The rows of the composed network.
@@ -126,6 +127,7 @@ class Plan:
     head: tuple[HeadLayer, ...]
     loss_from_logits: bool
     phases: tuple[PhasePlan, ...]
+    features: str
     linear_probe: bool
     expected: Mapping[str, float]
     classes: tuple[str, ...]

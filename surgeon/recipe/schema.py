@@ -21,6 +21,7 @@ from surgeon.catalogue.sources import SOURCES
 
 Schema = dict[str, Any]
 
+KEEPS = ("auto", "memory", "disk", "off")
 MONITORS = ("val_loss", "val_accuracy", "loss", "accuracy")
 FIGURES = {"accuracy": "accuracy", "macro_f1": "macro average of F1", "weighted_f1": "weighted average of F1"}
 
@@ -182,6 +183,9 @@ def recipe_schema() -> Schema:
             "items": _choice("head layer", "A layer.", HEAD_LAYERS),
         },
         "phases": {"description": "The training.", "type": "array", "minItems": 1, "items": _phase()},
+        "features": choice(
+            "Where the output of frozen layers is kept; with `off` every epoch computes it again.", KEEPS, "auto"
+        ),
         "evaluate": _mapping(
             "What is measured on the test images at the end.",
             {"linear_probe": boolean("Also a logistic regression on the same frozen features.", False)},

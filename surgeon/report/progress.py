@@ -19,7 +19,7 @@ from rich.progress import (
     Progress as Bars,
 )
 
-from surgeon.results import BatchEnded, EpochEnded, Event, Note, PhaseResult, PhaseStarted, Progress
+from surgeon.results import BatchEnded, EpochEnded, Event, FeaturesKept, Note, PhaseResult, PhaseStarted, Progress
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -64,6 +64,11 @@ class ProgressDisplay:
             self._show_work(event)
         elif isinstance(event, Note):
             self._console.print(escape(event.text))
+        elif isinstance(event, FeaturesKept):
+            self._console.print(
+                f"frozen features of {escape(', '.join(event.layers))}: {event.size / 1e6:,.0f} MB {event.place}; "
+                f"{event.known:,} images known, {event.computed:,} to compute"
+            )
         elif isinstance(event, PhaseStarted):
             self._phase = event
             self._console.print(

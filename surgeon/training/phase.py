@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,62 +13,65 @@ from surgeon.catalogue.optimizers import OPTIMIZERS, build_optimizer
 from surgeon.catalogue.schedules import SCHEDULES
 from surgeon.errors import SurgeonError
 from surgeon.model.freezing import set_trainable, training_view
-from surgeon.model.prediction import build_predictor, predict
+from surgeon.model.prediction import build_predictor, predict, signature
+from surgeon.model.surgery import part_of
 from surgeon.results import BatchEnded, EpochEnded, PhaseResult, PhaseStarted, Progress
 from surgeon.training.stopping import EarlyStopping
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from surgeon.data.batches import Images
-    from surgeon.model.pipeline import Pipeline
+    from surgeon.data.batches import Examples, Tensors
+    from surgeon.model.frontier import Frontier
     from surgeon.recipe.plan import PhasePlan, Plan
+    from surgeon.training.features import Feed, Setup
 
 TrainingEvent = PhaseStarted | BatchEnded | EpochEnded | PhaseResult | Progress
 Step = Callable[[Any, Any, Any], tuple[Any, Any]]
 
 
 def train_phase(
-    model: Any, plan: Plan, number: int, pipeline: Pipeline, images: Mapping[str, Images]
+    setup: Setup, number: int, train: Feed, validation: Feed | None
 ) -> Generator[TrainingEvent, None, PhaseResult]:
-    """Trains phase ``number`` (from 1) of a plan, changing the model's weights in place.
+    """Trains phase ``number`` (from 1) of a plan, changing the network's weights in place.
 
     Args:
-        model: The network.
-        plan: What to do.
+        setup: What the run works with.
         number: Which phase.
-        pipeline: What images go through before the network.
-        images: The split ``train`` and, if there is one, ``validation``.
+        train: The training images.
+        validation: The validation images, if there are any.
 
     Raises:
         SurgeonError: If the loss is no longer a finite number.
     """
-    phase, train = plan.phases[number - 1], images["train"]
+    plan, network, examples = setup.plan, setup.network, train.examples
+    phase = plan.phases[number - 1]
     started = time.perf_counter()
-    set_trainable(model, phase)
-    steps = math.ceil(len(train) / plan.data.batch_size)
-    parameters = sum(math.prod(variable.shape) for variable in model.trainable_variables)
+    set_trainable(network, phase)
+    steps = math.ceil(len(examples) / plan.data.batch_size)
+    parameters = sum(math.prod(variable.shape) for variable in network.trainable_variables)
     yield PhaseStarted(phase.name, number, len(plan.phases), phase.epochs, steps, parameters)
-    optimizer = _build_optimizer(phase, steps, model)
+    optimizer = _build_optimizer(phase, steps, network)
     loss = _build_loss(plan, phase)
-    step = _build_step(model, training_view(model, plan.network, phase), optimizer, loss, pipeline)
-    validate = _build_validation(model, plan, loss, pipeline, images.get("validation"))
-    class_weights = _class_weights(phase, train, len(plan.classes))
-    stopping = EarlyStopping(phase.until, model) if phase.until else None
+    step = _build_step(setup, phase, optimizer, loss, train.frontier)
+    validate = _build_validation(setup, loss, validation) if validation else None
+    class_weights = _class_weights(phase, examples, len(plan.classes))
+    stopping = EarlyStopping(phase.until, network) if phase.until else None
     history: dict[str, list[float]] = {}
     for epoch in range(1, phase.epochs + 1):
         epoch_started = time.perf_counter()
-        order = np.random.default_rng((plan.seed, number, epoch)).permutation(train.positions)
-        batches = train.batches(plan.data.batch_size, order)
+        order = np.random.default_rng((plan.seed, number, epoch)).permutation(examples.positions)
+        batches = examples.batches(plan.data.batch_size, order)
         figures = yield from _train_epoch(step, batches, class_weights, phase.name, epoch)
         figures["lr"] = float(optimizer.learning_rate)
-        figures |= yield from validate()
+        if validate is not None:
+            figures |= yield from validate()
         for name, value in figures.items():
             history.setdefault(name, []).append(value)
         yield EpochEnded(phase.name, epoch, time.perf_counter() - epoch_started, figures)
         if stopping is not None and stopping.is_over(epoch, figures):
             break
-    optimizer.finalize_variable_values(model.trainable_variables)
+    optimizer.finalize_variable_values(network.trainable_variables)
     result = PhaseResult(
         name=phase.name,
         epochs=epoch,
@@ -102,24 +105,25 @@ def _build_loss(plan: Plan, phase: PhasePlan) -> Callable[..., Any]:
     return loss
 
 
-def _build_step(model: Any, view: Any, optimizer: Any, loss: Callable[..., Any], pipeline: Pipeline) -> Step:
-    """Returns the compiled step from pixels, labels and weights to the loss and the number of right answers."""
+def _build_step(setup: Setup, phase: PhasePlan, optimizer: Any, loss: Callable[..., Any], frontier: Frontier) -> Step:
+    """Returns the compiled step from tensors, labels and weights to the loss and the number of right answers."""
     import tensorflow as tf
 
-    variables = model.trainable_variables
+    pipeline, variables = setup.pipeline, setup.network.trainable_variables
+    part = training_view(part_of(setup.network, frontier.layers, ()), setup.plan.network, phase)
 
     @tf.function(  # type: ignore[untyped-decorator]
         input_signature=[
-            tf.TensorSpec((None, *model.input_shape[1:]), tf.uint8),
+            signature(part, frontier),
             tf.TensorSpec((None,), tf.int32),
             tf.TensorSpec((None,), tf.float32),
         ]
     )
-    def step(pixels: Any, labels: Any, weights: Any) -> tuple[Any, Any]:
-        inputs = pipeline.prepare(pipeline.augment(pixels))
+    def step(tensors: Any, labels: Any, weights: Any) -> tuple[Any, Any]:
+        inputs = pipeline.prepare(pipeline.augment(tensors[0])) if frontier.is_image else list(tensors)
         with tf.GradientTape() as tape:
-            outputs = view(inputs)
-            value = loss(labels, outputs, weights) + sum(view.losses)
+            outputs = part(inputs)
+            value = loss(labels, outputs, weights) + sum(part.losses)
         gradients = tape.gradient(value, [variable.value for variable in variables])
         optimizer.apply_gradients(zip(gradients, variables, strict=True))
         right = tf.reduce_sum(tf.cast(tf.argmax(outputs, axis=-1, output_type=tf.int32) == labels, tf.int32))
@@ -130,14 +134,14 @@ def _build_step(model: Any, view: Any, optimizer: Any, loss: Callable[..., Any],
 
 def _train_epoch(
     step: Step,
-    batches: Iterator[tuple[NDArray[np.uint8], NDArray[np.int32]]],
+    batches: Iterator[tuple[Tensors, NDArray[np.int32]]],
     class_weights: NDArray[np.float32],
     phase: str,
     epoch: int,
 ) -> Generator[TrainingEvent, None, dict[str, float]]:
     total, right, seen = 0.0, 0, 0
-    for number, (pixels, labels) in enumerate(batches, start=1):
-        loss, hits = step(pixels, labels, class_weights[labels])
+    for number, (tensors, labels) in enumerate(batches, start=1):
+        loss, hits = step(tensors, labels, class_weights[labels])
         if not math.isfinite(loss):
             raise SurgeonError(
                 f"phase {phase!r}, epoch {epoch}, step {number}: the loss is {float(loss)}",
@@ -151,22 +155,22 @@ def _train_epoch(
 
 
 def _build_validation(
-    model: Any, plan: Plan, loss: Callable[..., Any], pipeline: Pipeline, images: Images | None
+    setup: Setup, loss: Callable[..., Any], validation: Feed
 ) -> Callable[[], Generator[Progress, None, dict[str, float]]]:
-    """Returns the measuring of the validation images; without any it measures nothing."""
-    predictor = build_predictor(model, pipeline)
+    """Returns the measuring of the validation images."""
+    examples = validation.examples
+    part = part_of(setup.network, validation.frontier.layers, ())
+    predictor = build_predictor(part, validation.frontier, setup.pipeline)
 
     def validate() -> Generator[Progress, None, dict[str, float]]:
-        if images is None:
-            return {}
-        outputs = yield from predict(predictor, images, plan.data.batch_size, "validate")
-        hits = outputs.argmax(axis=-1) == images.labels
-        return {"val_loss": float(loss(images.labels, outputs)), "val_accuracy": float(hits.mean())}
+        outputs = yield from predict(predictor, examples, setup.plan.data.batch_size, "validate")
+        hits = outputs.argmax(axis=-1) == examples.labels
+        return {"val_loss": float(loss(examples.labels, outputs)), "val_accuracy": float(hits.mean())}
 
     return validate
 
 
-def _class_weights(phase: PhasePlan, train: Images, classes: int) -> NDArray[np.float32]:
+def _class_weights(phase: PhasePlan, train: Examples, classes: int) -> NDArray[np.float32]:
     """Returns a weight a class: n / (classes * n of the class) for ``balanced``, as scikit-learn has it."""
     if phase.class_weight is None:
         return np.ones(classes, np.float32)

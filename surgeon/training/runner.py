@@ -7,27 +7,37 @@ import platform
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from surgeon.data.batches import Images, images_of
 from surgeon.data.dataset import decode_images, index_images
 from surgeon.errors import SurgeonError
-from surgeon.evaluation.linear_probe import feature_model, fit_linear_probe
+from surgeon.evaluation.linear_probe import fit_linear_probe, probe_model
 from surgeon.evaluation.measures import evaluate
+from surgeon.model.frontier import Frontier
 from surgeon.model.pipeline import build_pipeline
 from surgeon.model.prediction import build_predictor, predict
-from surgeon.model.surgery import build_network
+from surgeon.model.surgery import build_network, part_of
 from surgeon.results import Event, Note, RunResult
+from surgeon.training.features import (
+    Feed,
+    Setup,
+    feed,
+    keep_features,
+    phase_frontiers,
+    probe_frontier,
+    upcoming_frontiers,
+)
 from surgeon.training.phase import train_phase
 from surgeon.training.run_folder import save_model, write_predictions, write_splits
 
 if TYPE_CHECKING:
+    from surgeon.data.batches import Examples
     from surgeon.data.dataset import Dataset
-    from surgeon.model.pipeline import Pipeline
     from surgeon.recipe.plan import Plan
     from surgeon.results import Evaluation, PhaseResult
+    from surgeon.training.store import Shelf
 
 _PACKAGES = ("surgeon", "tensorflow", "keras", "numpy", "scikit-learn", "pillow")
 
@@ -48,11 +58,10 @@ def run(plan: Plan, folder: Path) -> Generator[Event, None, RunResult]:
         write_splits(folder, dataset)
         yield from _say_what_was_passed_over(dataset)
         _check_monitors(plan, dataset)
-        network = build_network(plan)
-        pipeline = build_pipeline(plan)
-        linear_probe = (yield from _linear_probe(network, plan, pipeline, dataset)) if plan.linear_probe else None
-        phases = yield from _train(network, plan, pipeline, dataset, folder)
-        evaluation = yield from _evaluate(network, plan, pipeline, dataset, folder)
+        setup = Setup(plan, build_network(plan), build_pipeline(plan), dataset)
+        shelves = yield from _keep_first(setup)
+        linear_probe = (yield from _linear_probe(setup, shelves)) if plan.linear_probe else None
+        phases, evaluation = yield from _train(setup, shelves, folder)
     return RunResult(
         name=plan.name,
         images=dict(Counter(dataset.splits)),
@@ -86,45 +95,50 @@ def _check_monitors(plan: Plan, dataset: Dataset) -> None:
             )
 
 
-def _train(
-    network: Any, plan: Plan, pipeline: Pipeline, dataset: Dataset, folder: Path
-) -> Generator[Event, None, tuple[PhaseResult, ...]]:
-    images = {split: images_of(dataset, split) for split in set(dataset.splits) - {"test"}}
-    results = []
-    for number in range(1, len(plan.phases) + 1):
-        results.append((yield from train_phase(network, plan, number, pipeline, images)))
-        save_model(folder, network)
-    return tuple(results)
+def _train(setup: Setup, folder: Path) -> Generator[Event, None, tuple[tuple[PhaseResult, ...], Evaluation | None]]:
+    """Trains all phases and measures the network."""
+    plan, results = setup.plan, []
+    has_validation = "validation" in setup.dataset.splits
+    for number, phase in enumerate(plan.phases, start=1):
+        wanted = [frontier for frontier in upcoming_frontiers(plan, number) if frontier not in shelves]
+        if wanted:
+            shelves |= yield from keep_features(setup, wanted)
+        training, measuring = phase_frontiers(plan, number)
+        train = feed(setup, "train", training, shelves)
+        validation = feed(setup, "validation", measuring, shelves) if has_validation else None
+        results.append((yield from train_phase(setup, number, train, validation)))
+        save_model(folder, setup.network)
+        shelves = {known: shelf for known, shelf in shelves.items() if not known.prefix & set(phase.trainable)}
+    return tuple(results), (yield from _evaluate(setup, feed(setup, "test", measuring, shelves), folder))
 
 
-def _evaluate(
-    network: Any, plan: Plan, pipeline: Pipeline, dataset: Dataset, folder: Path
-) -> Generator[Event, None, Evaluation | None]:
-    test = images_of(dataset, "test")
-    if not len(test):
+def _evaluate(setup: Setup, test: Feed, folder: Path) -> Generator[Event, None, Evaluation | None]:
+    examples, plan = test.examples, setup.plan
+    if not len(examples):
         yield Note("there are no test images, so nothing is measured")
         return None
-    outputs = yield from predict(build_predictor(network, pipeline), test, plan.data.batch_size, "evaluate")
+    part = part_of(setup.network, test.frontier.layers, ())
+    predictor = build_predictor(part, test.frontier, setup.pipeline)
+    outputs = yield from predict(predictor, examples, plan.data.batch_size, "evaluate")
     probabilities = _softmax(outputs) if plan.loss_from_logits else outputs
-    write_predictions(folder, dataset, test.positions, probabilities)
-    return evaluate("test", test.labels, probabilities.argmax(axis=-1), dataset.classes)
+    write_predictions(folder, setup.dataset, examples.positions, probabilities)
+    return evaluate("test", examples.labels, probabilities.argmax(axis=-1), setup.dataset.classes)
 
 
-def _linear_probe(
-    network: Any, plan: Plan, pipeline: Pipeline, dataset: Dataset
-) -> Generator[Event, None, Evaluation | None]:
-    train, test = images_of(dataset, "train"), images_of(dataset, "test")
+def _linear_probe(setup: Setup, shelves: Mapping[Frontier, Shelf]) -> Generator[Event, None, Evaluation | None]:
+    plan, frontier = setup.plan, probe_frontier(setup.plan)
+    train, test = (feed(setup, split, frontier, shelves).examples for split in ("train", "test"))
     if not len(test):
         return None
-    predictor = build_predictor(feature_model(network, plan), pipeline)
+    predictor = build_predictor(probe_model(setup.network, plan, frontier.layers), frontier, setup.pipeline)
 
-    def features(images: Images) -> Generator[Event, None, Any]:
-        return predict(predictor, images, plan.data.batch_size, "compute features for the linear probe")
+    def features(examples: Examples) -> Generator[Event, None, Any]:
+        return predict(predictor, examples, plan.data.batch_size, "gather features for the linear probe")
 
     known, asked = (yield from features(train)), (yield from features(test))
     yield Note("fitting the linear probe")
     predicted = fit_linear_probe(known, train.labels, asked, plan.seed)
-    return evaluate("test", test.labels, predicted, dataset.classes)
+    return evaluate("test", test.labels, predicted, setup.dataset.classes)
 
 
 def _softmax(logits: Any) -> Any:

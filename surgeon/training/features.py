@@ -1,0 +1,210 @@
+"""What the frozen layers compute: once an image, kept by the content of everything that it depends on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Collection, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from surgeon.data.batches import Examples, Tensors
+from surgeon.model.frontier import Frontier, find_frontier, image_frontier
+from surgeon.model.prediction import build_predictor
+from surgeon.model.surgery import layer_output, part_of
+from surgeon.results import FeaturesKept, Progress
+from surgeon.training.store import Shelf, TensorSpec
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from surgeon.data.dataset import Dataset
+    from surgeon.model.pipeline import Pipeline
+    from surgeon.recipe.plan import Plan
+
+VALUE_BYTES = 4  # of a kept number, float32
+_BATCH = 32  # images a call of the frozen layers
+_CHUNK_BYTES = 32 << 20
+_DISK_RESERVE = 2 << 30  # bytes that are left free on the disk
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """What a run works with from its first phase to its last.
+
+    Attributes:
+        network: The whole network; its weights change as phases train them.
+        pipeline: What pixels go through before it.
+    """
+
+    plan: Plan
+    network: Any
+    pipeline: Pipeline
+    dataset: Dataset
+
+
+@dataclass(frozen=True, eq=False)
+class Feed:
+    """The images of a split in front of the part of the network that they are fed to.
+
+    Attributes:
+        frontier: Where that part begins.
+        examples: Pixels or kept tensors.
+    """
+
+    frontier: Frontier
+    examples: Examples
+
+
+def phase_frontiers(plan: Plan, number: int) -> tuple[Frontier, Frontier]:
+    """Returns the frontiers of phase ``number`` (from 1) for training and for measuring.
+
+    Augmentation changes the decoded image every epoch, but only in training.
+    """
+    trained = plan.phases[number - 1].trainable
+    image = image_frontier(plan.network, trained)
+    if plan.features == "off":
+        return image, image
+    deepest = find_frontier(plan.network, trained, VALUE_BYTES)
+    return (image if plan.augment else deepest), deepest
+
+
+def probe_frontier(plan: Plan) -> Frontier:
+    """Returns the frontier of the linear probe: that of a phase which trains the whole head and nothing else."""
+    head = {row.name for row in plan.network.head if row.trainable}
+    if plan.features == "off":
+        return image_frontier(plan.network, head)
+    return find_frontier(plan.network, head, VALUE_BYTES)
+
+
+def upcoming_frontiers(plan: Plan, number: int) -> list[Frontier]:
+    """Returns the frontiers of phase ``number`` and of later ones that no phase in between changes.
+
+    They are computed in one pass: a shallow one lies on the way to a deep one.
+    """
+    found: dict[Frontier, None] = {}
+    trained = set[str]()
+    for later in range(number, len(plan.phases) + 1):
+        for frontier in phase_frontiers(plan, later):
+            if not frontier.is_image and not frontier.prefix & trained:
+                found[frontier] = None
+        trained.update(plan.phases[later - 1].trainable)
+    return list(found)
+
+
+def feed(setup: Setup, split: str, frontier: Frontier, shelves: Mapping[Frontier, Shelf]) -> Feed:
+    """Returns a split's images as pixels or, for another frontier, from its shelf."""
+    dataset = setup.dataset
+
+    def gather(positions: NDArray[np.intp]) -> Tensors:
+        if frontier.is_image:
+            return (dataset.pixels[positions],)
+        return shelves[frontier].gather([dataset.digests[at] for at in positions])
+
+    return Feed(frontier, Examples(gather, dataset.labels, dataset.part(split)))
+
+
+def keep_features(
+    setup: Setup, frontiers: Collection[Frontier]
+) -> Generator[Progress | FeaturesKept, None, dict[Frontier, Shelf]]:
+    """Makes sure that the tensors of some frontiers are kept for every image.
+
+    Images that miss any of them go through the frozen layers once.
+
+    Args:
+        setup: With the weights that the frozen layers have now.
+        frontiers: None of them the decoded image.
+
+    Returns:
+        The shelf of each frontier.
+    """
+    digests = list(dict.fromkeys(setup.dataset.digests))
+    needed = sum(frontier.values for frontier in frontiers) * VALUE_BYTES * len(digests)
+    root, place = _choose_root(setup.plan.features, needed)
+    shelves = {frontier: _open_shelf(setup, frontier, root) for frontier in frontiers}
+    missing = {digest for shelf in shelves.values() for digest in shelf.missing(digests)}
+    layers = tuple(dict.fromkeys(name for frontier in frontiers for name in frontier.layers))
+    yield FeaturesKept(layers, needed, place, len(digests) - len(missing), len(missing))
+    if missing:
+        yield from _fill(setup, shelves, [digest for digest in digests if digest in missing])
+    return shelves
+
+
+def _choose_root(keep: str, needed: int) -> tuple[Path | None, str]:
+    """Returns the folder for shelves, or None for memory, and both in words with the reason."""
+    import platformdirs
+
+    root = platformdirs.user_cache_path("surgeon") / "features"
+    if keep == "memory":
+        return None, "in memory, as the recipe asks"
+    if keep == "disk":
+        return root, "on disk, as the recipe asks"
+    root.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(root).free
+    if needed + _DISK_RESERVE < free:
+        return root, f"on disk, which has {free / 1e9:,.0f} GB free"
+    return None, f"in memory, since the disk has only {free / 1e9:,.1f} GB free"
+
+
+def _open_shelf(setup: Setup, frontier: Frontier, root: Path | None) -> Shelf:
+    tensors = [layer_output(setup.network, name) for name in frontier.layers]
+    specs = [TensorSpec(tuple(tensor.shape[1:]), "float32") for tensor in tensors]
+    return Shelf(specs, None if root is None else root / features_key(setup, frontier))
+
+
+def features_key(setup: Setup, frontier: Frontier) -> str:
+    """Returns the digest of all that a frontier's tensors depend on but the image's bytes.
+
+    That is how images are decoded, resized and preprocessed, the structure and the weights of the layers
+    before the frontier, and the releases of what computes them.
+    """
+    import keras
+    import PIL
+    import tensorflow as tf
+
+    plan = setup.plan
+    depends_on = {
+        "image_size": plan.data.image_size,
+        "preprocessing": plan.backbone.preprocessing,
+        "frontier": frontier.layers,
+        "inputs": {row.name: row.inputs for row in plan.network.rows if row.name in frontier.prefix},
+        "versions": [keras.__version__, tf.__version__, PIL.__version__, np.__version__],
+    }
+    digest = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode())
+    for layer in setup.network.layers:
+        if layer.name in frontier.prefix:
+            config = {name: value for name, value in layer.get_config().items() if name != "trainable"}
+            digest.update(json.dumps(config, sort_keys=True, default=str).encode())
+            for variable in layer.weights:
+                digest.update(np.ascontiguousarray(variable.numpy()).tobytes())
+    return digest.hexdigest()
+
+
+def _fill(setup: Setup, shelves: Mapping[Frontier, Shelf], digests: Sequence[str]) -> Generator[Progress, None, None]:
+    """Puts what is missing on the shelves, a chunk of images at a time."""
+    frozen = part_of(setup.network, (), [name for frontier in shelves for name in frontier.layers])
+    compute = build_predictor(frozen, image_frontier(setup.plan.network, ()), setup.pipeline)
+    positions = {digest: at for at, digest in enumerate(setup.dataset.digests)}
+    image_bytes = sum(frontier.values for frontier in shelves) * VALUE_BYTES
+    size = max(1, min(32, _CHUNK_BYTES // (image_bytes * _BATCH))) * _BATCH
+    for start in range(0, len(digests), size):
+        chunk = digests[start : start + size]
+        computed = []
+        for at in range(0, len(chunk), _BATCH):
+            pixels = setup.dataset.pixels[[positions[digest] for digest in chunk[at : at + _BATCH]]]
+            computed.append([np.asarray(tensor) for tensor in compute((pixels,))])
+            yield Progress("compute frozen features", start + at + len(pixels), len(digests), "images")
+        tensors = iter([np.concatenate(parts) for parts in zip(*computed, strict=True)])
+        for shelf in shelves.values():
+            _add_missing(shelf, chunk, [next(tensors) for _ in shelf.specs])
+
+
+def _add_missing(shelf: Shelf, digests: Sequence[str], tensors: Sequence[NDArray[Any]]) -> None:
+    missing = set(shelf.missing(digests))
+    rows = [row for row, digest in enumerate(digests) if digest in missing]
+    if rows:
+        shelf.add([digests[row] for row in rows], [tensor[rows] for tensor in tensors])
