@@ -95,14 +95,25 @@ def _check_monitors(plan: Plan, dataset: Dataset) -> None:
             )
 
 
-def _train(setup: Setup, folder: Path) -> Generator[Event, None, tuple[tuple[PhaseResult, ...], Evaluation | None]]:
+def _keep_first(setup: Setup) -> Generator[Event, None, dict[Frontier, Shelf]]:
+    """Keeps what the first phases and the linear probe need of the layers that nothing has trained yet."""
+    wanted = upcoming_frontiers(setup.plan, 1)
+    if setup.plan.linear_probe:
+        wanted.append(probe_frontier(setup.plan))
+    wanted = [frontier for frontier in dict.fromkeys(wanted) if not frontier.is_image]
+    return (yield from keep_features(setup, wanted)) if wanted else {}
+
+
+def _train(
+    setup: Setup, shelves: dict[Frontier, Shelf], folder: Path
+) -> Generator[Event, None, tuple[tuple[PhaseResult, ...], Evaluation | None]]:
     """Trains all phases and measures the network."""
     plan, results = setup.plan, []
     has_validation = "validation" in setup.dataset.splits
     for number, phase in enumerate(plan.phases, start=1):
         wanted = [frontier for frontier in upcoming_frontiers(plan, number) if frontier not in shelves]
         if wanted:
-            shelves |= yield from keep_features(setup, wanted)
+            shelves = {**shelves, **(yield from keep_features(setup, wanted))}
         training, measuring = phase_frontiers(plan, number)
         train = feed(setup, "train", training, shelves)
         validation = feed(setup, "validation", measuring, shelves) if has_validation else None
