@@ -27,9 +27,7 @@ def probe_model(network: Any, plan: Plan, start: Sequence[str]) -> Any:
 
     shaping = itertools.takewhile(lambda layer: layer.kind in _SHAPING, plan.head)
     *_, last = (plan.backbone.cut, *(layer.name for layer in shaping))
-    output = output_of(network, last)
-    if len(output.shape) > 2:
-        output = keras.layers.Flatten()(output)
+    output = keras.layers.Flatten()(output_of(network, last))
     return keras.Model([layer_output(network, name) for name in start] or network.input, output)
 
 
