@@ -21,6 +21,12 @@ settings.register_profile("surgeon", deadline=None)
 settings.load_profile("surgeon")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keeps the tests out of the user's cache."""
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def mirror() -> Path:
     """The folder of data sets and weights that stands in for the internet."""

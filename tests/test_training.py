@@ -15,7 +15,7 @@ from surgeon.catalogue.augmentations import AUGMENTATIONS
 from surgeon.catalogue.head_layers import HEAD_LAYERS
 from surgeon.catalogue.optimizers import OPTIMIZERS
 from surgeon.catalogue.schedules import SCHEDULES
-from surgeon.data.batches import Images, images_of
+from surgeon.data.batches import Examples
 from surgeon.data.dataset import decode_images, index_images
 from surgeon.errors import SurgeonError
 from surgeon.model.freezing import layers_in_training_mode

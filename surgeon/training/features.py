@@ -186,6 +186,8 @@ def features_key(setup: Setup, frontier: Frontier) -> str:
 
 def _fill(setup: Setup, shelves: Mapping[Frontier, Shelf], digests: Sequence[str]) -> Generator[Progress, None, None]:
     """Puts what is missing on the shelves, a chunk of images at a time."""
+    import keras
+
     frozen = part_of(setup.network, (), [name for frontier in shelves for name in frontier.layers])
     compute = build_predictor(frozen, image_frontier(setup.plan.network, ()), setup.pipeline)
     positions = {digest: at for at, digest in enumerate(setup.dataset.digests)}
@@ -196,7 +198,8 @@ def _fill(setup: Setup, shelves: Mapping[Frontier, Shelf], digests: Sequence[str
         computed = []
         for at in range(0, len(chunk), _BATCH):
             pixels = setup.dataset.pixels[[positions[digest] for digest in chunk[at : at + _BATCH]]]
-            computed.append([np.asarray(tensor) for tensor in compute((pixels,))])
+            # Keras returns one output of a list of one bare.
+            computed.append([np.asarray(tensor) for tensor in keras.tree.flatten(compute((pixels,)))])
             yield Progress("compute frozen features", start + at + len(pixels), len(digests), "images")
         tensors = iter([np.concatenate(parts) for parts in zip(*computed, strict=True)])
         for shelf in shelves.values():

@@ -67,11 +67,15 @@ class Shelf:
         """Puts a chunk on the shelf: for each tensor an array with a row a digest.
 
         Raises:
+            ValueError: If a tensor has another shape than the shelf's.
             OSError: If the disk is full; the shelf is as it was.
         """
         arrays = tuple(
             np.ascontiguousarray(tensor, spec.dtype) for tensor, spec in zip(tensors, self.specs, strict=True)
         )
+        for array, spec in zip(arrays, self.specs, strict=True):
+            if array.shape != (len(digests), *spec.shape):
+                raise ValueError(f"expected a tensor of shape {(len(digests), *spec.shape)}, found {array.shape}")
         if self._folder is not None:
             arrays = _write_chunk(self._folder, digests, arrays, self.specs)
         self._place(digests, arrays)

@@ -1,0 +1,207 @@
+"""Training behind the frontier gives what training the whole network gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from surgeon.model.frontier import find_frontier, frozen_prefix
+from surgeon.model.pipeline import build_pipeline
+from surgeon.model.surgery import build_network
+from surgeon.recipe.compiler import compile_recipe
+from surgeon.recipe.plan import Plan
+from surgeon.results import PhaseResult
+from surgeon.training.runner import run
+
+RECIPES = Path(__file__).parent.parent / "recipes"
+
+
+def frontiers(recipe: Path, *overrides: str) -> list[tuple[str, ...]]:
+    plan = compile_recipe(recipe, overrides)
+    return [find_frontier(plan.network, phase.trainable, 4).layers for phase in plan.phases]
+
+
+def test_frontiers_of_the_story() -> None:
+    assert frontiers(RECIPES / "vgg16_flowers17.yaml") == [("head_flatten",), ("block4_pool",)]
+
+
+def test_with_everything_trained_the_frontier_is_the_image() -> None:
+    (frontier,) = frontiers(RECIPES / "vgg16_flowers17.yaml", "phases=[{trainable: all, lr: 0.1, epochs: 1}]")
+    assert frontier == ()
+
+
+def test_maps_larger_than_what_they_cost_are_not_kept() -> None:
+    phase = "phases=[{trainable: block1_conv2.., lr: 0.1, epochs: 1}]"
+    assert frontiers(RECIPES / "vgg16_flowers17.yaml", phase) == [()]
+
+
+def test_skips_across_the_frontier_make_it_several_tensors() -> None:
+    backbone = "backbone={name: densenet121, weights: none}"
+    phase = "phases=[{trainable: conv5_block3_2_conv.., lr: 0.1, epochs: 1}]"
+    (frontier,) = frontiers(RECIPES / "vgg16_flowers17.yaml", backbone, phase)
+    assert len(frontier) > 1
+
+
+def test_dropout_of_the_head_is_never_frozen(tiny: Path) -> None:
+    head = "head=[global_average_pooling, dropout: 0.5, dense: classes]"
+    plan = compile_recipe(tiny, [head, "phases=[{trainable: head, lr: 0.1, epochs: 1}]"])
+    frozen = frozen_prefix(plan.network, plan.phases[0].trainable)
+    assert "head_global_average_pooling" in frozen
+    assert "head_dropout" not in frozen
+
+
+@pytest.fixture
+def train(tmp_path: Path, finish: Callable[..., Any]) -> Callable[..., Any]:
+    """Runs a recipe once; returns the phases and the weights that it ends with."""
+    count = iter(range(1000))
+
+    def train(recipe: Path, *overrides: str) -> tuple[tuple[PhaseResult, ...], dict[str, np.ndarray]]:
+        plan = compile_recipe(recipe, overrides)
+        folder = tmp_path / f"run {next(count)}"
+        folder.mkdir()
+        result, _ = finish(run(plan, folder))
+        network = keras.saving.load_model(folder / "model.keras")
+        return result.phases, {variable.path: variable.numpy() for variable in network.weights}
+
+    return train
+
+
+def assert_same(one: Any, other: Any) -> None:
+    """The same losses and weights, but for the rounding of a graph that is compiled in other pieces."""
+    (phases, weights), (expected_phases, expected_weights) = one, other
+    for phase, expected in zip(phases, expected_phases, strict=True):
+        for figure in expected.history:
+            np.testing.assert_allclose(phase.history[figure], expected.history[figure], rtol=1e-3, atol=1e-5)
+    assert weights.keys() == expected_weights.keys()
+    for path, weight in weights.items():
+        np.testing.assert_allclose(weight, expected_weights[path], rtol=1e-3, atol=1e-4, err_msg=path)
+
+
+def initial_weights(plan: Plan) -> dict[str, np.ndarray]:
+    return {variable.path: variable.numpy() for variable in build_network(plan).weights}
+
+
+CASES = {
+    "vgg16": ["block5_conv1..", "block4_conv2"],
+    "resnet50v2": ["conv5_block3_2_conv..", "conv5_block1_preact_bn.."],
+    "densenet121": ["conv5_block15_1_conv..", "[conv5_block3_2_conv, head]"],
+    "inceptionv3": ["mixed9..", "conv2d_90.."],
+    "efficientnetb0": ["block7a_expand_conv..", "block6d_se_reduce.."],
+    "efficientnetlite0": ["block7a_expand_conv..", "block6b_dwconv.."],
+}
+NETWORKS = [
+    pytest.param(name, trainable, marks=[] if at == 0 else [pytest.mark.slow])
+    for name, cases in CASES.items()
+    for at, trainable in enumerate(cases)
+]
+
+
+@pytest.mark.parametrize(("name", "trainable"), NETWORKS)
+def test_store_changes_nothing(name: str, trainable: str, tiny: Path, train: Callable[..., Any]) -> None:
+    overrides = [
+        f"data.image_size={75 if name == 'inceptionv3' else 48}",
+        f"backbone={{name: {name}, weights: none}}",
+        "head=[global_average_pooling, dropout: 0.2, dense: {units: classes, activation: softmax}]",
+        f"phases=[{{trainable: head, lr: 0.01, epochs: 2}}, "
+        f"{{trainable: {trainable}, optimizer: sgd, lr: 0.001, epochs: 2}}]",
+    ]
+    without = train(tiny, *overrides, "features=off")
+    kept = train(tiny, *overrides, "features=memory")
+    assert_same(kept, without)
+    plan = compile_recipe(tiny, overrides)
+    trained = {layer for phase in plan.phases for layer in phase.trainable}
+    for path, weight in initial_weights(plan).items():
+        if path.split("/")[0] not in trained:
+            np.testing.assert_array_equal(kept[1][path], weight, err_msg=path)
+
+
+def test_augmented_images_are_not_kept_but_measured_ones_are(tiny: Path, train: Callable[..., Any]) -> None:
+    overrides = ["augment={flip: horizontal}"]
+    assert_same(train(tiny, *overrides, "features=memory"), train(tiny, *overrides, "features=off"))
+
+
+def test_a_later_phase_that_freezes_more_sees_trained_weights(tiny: Path, train: Callable[..., Any]) -> None:
+    phases = (
+        "phases=[{trainable: block1a_dwconv.., lr: 0.01, epochs: 1}, {trainable: head, lr: 0.01, epochs: 2},"
+        " {trainable: all, lr: 0.01, epochs: 1}, {trainable: block2a_dwconv.., lr: 0.01, epochs: 1}]"
+    )
+    assert_same(train(tiny, phases, "features=disk"), train(tiny, phases, "features=off"))
+
+
+def test_a_second_run_computes_no_frozen_layer(
+    tiny: Path, train: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from surgeon.training import features
+
+    first = train(tiny, "features=disk")
+    monkeypatch.setattr(features, "_fill", None)
+    assert_same(train(tiny, "features=disk"), first)
+    # Another learning rate, split and batch size ask for the same features.
+    train(tiny, "features=disk", "phases[0].lr=0.1", "data.split.seed=9", "data.batch_size=3")
+    with pytest.raises(TypeError):
+        train(tiny, "features=disk", "data.image_size=40")
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> tuple[list[tuple[str, list[int]]], list[int]]:
+    """Layers of a small network, each with the layers that feed it, and which of them to train."""
+    layers: list[tuple[str, list[int]]] = []
+    for at in range(draw(st.integers(3, 8))):
+        kind = draw(st.sampled_from(["conv", "norm", "dropout", "add", "concat", "relu"]))
+        width = 2 if kind in {"add", "concat"} else 1
+        layers.append((kind, [draw(st.integers(max(0, at - 3), at)) for _ in range(width)]))
+    trained = draw(st.lists(st.integers(1, len(layers)), min_size=1, max_size=3))
+    return layers, trained
+
+
+def build_graph(layers: list[tuple[str, list[int]]]) -> keras.Model:
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(1)
+    tensors = [keras.Input((16, 16, 3), name="l0")]
+    for at, (kind, sources) in enumerate(layers, start=1):
+        inputs, name = [tensors[source] for source in sources], f"l{at}"
+        if kind in {"add", "concat"}:
+            even = [keras.layers.Conv2D(4, 1, name=f"{name}_{n}")(tensor) for n, tensor in enumerate(inputs)]
+            tensors.append((keras.layers.Add if kind == "add" else keras.layers.Concatenate)(name=name)(even))
+        else:
+            layer = {
+                "conv": lambda name: keras.layers.Conv2D(4, 3, padding="same", name=name),
+                "norm": lambda name: keras.layers.BatchNormalization(name=name),
+                "dropout": lambda name: keras.layers.Dropout(0.3, seed=5, name=name),
+                "relu": lambda name: keras.layers.ReLU(name=name),
+            }[kind](name)
+            tensors.append(layer(inputs[0]))
+    ends = [keras.layers.Conv2D(4, 1, name=f"end_{at}")(tensor) for at, tensor in enumerate(tensors[-2:])]
+    return keras.Model(tensors[0], keras.layers.Add(name="end")(ends))
+
+
+@given(graph=graphs())
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+def test_store_changes_nothing_in_any_graph(
+    graph: Any, tiny: Path, tmp_path: Path, train: Callable[..., Any]
+) -> None:
+    layers, trained = graph
+    model = build_graph(layers)
+    model.save(tmp_path / "graph.keras")
+    known = {layer.name for layer in model.layers}
+    chosen = sorted({f"l{at}" for at in trained} & known)
+    backbone = f"backbone={{model: '{tmp_path / 'graph.keras'}', preprocessing: tf, cut: end}}"
+    overrides = [
+        "data.image_size=16",
+        backbone,
+        f"phases=[{{trainable: [{', '.join([*chosen, 'head'])}], optimizer: sgd, lr: 0.05, epochs: 2}}]",
+    ]
+    assert_same(train(tiny, *overrides, "features=memory"), train(tiny, *overrides, "features=off"))
+
+
+def test_pipeline_is_built_once_for_both(tiny: Path) -> None:
+    plan = compile_recipe(tiny)
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
+    np.testing.assert_allclose(build_pipeline(plan).prepare(pixels), (pixels.astype("float32") - 127) / 128)
