@@ -138,10 +138,10 @@ def test_interrupted_run_says_what_it_saved(
 
     train_phase = runner.train_phase
 
-    def interrupted(network: Any, plan: Any, number: int, *rest: Any) -> Any:
+    def interrupted(setup: Any, number: int, *rest: Any) -> Any:
         if number == 2:
             raise KeyboardInterrupt
-        return (yield from train_phase(network, plan, number, *rest))
+        return (yield from train_phase(setup, number, *rest))
 
     monkeypatch.setattr(runner, "train_phase", interrupted)
     done = surgeon("run", tiny, "--out", tmp_path / "run")

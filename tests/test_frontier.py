@@ -25,7 +25,7 @@ RECIPES = Path(__file__).parent.parent / "recipes"
 
 def frontiers(recipe: Path, *overrides: str) -> list[tuple[str, ...]]:
     plan = compile_recipe(recipe, overrides)
-    return [find_frontier(plan.network, phase.trainable, 4).layers for phase in plan.phases]
+    return [find_frontier(plan.network, phase.trainable).layers for phase in plan.phases]
 
 
 def test_frontiers_of_the_story() -> None:
@@ -184,9 +184,7 @@ def build_graph(layers: list[tuple[str, list[int]]]) -> keras.Model:
 
 @given(graph=graphs())
 @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-def test_store_changes_nothing_in_any_graph(
-    graph: Any, tiny: Path, tmp_path: Path, train: Callable[..., Any]
-) -> None:
+def test_store_changes_nothing_in_any_graph(graph: Any, tiny: Path, tmp_path: Path, train: Callable[..., Any]) -> None:
     layers, trained = graph
     model = build_graph(layers)
     model.save(tmp_path / "graph.keras")

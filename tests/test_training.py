@@ -19,34 +19,47 @@ from surgeon.data.batches import Examples
 from surgeon.data.dataset import decode_images, index_images
 from surgeon.errors import SurgeonError
 from surgeon.model.freezing import layers_in_training_mode
+from surgeon.model.frontier import image_frontier
 from surgeon.model.pipeline import build_pipeline
 from surgeon.model.prediction import build_predictor, predict
 from surgeon.model.surgery import build_network
 from surgeon.recipe.compiler import compile_recipe
 from surgeon.recipe.plan import Plan
 from surgeon.results import EpochEnded, PhaseResult, PhaseStarted
+from surgeon.training.features import Setup, feed
 from surgeon.training.phase import train_phase
 
 
 @pytest.fixture
-def load(tmp_path: Path, finish: Callable[..., Any]) -> Callable[[Plan], dict[str, Images]]:
-    def load(plan: Plan) -> dict[str, Images]:
+def set_up(tmp_path: Path, finish: Callable[..., Any]) -> Callable[[Plan], Setup]:
+    def set_up(plan: Plan) -> Setup:
         index, _ = finish(index_images(plan.data))
         dataset, _ = finish(decode_images(index, plan.data, tmp_path))
-        return {split: images_of(dataset, split) for split in set(dataset.splits)}
+        return Setup(plan, build_network(plan), build_pipeline(plan), dataset)
 
-    return load
+    return set_up
 
 
 @pytest.fixture
-def train(tiny: Path, load: Callable[..., Any], finish: Callable[..., Any]) -> Callable[..., Any]:
+def train_one(finish: Callable[..., Any]) -> Callable[..., Any]:
+    """Trains one phase on pixels; returns its result and its events."""
+
+    def train_one(setup: Setup, number: int = 1) -> tuple[PhaseResult, list[Any]]:
+        frontier = image_frontier(setup.plan.network, setup.plan.phases[number - 1].trainable)
+        train, validation = (feed(setup, split, frontier, {}) for split in ("train", "validation"))
+        return finish(train_phase(setup, number, train, validation))
+
+    return train_one
+
+
+@pytest.fixture
+def train(tiny: Path, set_up: Callable[..., Any], train_one: Callable[..., Any]) -> Callable[..., Any]:
     """Trains the phases of the tiny recipe with overrides; returns plan, network and the results."""
 
     def train(*overrides: str) -> tuple[Plan, Any, list[PhaseResult]]:
-        plan = compile_recipe(tiny, overrides)
-        images, network, pipeline = load(plan), build_network(plan), build_pipeline(plan)
-        phases = range(1, len(plan.phases) + 1)
-        return plan, network, [finish(train_phase(network, plan, number, pipeline, images))[0] for number in phases]
+        setup = set_up(compile_recipe(tiny, overrides))
+        phases = range(1, len(setup.plan.phases) + 1)
+        return setup.plan, setup.network, [train_one(setup, number)[0] for number in phases]
 
     return train
 
@@ -61,13 +74,13 @@ def digests(network: Any) -> dict[str, str]:
 
 @pytest.mark.parametrize("trainable", ["head", "all", "block2a_dwconv", "..stem_bn", "[head_dense, block1a_bn]"])
 def test_exactly_the_chosen_weights_change(
-    trainable: str, tiny: Path, load: Callable[..., Any], finish: Callable[..., Any]
+    trainable: str, tiny: Path, set_up: Callable[..., Any], train_one: Callable[..., Any]
 ) -> None:
     plan = compile_recipe(tiny, [f"phases=[{{trainable: {trainable}, lr: 0.1, optimizer: sgd, epochs: 1}}]"])
-    network, images = build_network(plan), load(plan)
-    before = digests(network)
-    finish(train_phase(network, plan, 1, build_pipeline(plan), images))
-    after = digests(network)
+    setup = set_up(plan)
+    before = digests(setup.network)
+    train_one(setup)
+    after = digests(setup.network)
     changed = {name for name in before if before[name] != after[name]}
     statistics = ("moving_mean", "moving_variance")
     expected = {
@@ -122,24 +135,26 @@ def test_softmax_and_logits_endings_train_alike(train: Callable[..., Any]) -> No
     np.testing.assert_allclose(with_softmax.history["loss"], with_logits.history["loss"], rtol=1e-4)
 
 
-def test_stopping_ends_with_the_best_epoch(tiny: Path, load: Callable[..., Any], finish: Callable[..., Any]) -> None:
+def test_stopping_ends_with_the_best_epoch(
+    tiny: Path, set_up: Callable[..., Any], train_one: Callable[..., Any], finish: Callable[..., Any]
+) -> None:
     phase = "{trainable: head, lr: 0.5, optimizer: sgd, epochs: 30, until: {monitor: val_loss, patience: 2}}"
     plan = compile_recipe(tiny, [f"phases=[{phase}]"])
-    network, images, pipeline = build_network(plan), load(plan), build_pipeline(plan)
-    result, _ = finish(train_phase(network, plan, 1, pipeline, images))
+    setup = set_up(plan)
+    result, _ = train_one(setup)
     losses = result.history["val_loss"]
     assert result.best_epoch == int(np.argmin(losses)) + 1
     assert result.epochs in (30, result.best_epoch + 2)
-    validation = images["validation"]
-    outputs, _ = finish(predict(build_predictor(network, pipeline), validation, 4, "validate"))
+    image = image_frontier(plan.network, ())
+    validation = feed(setup, "validation", image, {}).examples
+    predictor = build_predictor(setup.network, image, setup.pipeline)
+    outputs, _ = finish(predict(predictor, validation, 4, "validate"))
     found = -np.log(outputs[np.arange(len(validation)), validation.labels]).mean()
     np.testing.assert_allclose(found, losses[result.best_epoch - 1], rtol=1e-4)
 
 
-def test_events_tell_the_whole_phase(tiny: Path, load: Callable[..., Any], finish: Callable[..., Any]) -> None:
-    plan = compile_recipe(tiny)
-    network, images = build_network(plan), load(plan)
-    result, events = finish(train_phase(network, plan, 1, build_pipeline(plan), images))
+def test_events_tell_the_whole_phase(tiny: Path, set_up: Callable[..., Any], train_one: Callable[..., Any]) -> None:
+    result, events = train_one(set_up(compile_recipe(tiny)))
     started = next(event for event in events if isinstance(event, PhaseStarted))
     epochs = [event for event in events if isinstance(event, EpochEnded)]
     assert started.steps == 3
@@ -149,13 +164,13 @@ def test_events_tell_the_whole_phase(tiny: Path, load: Callable[..., Any], finis
     assert events[-1] == result
 
 
-def test_class_weights_balance(tiny: Path, load: Callable[..., Any]) -> None:
+def test_class_weights_balance(tiny: Path, set_up: Callable[..., Any]) -> None:
     from surgeon.training.phase import _class_weights
 
-    plan = compile_recipe(tiny, ["phases[0].class_weight=balanced"])
-    train = load(plan)["train"]
-    few = Images(train.pixels, train.numbers, np.append(train.positions[train.labels == 0], train.positions[-1:]))
-    weights = _class_weights(plan.phases[0], few, 2)
+    setup = set_up(compile_recipe(tiny, ["phases[0].class_weight=balanced"]))
+    train = feed(setup, "train", image_frontier(setup.plan.network, ()), {}).examples
+    few = Examples(train.gather, train.numbers, np.append(train.positions[train.labels == 0], train.positions[-1:]))
+    weights = _class_weights(setup.plan.phases[0], few, 2)
     counts = np.bincount(few.labels)
     np.testing.assert_allclose(weights * counts, len(few) / 2, rtol=1e-6)
 
@@ -231,12 +246,11 @@ AUGMENTED = {
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_every_augmentation_changes_training_images_only(
-    name: str, tiny: Path, load: Callable[..., Any], train: Callable[..., Any]
+    name: str, tiny: Path, set_up: Callable[..., Any], train: Callable[..., Any]
 ) -> None:
-    plan = compile_recipe(tiny, [f"augment={{{name}: {AUGMENTED[name]}}}"])
-    pipeline = build_pipeline(plan)
-    pixels = load(plan)["train"].pixels[:8]
-    first, second = np.asarray(pipeline.augment(pixels)), np.asarray(pipeline.augment(pixels))
+    setup = set_up(compile_recipe(tiny, [f"augment={{{name}: {AUGMENTED[name]}}}"]))
+    pixels, augment = setup.dataset.pixels[:8], setup.pipeline.augment
+    first, second = np.asarray(augment(pixels)), np.asarray(augment(pixels))
     assert first.shape == pixels.shape
     assert np.abs(first - pixels).max() > 1
     assert np.abs(first - second).max() > 1

@@ -13,6 +13,7 @@ from surgeon.catalogue.entry import find
 from surgeon.catalogue.layer_table import load_table
 from surgeon.cli.output import Format, FormatOption, SetOption, print_json, print_text
 from surgeon.model.freezing import layer_states
+from surgeon.model.frontier import phase_frontiers
 from surgeon.recipe.compiler import compile_recipe
 from surgeon.report.tables import layer_table, network_table
 
@@ -44,13 +45,19 @@ def _show_backbone(name: str, output_format: Format) -> None:
 def _show_recipe(path: Path, overrides: list[str], output_format: Format) -> None:
     plan = compile_recipe(path, overrides)
     states = {phase.name: layer_states(plan.network, phase) for phase in plan.phases}
+    kept = {phase.name: phase_frontiers(plan, number)[1].layers for number, phase in enumerate(plan.phases, start=1)}
     if output_format is Format.json:
 
         def record(row: Any) -> dict[str, Any]:
             return {**dataclasses.asdict(row), "phases": {phase: states[phase].get(row.name) for phase in states}}
 
         print_json(
-            {"backbone": plan.network.name, "cut": plan.network.cut, "layers": list(map(record, plan.network.rows))}
+            {
+                "backbone": plan.network.name,
+                "cut": plan.network.cut,
+                "kept": kept,
+                "layers": list(map(record, plan.network.rows)),
+            }
         )
     else:
-        print_text(network_table(plan.network, states))
+        print_text(network_table(plan.network, states, kept))

@@ -10,11 +10,12 @@ import yaml
 
 from surgeon.catalogue.sources import SOURCES
 from surgeon.cli.output import Format, FormatOption, RecipeArgument, SetOption, open_console, print_json, print_text
+from surgeon.model.frontier import epoch_multiply_adds, phase_frontiers
 from surgeon.recipe.compiler import compile_recipe
 
 if TYPE_CHECKING:
     from surgeon.data.dataset import Index
-    from surgeon.recipe.plan import Choice, Plan
+    from surgeon.recipe.plan import Choice, PhasePlan, Plan
 
 
 def command(recipe: RecipeArgument, overrides: SetOption = None, output_format: FormatOption = Format.text) -> None:
@@ -57,24 +58,28 @@ def _index(plan: Plan) -> Index:
 
 
 def _phases(plan: Plan, train: Mapping[str, int]) -> list[dict[str, Any]]:
-    steps = math.ceil(sum(train.values()) / plan.data.batch_size)
+    images = sum(train.values())
+    steps = math.ceil(images / plan.data.batch_size)
     total = sum(row.trainable + row.fixed for row in plan.network.rows)
 
-    def record(number: int) -> dict[str, Any]:
-        phase = plan.phases[number]
+    def record(number: int, phase: PhasePlan) -> dict[str, Any]:
         trained = sum(row.trainable for row in plan.network.rows if row.name in phase.trainable)
+        frontier, _ = phase_frontiers(plan, number)
         return {
             "name": phase.name,
             "optimizer": phase.optimizer.name,
             "lr": _spell(phase.lr),
             "trained": trained,
             "frozen": total - trained,
-            "steps an epoch": steps,
             "epochs": phase.epochs,
             "steps": steps * phase.epochs,
+            "kept": list(frontier.layers) or ["decoded image"],
+            "kept_bytes_an_image": frontier.bytes,
+            "multiply_adds_once": frontier.once * images,
+            "multiply_adds_an_epoch": epoch_multiply_adds(plan.network, phase.trainable, frontier) * images,
         }
 
-    return [record(number) for number in range(len(plan.phases))]
+    return [record(number, phase) for number, phase in enumerate(plan.phases, start=1)]
 
 
 def _spell(schedule: Choice) -> str:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from surgeon.catalogue.layer_table import LayerRow
     from surgeon.recipe.network import Network
+    from surgeon.recipe.plan import Plan
+
+VALUE_BYTES = 4  # of a kept number, float32; those of the decoded image take one
 
 # What reading kept bytes and repeating arithmetic cost, to weigh one against the other. Their ratio is about
 # the same on a laptop and on a server; it decides only between frontiers of very different shape.
@@ -43,6 +46,11 @@ class Frontier:
     def is_image(self) -> bool:
         """Whether nothing but the decoded image can be kept."""
         return not self.layers
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that are kept an image."""
+        return self.values * (1 if self.is_image else VALUE_BYTES)
 
 
 def image_frontier(network: Network, trained: Collection[str]) -> Frontier:
@@ -75,7 +83,14 @@ def multiply_adds(row: LayerRow) -> int:
     return row.trainable * math.prod(row.shape[:-1])
 
 
-def find_frontier(network: Network, trained: Collection[str], value_bytes: int) -> Frontier:
+def epoch_multiply_adds(network: Network, trained: Collection[str], frontier: Frontier) -> int:
+    """Returns the multiply-adds an image of one epoch: behind the frozen part once forward and twice backward."""
+    frozen = frozen_prefix(network, trained)
+    behind = sum(multiply_adds(row) for row in network.rows if row.name not in frozen)
+    return frontier.repeated + 3 * behind
+
+
+def find_frontier(network: Network, trained: Collection[str]) -> Frontier:
     """Finds the cheapest frontier of a phase.
 
     Each beginning of the frozen prefix has one: the outputs of its layers that layers behind it use. The
@@ -85,7 +100,6 @@ def find_frontier(network: Network, trained: Collection[str], value_bytes: int) 
     Args:
         network: The composed network.
         trained: Names of the layers whose weights the phase trains.
-        value_bytes: Bytes of a kept number; those of the decoded image take one.
     """
     frozen = frozen_prefix(network, trained)
     order = [row for row in network.rows if row.name in frozen]
@@ -110,9 +124,45 @@ def find_frontier(network: Network, trained: Collection[str], value_bytes: int) 
             and (kept.index == last or any(user not in before for user in users.get(kept.index, ())))
         ]
         values = sum(math.prod(layer.shape) for layer in kept)
-        cost = values * value_bytes / _BYTES_PER_SECOND + (total - once) / _MULTIPLY_ADDS_PER_SECOND
+        cost = values * VALUE_BYTES / _BYTES_PER_SECOND + (total - once) / _MULTIPLY_ADDS_PER_SECOND
         if cost <= best_cost:
             prefix = frozenset(layer.name for layer in order if layer.index in before)
             names = tuple(layer.name for layer in kept)
             best, best_cost = Frontier(names, prefix, values, once, total - once), cost
     return best
+
+
+def phase_frontiers(plan: Plan, number: int) -> tuple[Frontier, Frontier]:
+    """Returns the frontiers of phase ``number`` (from 1) for training and for measuring.
+
+    Augmentation changes the decoded image every epoch, but only in training.
+    """
+    trained = plan.phases[number - 1].trainable
+    image = image_frontier(plan.network, trained)
+    if plan.features == "off":
+        return image, image
+    deepest = find_frontier(plan.network, trained)
+    return (image if plan.augment else deepest), deepest
+
+
+def probe_frontier(plan: Plan) -> Frontier:
+    """Returns the frontier of the linear probe: that of a phase which trains the whole head and nothing else."""
+    head = {row.name for row in plan.network.head if row.trainable}
+    if plan.features == "off":
+        return image_frontier(plan.network, head)
+    return find_frontier(plan.network, head)
+
+
+def upcoming_frontiers(plan: Plan, number: int) -> list[Frontier]:
+    """Returns the frontiers of phase ``number`` and of later ones that no phase in between changes.
+
+    They are computed in one pass: a shallow one lies on the way to a deep one.
+    """
+    found: dict[Frontier, None] = {}
+    trained = set[str]()
+    for later in range(number, len(plan.phases) + 1):
+        for frontier in phase_frontiers(plan, later):
+            if not frontier.is_image and not frontier.prefix & trained:
+                found[frontier] = None
+        trained.update(plan.phases[later - 1].trainable)
+    return list(found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -42,29 +42,38 @@ def layer_table(layers: LayerTable) -> Table:
     return made
 
 
-def network_table(network: Network, states: Mapping[str, Mapping[str, str]]) -> Table:
+def network_table(
+    network: Network, states: Mapping[str, Mapping[str, str]], kept: Mapping[str, Collection[str]]
+) -> Table:
     """Renders a composed network with the cut as a line and a column a phase.
 
     Args:
         network: The rows.
         states: For each phase the state of each layer that has weights.
+        kept: For each phase the layers whose output is computed once and kept: its frontier.
     """
     made = _layers(None)
     for phase in states:
         made.add_column(Text(phase))
     for row in network.rows:
-        cells = [states[phase].get(row.name, "") for phase in states]
-        styled = [Text(cell, style=_STATE_STYLES.get(cell, "")) for cell in cells]
-        made.add_row(*_layer_cells(row), *styled)
+        cells = [_state_cell(states[phase].get(row.name), row.name in kept[phase]) for phase in states]
+        made.add_row(*_layer_cells(row), *cells)
         if row.index == network.cut:
             made.add_row("", Text("--- cut ---", style="bold red"))
     trainable = sum(row.trainable for row in network.rows)
     made.caption = (
         f"{network.name} is cut after {network.cut}; the head begins at {network.cut + 1}. "
-        f"{trainable + sum(row.fixed for row in network.rows):,} parameters."
+        f"{trainable + sum(row.fixed for row in network.rows):,} parameters. "
+        "What is kept is computed once an image; each phase trains what lies behind it."
     )
     made.caption_justify = "left"
     return made
+
+
+def _state_cell(state: str | None, is_kept: bool) -> Text:
+    parts = [(state, _STATE_STYLES[state])] if state else []
+    kept = [("kept", "bold magenta")] if is_kept else []
+    return Text(", ").join(Text(*part) for part in parts + kept)
 
 
 def _layers(title: str | None) -> Table:
@@ -121,11 +130,21 @@ def counts_table(counts: Mapping[str, Mapping[str, int]], classes: Sequence[str]
 
 
 def phases_table(phases: Sequence[Mapping[str, Any]]) -> Table:
-    """Renders what each phase trains and how many steps it takes."""
-    columns = ("trained", "frozen", "steps an epoch", "epochs", "steps")
-    made = table("phases", "phase", "optimizer", "lr", *columns, numbers=columns)
+    """Renders what each phase trains, how many steps it takes, what is kept for it and what it computes."""
+    numbers = ("trained", "frozen", "epochs", "steps", "KB an image", "GMA once", "GMA an epoch")
+    made = table("phases", "phase", "optimizer", "lr", *numbers[:4], "kept", *numbers[4:], numbers=numbers)
     for phase in phases:
-        made.add_row(phase["name"], phase["optimizer"], phase["lr"], *(f"{phase[column]:,}" for column in columns))
+        made.add_row(
+            phase["name"],
+            phase["optimizer"],
+            phase["lr"],
+            *(f"{phase[column]:,}" for column in ("trained", "frozen", "epochs", "steps")),
+            ", ".join(phase["kept"]),
+            f"{phase['kept_bytes_an_image'] / 1e3:,.0f}",
+            *(f"{phase[f'multiply_adds_{when}'] / 1e9:,.0f}" for when in ("once", "an_epoch")),
+        )
+    made.caption = "GMA: thousand million multiply-adds for all training images."
+    made.caption_justify = "left"
     return made
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Collection, Generator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from surgeon.data.batches import Examples, Tensors
-from surgeon.model.frontier import Frontier, find_frontier, image_frontier
+from surgeon.errors import SurgeonError
+from surgeon.model.frontier import VALUE_BYTES, Frontier, image_frontier
 from surgeon.model.prediction import build_predictor
 from surgeon.model.surgery import layer_output, part_of
 from surgeon.results import FeaturesKept, Progress
+from surgeon.training.cache import cache_root, filling, room_for, shelf_in_use
 from surgeon.training.store import Shelf, TensorSpec
 
 if TYPE_CHECKING:
@@ -26,10 +28,8 @@ if TYPE_CHECKING:
     from surgeon.model.pipeline import Pipeline
     from surgeon.recipe.plan import Plan
 
-VALUE_BYTES = 4  # of a kept number, float32
 _BATCH = 32  # images a call of the frozen layers
 _CHUNK_BYTES = 32 << 20
-_DISK_RESERVE = 2 << 30  # bytes that are left free on the disk
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,42 +60,6 @@ class Feed:
     examples: Examples
 
 
-def phase_frontiers(plan: Plan, number: int) -> tuple[Frontier, Frontier]:
-    """Returns the frontiers of phase ``number`` (from 1) for training and for measuring.
-
-    Augmentation changes the decoded image every epoch, but only in training.
-    """
-    trained = plan.phases[number - 1].trainable
-    image = image_frontier(plan.network, trained)
-    if plan.features == "off":
-        return image, image
-    deepest = find_frontier(plan.network, trained, VALUE_BYTES)
-    return (image if plan.augment else deepest), deepest
-
-
-def probe_frontier(plan: Plan) -> Frontier:
-    """Returns the frontier of the linear probe: that of a phase which trains the whole head and nothing else."""
-    head = {row.name for row in plan.network.head if row.trainable}
-    if plan.features == "off":
-        return image_frontier(plan.network, head)
-    return find_frontier(plan.network, head, VALUE_BYTES)
-
-
-def upcoming_frontiers(plan: Plan, number: int) -> list[Frontier]:
-    """Returns the frontiers of phase ``number`` and of later ones that no phase in between changes.
-
-    They are computed in one pass: a shallow one lies on the way to a deep one.
-    """
-    found: dict[Frontier, None] = {}
-    trained = set[str]()
-    for later in range(number, len(plan.phases) + 1):
-        for frontier in phase_frontiers(plan, later):
-            if not frontier.is_image and not frontier.prefix & trained:
-                found[frontier] = None
-        trained.update(plan.phases[later - 1].trainable)
-    return list(found)
-
-
 def feed(setup: Setup, split: str, frontier: Frontier, shelves: Mapping[Frontier, Shelf]) -> Feed:
     """Returns a split's images as pixels or, for another frontier, from its shelf."""
     dataset = setup.dataset
@@ -109,7 +73,7 @@ def feed(setup: Setup, split: str, frontier: Frontier, shelves: Mapping[Frontier
 
 
 def keep_features(
-    setup: Setup, frontiers: Collection[Frontier]
+    setup: Setup, frontiers: Collection[Frontier], life: ExitStack
 ) -> Generator[Progress | FeaturesKept, None, dict[Frontier, Shelf]]:
     """Makes sure that the tensors of some frontiers are kept for every image.
 
@@ -118,42 +82,58 @@ def keep_features(
     Args:
         setup: With the weights that the frozen layers have now.
         frontiers: None of them the decoded image.
+        life: Until it is closed the shelves stay in the cache.
 
     Returns:
         The shelf of each frontier.
+
+    Raises:
+        SurgeonError: If the disk is full; what was computed stays for the next run.
     """
     digests = list(dict.fromkeys(setup.dataset.digests))
     needed = sum(frontier.values for frontier in frontiers) * VALUE_BYTES * len(digests)
     root, place = _choose_root(setup.plan.features, needed)
-    shelves = {frontier: _open_shelf(setup, frontier, root) for frontier in frontiers}
-    missing = {digest for shelf in shelves.values() for digest in shelf.missing(digests)}
-    layers = tuple(dict.fromkeys(name for frontier in frontiers for name in frontier.layers))
-    yield FeaturesKept(layers, needed, place, len(digests) - len(missing), len(missing))
-    if missing:
-        yield from _fill(setup, shelves, [digest for digest in digests if digest in missing])
+    folders = {} if root is None else {frontier: root / features_key(setup, frontier) for frontier in frontiers}
+    try:
+        for frontier, folder in folders.items():
+            life.enter_context(shelf_in_use(folder, _about(setup, frontier)))
+        with filling(folders.values()):
+            shelves = {frontier: Shelf(_specs(setup, frontier), folders.get(frontier)) for frontier in frontiers}
+            missing = {digest for shelf in shelves.values() for digest in shelf.missing(digests)}
+            layers = tuple(dict.fromkeys(name for frontier in frontiers for name in frontier.layers))
+            yield FeaturesKept(layers, needed, place, len(digests) - len(missing), len(missing))
+            if missing:
+                yield from _fill(setup, shelves, [digest for digest in digests if digest in missing])
+    except OSError as error:
+        raise SurgeonError(
+            f"cannot keep the frozen features, {needed / 1e6:,.0f} MB in {root}: {error.strerror or error}",
+            "what was computed is kept; free some disk space, `surgeon cache clear`, or set features: memory",
+        ) from error
     return shelves
 
 
 def _choose_root(keep: str, needed: int) -> tuple[Path | None, str]:
     """Returns the folder for shelves, or None for memory, and both in words with the reason."""
-    import platformdirs
-
-    root = platformdirs.user_cache_path("surgeon") / "features"
+    root = cache_root()
     if keep == "memory":
         return None, "in memory, as the recipe asks"
     if keep == "disk":
         return root, "on disk, as the recipe asks"
-    root.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(root).free
-    if needed + _DISK_RESERVE < free:
-        return root, f"on disk, which has {free / 1e9:,.0f} GB free"
-    return None, f"in memory, since the disk has only {free / 1e9:,.1f} GB free"
+    lacking = room_for(root, needed)
+    if not lacking:
+        return root, "on disk, for the next runs too"
+    return None, f"in memory, since the cache on disk lacks {lacking / 1e9:,.1f} GB for them"
 
 
-def _open_shelf(setup: Setup, frontier: Frontier, root: Path | None) -> Shelf:
-    tensors = [layer_output(setup.network, name) for name in frontier.layers]
-    specs = [TensorSpec(tuple(tensor.shape[1:]), "float32") for tensor in tensors]
-    return Shelf(specs, None if root is None else root / features_key(setup, frontier))
+def _specs(setup: Setup, frontier: Frontier) -> list[TensorSpec]:
+    tensors = (layer_output(setup.network, name) for name in frontier.layers)
+    return [TensorSpec(tuple(tensor.shape[1:]), "float32") for tensor in tensors]
+
+
+def _about(setup: Setup, frontier: Frontier) -> dict[str, object]:
+    """Returns what a person is told about a shelf."""
+    plan = setup.plan
+    return {"network": plan.network.name, "layers": frontier.layers, "image_size": plan.data.image_size}
 
 
 def features_key(setup: Setup, frontier: Frontier) -> str:

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Generator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,20 +16,12 @@ from surgeon.data.dataset import decode_images, index_images
 from surgeon.errors import SurgeonError
 from surgeon.evaluation.linear_probe import fit_linear_probe, probe_model
 from surgeon.evaluation.measures import evaluate
-from surgeon.model.frontier import Frontier
+from surgeon.model.frontier import Frontier, phase_frontiers, probe_frontier, upcoming_frontiers
 from surgeon.model.pipeline import build_pipeline
 from surgeon.model.prediction import build_predictor, predict
 from surgeon.model.surgery import build_network, part_of
 from surgeon.results import Event, Note, RunResult
-from surgeon.training.features import (
-    Feed,
-    Setup,
-    feed,
-    keep_features,
-    phase_frontiers,
-    probe_frontier,
-    upcoming_frontiers,
-)
+from surgeon.training.features import Feed, Setup, feed, keep_features
 from surgeon.training.phase import train_phase
 from surgeon.training.run_folder import save_model, write_predictions, write_splits
 
@@ -53,15 +46,15 @@ def run(plan: Plan, folder: Path) -> Generator[Event, None, RunResult]:
     if index.classes != plan.classes:
         raise SurgeonError("the classes of the images changed while they were read", "start again")
     # The decoded images are larger than memory may be; they lie on disk while they are needed.
-    with tempfile.TemporaryDirectory(prefix="surgeon-", dir=folder) as pixels:
+    with tempfile.TemporaryDirectory(prefix="surgeon-", dir=folder) as pixels, ExitStack() as life:
         dataset = yield from decode_images(index, plan.data, Path(pixels))
         write_splits(folder, dataset)
         yield from _say_what_was_passed_over(dataset)
         _check_monitors(plan, dataset)
         setup = Setup(plan, build_network(plan), build_pipeline(plan), dataset)
-        shelves = yield from _keep_first(setup)
+        shelves = yield from _keep_first(setup, life)
         linear_probe = (yield from _linear_probe(setup, shelves)) if plan.linear_probe else None
-        phases, evaluation = yield from _train(setup, shelves, folder)
+        phases, evaluation = yield from _train(setup, shelves, life, folder)
     return RunResult(
         name=plan.name,
         images=dict(Counter(dataset.splits)),
@@ -95,17 +88,17 @@ def _check_monitors(plan: Plan, dataset: Dataset) -> None:
             )
 
 
-def _keep_first(setup: Setup) -> Generator[Event, None, dict[Frontier, Shelf]]:
+def _keep_first(setup: Setup, life: ExitStack) -> Generator[Event, None, dict[Frontier, Shelf]]:
     """Keeps what the first phases and the linear probe need of the layers that nothing has trained yet."""
     wanted = upcoming_frontiers(setup.plan, 1)
     if setup.plan.linear_probe:
         wanted.append(probe_frontier(setup.plan))
     wanted = [frontier for frontier in dict.fromkeys(wanted) if not frontier.is_image]
-    return (yield from keep_features(setup, wanted)) if wanted else {}
+    return (yield from keep_features(setup, wanted, life)) if wanted else {}
 
 
 def _train(
-    setup: Setup, shelves: dict[Frontier, Shelf], folder: Path
+    setup: Setup, shelves: dict[Frontier, Shelf], life: ExitStack, folder: Path
 ) -> Generator[Event, None, tuple[tuple[PhaseResult, ...], Evaluation | None]]:
     """Trains all phases and measures the network."""
     plan, results = setup.plan, []
@@ -113,7 +106,7 @@ def _train(
     for number, phase in enumerate(plan.phases, start=1):
         wanted = [frontier for frontier in upcoming_frontiers(plan, number) if frontier not in shelves]
         if wanted:
-            shelves = {**shelves, **(yield from keep_features(setup, wanted))}
+            shelves = {**shelves, **(yield from keep_features(setup, wanted, life))}
         training, measuring = phase_frontiers(plan, number)
         train = feed(setup, "train", training, shelves)
         validation = feed(setup, "validation", measuring, shelves) if has_validation else None

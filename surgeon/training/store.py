@@ -36,28 +36,23 @@ class Shelf:
     """The tensors of one frontier by the digest of their image."""
 
     def __init__(self, specs: Sequence[TensorSpec], folder: Path | None = None) -> None:
-        """Opens a shelf; with a folder it lies there, and what is there already is on it if it is whole."""
+        """Opens a shelf, in memory or in a folder; whole chunks there are on it, damaged ones are removed."""
         self.specs = tuple(specs)
         self._folder = folder
         self._chunks: list[tuple[NDArray[Any], ...]] = []
         self._rows: dict[str, tuple[int, int]] = {}
-        if folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-            self.refresh()
-
-    def refresh(self) -> None:
-        """Takes in what another process has put on the shelf; a damaged chunk is removed."""
-        if self._folder is None:
+        if folder is None:
             return
-        self._chunks.clear()
-        self._rows.clear()
-        for description in sorted(self._folder.glob("*.json")):
-            loaded = _read_chunk(description, self.specs)
+        described = {file.stem for file in folder.glob("*.json")}
+        for data in sorted(folder.glob("*.bin")):
+            loaded = _read_chunk(data.with_suffix(".json"), self.specs) if data.stem in described else None
             if loaded is None:
-                description.unlink(missing_ok=True)
-                description.with_suffix(".bin").unlink(missing_ok=True)
+                data.with_suffix(".json").unlink(missing_ok=True)
+                data.unlink()
             else:
                 self._place(*loaded)
+        for partial in folder.glob("*.partial"):
+            partial.unlink()
 
     def missing(self, digests: Iterable[str]) -> list[str]:
         """Returns the digests that are not on the shelf, each once."""
