@@ -36,8 +36,10 @@ FormatOption = Annotated[Format, typer.Option("--format", help="For people or fo
 
 def open_console(*, stderr: bool = False, quiet: bool = False) -> Console:
     """Returns a console; where there is no terminal, it is as wide as tables and epochs need it to be."""
-    console = Console(stderr=stderr, quiet=quiet)
-    return console if console.is_terminal else Console(stderr=stderr, quiet=quiet, width=160)
+    console = Console(stderr=stderr, quiet=quiet, highlight=False)
+    if not console.is_terminal:
+        console.width = 160
+    return console
 
 
 def print_text(*renderables: RenderableType) -> None:
