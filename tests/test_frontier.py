@@ -203,3 +203,21 @@ def test_pipeline_is_built_once_for_both(tiny: Path) -> None:
     plan = compile_recipe(tiny)
     pixels = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), np.uint8)
     np.testing.assert_allclose(build_pipeline(plan).prepare(pixels), (pixels.astype("float32") - 127) / 128)
+
+
+def test_views_are_drawn_from_kept_copies(tiny: Path, train: Callable[..., Any]) -> None:
+    views = "augment={views: 3, flip: horizontal, rotation: 0.2}"
+    assert_same(train(tiny, views, "features=memory"), train(tiny, views, "features=off"))
+    (warm_up, _), _ = train(tiny, views, "features=memory")
+    (plain, _), _ = train(tiny, "features=memory")
+    assert warm_up.history["loss"] != plain.history["loss"]
+
+
+def test_views_follow_from_image_and_seed_alone(tiny: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    pipeline = build_pipeline(compile_recipe(tiny, ["augment={views: 2, rotation: 0.3, crop: 0.7}"]))
+    first, again, other = pipeline.view(pixels, 5), pipeline.view(pixels, 5), pipeline.view(pixels, 6)
+    assert first.dtype == np.uint8
+    assert first.shape == pixels.shape
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()

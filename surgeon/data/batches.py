@@ -18,7 +18,8 @@ class Examples:
     """The images of one split, as pixels or as what frozen layers made of them.
 
     Attributes:
-        gather: Returns the tensors of the images at some positions, a row each.
+        gather: Returns the tensors of the images at some positions, a row each. With n images in all, a
+            position p of an image stands for it as it is and p + n * v for its changed copy v, from 1.
         numbers: Class numbers of the images of all splits, int32 of shape (n,).
         positions: Which of the n images belong to this split, ascending.
     """
@@ -39,4 +40,4 @@ class Examples:
         """Yields tensors and class numbers of ``size`` images at a time; ``order`` holds positions."""
         for start in range(0, len(order), size):
             chosen = order[start : start + size]
-            yield self.gather(chosen), self.numbers[chosen]
+            yield self.gather(chosen), self.numbers[chosen % len(self.numbers)]

@@ -135,14 +135,14 @@ def find_frontier(network: Network, trained: Collection[str]) -> Frontier:
 def phase_frontiers(plan: Plan, number: int) -> tuple[Frontier, Frontier]:
     """Returns the frontiers of phase ``number`` (from 1) for training and for measuring.
 
-    Augmentation changes the decoded image every epoch, but only in training.
+    Augmentation changes the decoded image every epoch, but only in training, and not if views are kept.
     """
     trained = plan.phases[number - 1].trainable
     image = image_frontier(plan.network, trained)
     if plan.features == "off":
         return image, image
     deepest = find_frontier(plan.network, trained)
-    return (image if plan.augment else deepest), deepest
+    return (image if plan.augment and not plan.views else deepest), deepest
 
 
 def probe_frontier(plan: Plan) -> Frontier:

@@ -6,10 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from surgeon.catalogue.augmentations import AUGMENTATIONS
 from surgeon.catalogue.preprocessing import PREPROCESSINGS
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from surgeon.catalogue.preprocessing import PreprocessingSpec
     from surgeon.recipe.plan import Plan
 
@@ -20,10 +24,12 @@ class Pipeline:
 
     Attributes:
         augment: The recipe's random changes; in training only, and before ``prepare``.
+        view: ``view(pixels, seed)`` changes one image as the integer ``seed`` decides; uint8 of the same shape.
         prepare: Preprocessing, to float32 of the same shape.
     """
 
     augment: Callable[[Any], Any]
+    view: Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
     prepare: Callable[[Any], Any]
 
 
@@ -43,7 +49,14 @@ def build_pipeline(plan: Plan) -> Pipeline:
             pixels = layer(keras.ops.cast(pixels, "float32"), training=True)
         return pixels
 
-    return Pipeline(augment, lambda pixels: preprocess(pixels, spec))
+    def view(pixels: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
+        changed: Any = pixels[None].astype(np.float32)
+        for at, layer in enumerate(layers):
+            change = layer.get_random_transformation(changed, training=True, seed=seed + at)
+            changed = layer.transform_images(changed, change, training=True)
+        return np.asarray(np.clip(np.rint(changed[0]), 0, 255), np.uint8)
+
+    return Pipeline(augment, view, lambda pixels: preprocess(pixels, spec))
 
 
 def preprocess(pixels: Any, spec: PreprocessingSpec) -> Any:

@@ -29,7 +29,8 @@ def complete(document: Document, problems: Iterable[Diagnostic]) -> Values:
         recipe["evaluate"] = _filled(properties["evaluate"]["properties"], recipe["evaluate"])
     if recipe["augment"] is not None:
         recipe["augment"] = {
-            name: _parameters("augmentation", name, given) for name, given in recipe["augment"].items()
+            name: given if name == "views" else _parameters("augmentation", name, given)
+            for name, given in recipe["augment"].items()
         }
     backbone = recipe.get("backbone")
     if backbone is not None:

@@ -110,6 +110,8 @@ class Plan:
     """What a recipe asks for, complete.
 
     Attributes:
+        augment: Random changes of training images, in this order.
+        views: How many changed copies of each image are kept; 0 if each epoch makes new ones.
         features: Where the output of frozen layers is kept: ``auto``, ``memory``, ``disk`` or ``off``.
         loss_from_logits: Whether the head ends without a softmax.
         classes: Names of the classes; a class's number is its position.
@@ -123,6 +125,7 @@ class Plan:
     seed: int
     data: DataPlan
     augment: tuple[Choice, ...]
+    views: int
     backbone: BackbonePlan
     head: tuple[HeadLayer, ...]
     loss_from_logits: bool

@@ -173,7 +173,10 @@ def recipe_schema() -> Schema:
         "data": _data(),
         "augment": _mapping(
             "Random changes of training images, in the order of this list.",
-            {entry.name: _parameters(entry) for entry in AUGMENTATIONS.values()},
+            {
+                "views": integer("Keep so many changed copies of each image and draw one an epoch.", minimum=1),
+                **{entry.name: _parameters(entry) for entry in AUGMENTATIONS.values()},
+            },
         ),
         "backbone": _backbone(),
         "head": {

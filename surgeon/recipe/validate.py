@@ -49,7 +49,7 @@ def validate(document: Document) -> Findings:
     """Checks a document entirely; ``problems`` of the result are in the order of the text."""
     problems = check_schema(document)
     findings = Findings(document, complete(document, problems), problems)
-    for check in (_check_data, _check_backbone, _check_cut_and_head, _check_phases):
+    for check in (_check_augment, _check_data, _check_backbone, _check_cut_and_head, _check_phases):
         check(findings)
     order = {file: at for at, file in enumerate(dict.fromkeys(problem.location.file for problem in problems))}
     problems.sort(
@@ -60,6 +60,13 @@ def validate(document: Document) -> Findings:
         )
     )
     return findings
+
+
+def _check_augment(findings: Findings) -> None:
+    augment = findings.values.get("augment") or {}
+    if augment.keys() == {"views"}:
+        message = "views of what? no change of the images is named"
+        findings.report(("augment", "views"), "missing-key", message, "name one, such as flip: horizontal")
 
 
 def _check_data(findings: Findings) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from surgeon.data.batches import Examples, Tensors
 from surgeon.errors import SurgeonError
-from surgeon.model.frontier import VALUE_BYTES, Frontier, image_frontier
+from surgeon.model.frontier import Frontier, image_frontier
 from surgeon.model.prediction import build_predictor
 from surgeon.model.surgery import layer_output, part_of
 from surgeon.results import FeaturesKept, Progress
@@ -66,10 +66,44 @@ def feed(setup: Setup, split: str, frontier: Frontier, shelves: Mapping[Frontier
 
     def gather(positions: NDArray[np.intp]) -> Tensors:
         if frontier.is_image:
-            return (dataset.pixels[positions],)
-        return shelves[frontier].gather([dataset.digests[at] for at in positions])
+            return (_pixels(setup, positions),)
+        return shelves[frontier].gather([_key(setup, at) for at in positions])
 
     return Feed(frontier, Examples(gather, dataset.labels, dataset.part(split)))
+
+
+def _key(setup: Setup, position: int) -> str:
+    """Returns what an image, or a changed copy of it, is called on a shelf; see ``Examples`` for positions."""
+    view, at = divmod(int(position), len(setup.dataset.digests))
+    digest = setup.dataset.digests[at]
+    return digest if view == 0 else f"{digest}-{_view_seed(setup, digest, view)}"
+
+
+def _view_seed(setup: Setup, digest: str, view: int) -> int:
+    """Returns what decides how a copy is changed: the image, the copy's number, the recipe's seed and changes."""
+    changes = [(choice.name, dict(choice.parameters)) for choice in setup.plan.augment]
+    content = json.dumps([digest, view, setup.plan.seed, changes])
+    return int.from_bytes(hashlib.sha256(content.encode()).digest()[:4], "big") >> 1
+
+
+def _pixels(setup: Setup, positions: Collection[int]) -> NDArray[np.uint8]:
+    """Returns the pixels of images and of changed copies."""
+    count = len(setup.dataset.digests)
+    pixels = setup.dataset.pixels[[at % count for at in positions]]
+    for row, position in enumerate(positions):
+        view, at = divmod(int(position), count)
+        if view:
+            pixels[row] = setup.pipeline.view(pixels[row], _view_seed(setup, setup.dataset.digests[at], view))
+    return pixels
+
+
+def _needed_positions(setup: Setup) -> list[int]:
+    """Returns the positions of everything that training and measuring will ask for."""
+    plan, dataset = setup.plan, setup.dataset
+    count = len(dataset.digests)
+    train = dataset.part("train")
+    asked = [at for at in range(count) if dataset.splits[at] != "train" or not plan.views or plan.linear_probe]
+    return asked + [int(at) + count * view for view in range(1, plan.views + 1) for at in train]
 
 
 def keep_features(
@@ -90,8 +124,9 @@ def keep_features(
     Raises:
         SurgeonError: If the disk is full; what was computed stays for the next run.
     """
-    digests = list(dict.fromkeys(setup.dataset.digests))
-    needed = sum(frontier.values for frontier in frontiers) * VALUE_BYTES * len(digests)
+    # Copies of an image in the data have one place on a shelf.
+    positions = {_key(setup, position): position for position in _needed_positions(setup)}
+    needed = sum(frontier.bytes for frontier in frontiers) * len(positions)
     root, place = _choose_root(setup.plan.features, needed)
     folders = {} if root is None else {frontier: root / features_key(setup, frontier) for frontier in frontiers}
     try:
@@ -99,11 +134,11 @@ def keep_features(
             life.enter_context(shelf_in_use(folder, _about(setup, frontier)))
         with filling(folders.values()):
             shelves = {frontier: Shelf(_specs(setup, frontier), folders.get(frontier)) for frontier in frontiers}
-            missing = {digest for shelf in shelves.values() for digest in shelf.missing(digests)}
+            missing = {key for shelf in shelves.values() for key in shelf.missing(positions)}
             layers = tuple(dict.fromkeys(name for frontier in frontiers for name in frontier.layers))
-            yield FeaturesKept(layers, needed, place, len(digests) - len(missing), len(missing))
+            yield FeaturesKept(layers, needed, place, len(positions) - len(missing), len(missing))
             if missing:
-                yield from _fill(setup, shelves, [digest for digest in digests if digest in missing])
+                yield from _fill(setup, shelves, {key: at for key, at in positions.items() if key in missing})
     except OSError as error:
         raise SurgeonError(
             f"cannot keep the frozen features, {needed / 1e6:,.0f} MB in {root}: {error.strerror or error}",
@@ -164,30 +199,32 @@ def features_key(setup: Setup, frontier: Frontier) -> str:
     return digest.hexdigest()
 
 
-def _fill(setup: Setup, shelves: Mapping[Frontier, Shelf], digests: Sequence[str]) -> Generator[Progress, None, None]:
-    """Puts what is missing on the shelves, a chunk of images at a time."""
+def _fill(
+    setup: Setup, shelves: Mapping[Frontier, Shelf], positions: Mapping[str, int]
+) -> Generator[Progress, None, None]:
+    """Puts what is missing on the shelves, a chunk of images at a time; ``positions`` are those of the keys."""
     import keras
 
     frozen = part_of(setup.network, (), [name for frontier in shelves for name in frontier.layers])
     compute = build_predictor(frozen, image_frontier(setup.plan.network, ()), setup.pipeline)
-    positions = {digest: at for at, digest in enumerate(setup.dataset.digests)}
-    image_bytes = sum(frontier.values for frontier in shelves) * VALUE_BYTES
+    keys = list(positions)
+    image_bytes = sum(frontier.bytes for frontier in shelves)
     size = max(1, min(32, _CHUNK_BYTES // (image_bytes * _BATCH))) * _BATCH
-    for start in range(0, len(digests), size):
-        chunk = digests[start : start + size]
+    for start in range(0, len(keys), size):
+        chunk = keys[start : start + size]
         computed = []
         for at in range(0, len(chunk), _BATCH):
-            pixels = setup.dataset.pixels[[positions[digest] for digest in chunk[at : at + _BATCH]]]
+            pixels = _pixels(setup, [positions[key] for key in chunk[at : at + _BATCH]])
             # Keras returns one output of a list of one bare.
             computed.append([np.asarray(tensor) for tensor in keras.tree.flatten(compute((pixels,)))])
-            yield Progress("compute frozen features", start + at + len(pixels), len(digests), "images")
+            yield Progress("compute frozen features", start + at + len(pixels), len(keys), "images")
         tensors = iter([np.concatenate(parts) for parts in zip(*computed, strict=True)])
         for shelf in shelves.values():
             _add_missing(shelf, chunk, [next(tensors) for _ in shelf.specs])
 
 
-def _add_missing(shelf: Shelf, digests: Sequence[str], tensors: Sequence[NDArray[Any]]) -> None:
-    missing = set(shelf.missing(digests))
-    rows = [row for row, digest in enumerate(digests) if digest in missing]
+def _add_missing(shelf: Shelf, keys: Sequence[str], tensors: Sequence[NDArray[Any]]) -> None:
+    missing = set(shelf.missing(keys))
+    rows = [row for row, key in enumerate(keys) if key in missing]
     if rows:
-        shelf.add([digests[row] for row in rows], [tensor[rows] for tensor in tensors])
+        shelf.add([keys[row] for row in rows], [tensor[rows] for tensor in tensors])

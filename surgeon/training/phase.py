@@ -60,7 +60,10 @@ def train_phase(
     history: dict[str, list[float]] = {}
     for epoch in range(1, phase.epochs + 1):
         epoch_started = time.perf_counter()
-        order = np.random.default_rng((plan.seed, number, epoch)).permutation(examples.positions)
+        random = np.random.default_rng((plan.seed, number, epoch))
+        order = random.permutation(examples.positions)
+        if plan.views:
+            order += len(examples.numbers) * random.integers(1, plan.views + 1, len(order))
         batches = examples.batches(plan.data.batch_size, order)
         figures = yield from _train_epoch(step, batches, class_weights, phase.name, epoch)
         figures["lr"] = float(optimizer.learning_rate)
@@ -109,8 +112,8 @@ def _build_step(setup: Setup, phase: PhasePlan, optimizer: Any, loss: Callable[.
     """Returns the compiled step from tensors, labels and weights to the loss and the number of right answers."""
     import tensorflow as tf
 
-    pipeline, variables = setup.pipeline, setup.network.trainable_variables
-    part = training_view(part_of(setup.network, frontier.layers, ()), setup.plan.network, phase)
+    plan, pipeline, variables = setup.plan, setup.pipeline, setup.network.trainable_variables
+    part = training_view(part_of(setup.network, frontier.layers, ()), plan.network, phase)
 
     @tf.function(  # type: ignore[untyped-decorator]
         input_signature=[
@@ -120,7 +123,11 @@ def _build_step(setup: Setup, phase: PhasePlan, optimizer: Any, loss: Callable[.
         ]
     )
     def step(tensors: Any, labels: Any, weights: Any) -> tuple[Any, Any]:
-        inputs = pipeline.prepare(pipeline.augment(tensors[0])) if frontier.is_image else list(tensors)
+        if frontier.is_image:
+            # Views were changed before they came here.
+            inputs = pipeline.prepare(tensors[0] if plan.views else pipeline.augment(tensors[0]))
+        else:
+            inputs = list(tensors)
         with tf.GradientTape() as tape:
             outputs = part(inputs)
             value = loss(labels, outputs, weights) + sum(part.losses)

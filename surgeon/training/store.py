@@ -33,7 +33,7 @@ class TensorSpec:
 
 
 class Shelf:
-    """The tensors of one frontier by the digest of their image."""
+    """The tensors of one frontier by a key of their image, which is called its digest here."""
 
     def __init__(self, specs: Sequence[TensorSpec], folder: Path | None = None) -> None:
         """Opens a shelf, in memory or in a folder; whole chunks there are on it, damaged ones are removed."""
