@@ -96,8 +96,9 @@ CASES = {
     "efficientnetb0": ["block7a_expand_conv..", "block6d_se_reduce.."],
     "efficientnetlite0": ["block7a_expand_conv..", "block6b_dwconv.."],
 }
+QUICK = {"vgg16", "resnet50v2", "efficientnetlite0"}
 NETWORKS = [
-    pytest.param(name, trainable, marks=[] if at == 0 else [pytest.mark.slow])
+    pytest.param(name, trainable, marks=[] if at == 0 and name in QUICK else [pytest.mark.slow])
     for name, cases in CASES.items()
     for at, trainable in enumerate(cases)
 ]

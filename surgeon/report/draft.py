@@ -25,6 +25,7 @@ data:
   split: $split
   on_bad_image: $on_bad_image # fail names them and stops; skip names them and goes on
 augment: # training images only
+  views: 4 # so many changed copies are kept of each; without it every epoch makes new ones, and takes longer
   flip: horizontal # remove it where left and right matter, as in text
   rotation: 0.05 # part of a full turn
 backbone:
