@@ -402,3 +402,35 @@ def test_installed_wheel_works_from_another_folder(tmp_path: Path) -> None:
     assert "well" in installed("validate", "quickstart.yaml")
     assert "EfficientNet-Lite0" in (tmp_path / "quickstart.yaml").read_text()
     assert (tmp_path / "site" / "surgeon" / "share" / "schemas" / "recipe.schema.json").exists()
+
+
+SOURCES_TRAINED = ["folder", "split folder", "csv", "digits", pytest.param("flowers17", marks=pytest.mark.mirror)]
+
+
+@pytest.mark.parametrize("source", SOURCES_TRAINED)
+def test_every_source_trains(
+    source: str, surgeon: Surgeon, tiny: Path, photos: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    images = sorted(photos.rglob("*.png"))
+    chosen = {"folder": {"folder": str(photos)}, "digits": "digits", "flowers17": "flowers17"}.get(source)
+    if source == "split folder":
+        for at, image in enumerate(images):
+            split = ("train", "train", "train", "validation", "test")[at % 5]
+            target = tmp_path / "splits" / split / image.parent.name / image.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(image.read_bytes())
+        chosen = {"folder": str(tmp_path / "splits")}
+    elif source == "csv":
+        rows = "".join(f"{image},{image.parent.name}\n" for image in images)
+        (tmp_path / "images.csv").write_text(f"file,kind\n{rows}", encoding="utf-8")
+        chosen = {"csv": {"path": "images.csv", "image_column": "file", "label_column": "kind"}}
+        tiny.write_text(tiny.read_text(encoding="utf-8").replace(f"{{folder: '{photos}'}}", json.dumps(chosen)))
+    elif source == "flowers17":
+        request.getfixturevalue("mirror")
+    set_source = [] if source == "csv" else ["--set", f"data.source={json.dumps(chosen)}"]
+    phase = ["--set", "phases=[{trainable: head, lr: 0.01, epochs: 1}]", "--set", "data.batch_size=64"]
+    done = surgeon("run", tiny, *set_source, *phase, "--out", tmp_path / "run", "-q")
+    assert done.code == 0, done.err
+    result = json.loads((tmp_path / "run" / "result.json").read_text(encoding="utf-8"))
+    assert result["phases"][0]["epochs"] == 1
+    assert set(result["images"]) == {"train", "validation", "test"}
