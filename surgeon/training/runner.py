@@ -7,7 +7,7 @@ import platform
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Generator, Mapping
+from collections.abc import Collection, Generator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,13 +45,14 @@ def run(plan: Plan, folder: Path) -> Generator[Event, None, RunResult]:
     index = yield from index_images(plan.data)
     if index.classes != plan.classes:
         raise SurgeonError("the classes of the images changed while they were read", "start again")
+    _check_monitors(plan, index.splits)
+    network = build_network(plan)  # weights that do not fit are said before the long work
     # The decoded images are larger than memory may be; they lie on disk while they are needed.
     with tempfile.TemporaryDirectory(prefix="surgeon-", dir=folder) as pixels, ExitStack() as life:
         dataset = yield from decode_images(index, plan.data, Path(pixels))
         write_splits(folder, dataset)
         yield from _say_what_was_passed_over(dataset)
-        _check_monitors(plan, dataset)
-        setup = Setup(plan, build_network(plan), build_pipeline(plan), dataset)
+        setup = Setup(plan, network, build_pipeline(plan), dataset)
         shelves = yield from _keep_first(setup, life)
         linear_probe = (yield from _linear_probe(setup, shelves)) if plan.linear_probe else None
         phases, evaluation = yield from _train(setup, shelves, life, folder)
@@ -79,9 +80,9 @@ def _say_what_was_passed_over(dataset: Dataset) -> Generator[Note, None, None]:
         yield Note(f"skipped {bad.name}: {bad.reason}")
 
 
-def _check_monitors(plan: Plan, dataset: Dataset) -> None:
+def _check_monitors(plan: Plan, splits: Collection[str]) -> None:
     for phase in plan.phases:
-        if phase.until and phase.until.monitor.startswith("val_") and "validation" not in dataset.splits:
+        if phase.until and phase.until.monitor.startswith("val_") and "validation" not in splits:
             raise SurgeonError(
                 f"phase {phase.name!r} monitors {phase.until.monitor}, but there are no validation images",
                 "hold some out (data.split.validation: 0.1) or monitor loss",
