@@ -13,7 +13,8 @@ from surgeon.model.weights import load_weights
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from surgeon.recipe.plan import BackbonePlan, HeadLayer, Plan
+    from surgeon.recipe.network import HeadLayer
+    from surgeon.recipe.plan import BackbonePlan, Plan
 
 
 def build_network(plan: Plan) -> Any:

@@ -12,9 +12,17 @@ from typing import Any
 from surgeon.catalogue.head_layers import HEAD_LAYERS
 from surgeon.catalogue.layer_table import LayerRow, LayerTable
 from surgeon.errors import did_you_mean, quote
-from surgeon.recipe.plan import HeadLayer
 
 Selector = int | str
+
+
+@dataclass(frozen=True)
+class HeadLayer:
+    """One layer of the head; ``name`` is its name in the network."""
+
+    name: str
+    kind: str
+    parameters: Mapping[str, Any]
 
 
 class SelectorError(ValueError):

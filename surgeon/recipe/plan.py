@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from surgeon.recipe.network import Network
+    from surgeon.recipe.network import HeadLayer, Network
 
 
 @dataclass(frozen=True)
@@ -62,15 +62,6 @@ class BackbonePlan:
     preprocessing: str
     weights: str | None
     cut: str
-
-
-@dataclass(frozen=True)
-class HeadLayer:
-    """One layer of the head; ``name`` is its name in the network."""
-
-    name: str
-    kind: str
-    parameters: Mapping[str, Any]
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,7 @@ from surgeon.errors import Diagnostic, SurgeonError, did_you_mean, quote
 from surgeon.recipe.check import check_schema
 from surgeon.recipe.complete import Values, complete, is_whole
 from surgeon.recipe.document import Document
-from surgeon.recipe.network import HeadError, Network, SelectorError, activation, compose, name_head, whole
-from surgeon.recipe.plan import HeadLayer
+from surgeon.recipe.network import HeadError, HeadLayer, Network, SelectorError, activation, compose, name_head, whole
 from surgeon.recipe.text import ValuePath, spell_path
 
 _RELATIVE = "a path is relative to the recipe, or with --set to the current folder"
