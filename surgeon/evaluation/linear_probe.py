@@ -34,7 +34,10 @@ def probe_model(network: Any, plan: Plan, start: Sequence[str]) -> Any:
 def fit_linear_probe(
     features: NDArray[np.float32], labels: NDArray[np.int32], tested: NDArray[np.float32], seed: int
 ) -> NDArray[np.intp]:
-    """Fits a multinomial logistic regression on standardized features.
+    """Fits a multinomial logistic regression on the features as they are.
+
+    Standardizing them first made it worse on VGG16's, most of which are zero: 0.85 against 0.89 in a
+    cross-validation on the training images of Flowers-17.
 
     Args:
         features: Of the training images, shape (n, features).
@@ -46,8 +49,6 @@ def fit_linear_probe(
         The predicted class numbers of the test images, shape (m,).
     """
     from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
 
-    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000, random_state=seed))
+    probe = LogisticRegression(max_iter=1000, random_state=seed)
     return probe.fit(features, labels).predict(tested)  # type: ignore[no-any-return]
