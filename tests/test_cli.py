@@ -434,3 +434,35 @@ def test_every_source_trains(
     result = json.loads((tmp_path / "run" / "result.json").read_text(encoding="utf-8"))
     assert result["phases"][0]["epochs"] == 1
     assert set(result["images"]) == {"train", "validation", "test"}
+
+
+@pytest.mark.parametrize("command", ["run", "init", "recipes"])
+def test_an_output_that_cannot_be_written_is_no_traceback(
+    command: str, surgeon: Surgeon, tiny: Path, photos: Path, tmp_path: Path
+) -> None:
+    blocked = tmp_path / "a file" / "below it"
+    blocked.parent.touch()
+    arguments = {
+        "run": ["run", tiny, "--out", blocked],
+        "init": ["init", photos, "--out", blocked],
+        "recipes": ["recipes", "copy", "quickstart", blocked],
+    }
+    done = surgeon(*arguments[command])
+    assert done.code in (1, 2)
+    assert done.err.startswith("error: ")
+    assert "a file" in done.err
+
+
+def test_interrupted_before_an_epoch_names_no_file_that_is_not_there(
+    surgeon: Surgeon, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from surgeon.cli import run
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "load_tensorflow", interrupted)
+    done = surgeon("run", tiny, "--out", tmp_path / "run")
+    assert done.code == 1
+    assert done.err.startswith("error: interrupted")
+    assert "history.csv" not in done.err

@@ -53,3 +53,10 @@ def main() -> None:
     except SurgeonError as error:
         print_error(error)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if error.filename is None:  # of no file that a user could mend
+            raise
+        print_error(
+            SurgeonError(f"cannot use {error.filename}: {error.strerror}", "check the path and its permissions")
+        )
+        sys.exit(SurgeonError.exit_code)

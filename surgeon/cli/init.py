@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -26,4 +27,6 @@ def command(
         raise UsageError(f"{target} exists", "give another --out")
     survey = survey_folder(folder)
     target.write_text(draft_recipe(survey, target), encoding="utf-8")
-    typer.echo(f"{target}: {survey.images} images of {len(survey.classes)} classes; next: surgeon run {target}")
+    typer.echo(
+        f"{target}: {survey.images} images of {len(survey.classes)} classes; next: surgeon run {shlex.quote(str(target))}"
+    )

@@ -52,8 +52,8 @@ def run_plan(plan: Plan, out: Path | None, console: Console) -> tuple[RunResult,
     from surgeon.training.runner import run
 
     folder = create_run_folder(plan, out)
-    load_tensorflow()
     try:
+        load_tensorflow()
         with ProgressDisplay(console) as display:
             events = run(plan, folder)
             while True:
@@ -71,7 +71,8 @@ def run_plan(plan: Plan, out: Path | None, console: Console) -> tuple[RunResult,
     except KeyboardInterrupt as error:
         raise SurgeonError("interrupted", _what_was_saved(folder)) from error
     except OSError as error:
-        raise SurgeonError(f"cannot write to {folder}: {error.strerror or error}", _what_was_saved(folder)) from error
+        where = error.filename or folder
+        raise SurgeonError(f"cannot use {where}: {error.strerror or error}", _what_was_saved(folder)) from error
     return result, folder
 
 
@@ -92,4 +93,6 @@ def _what_was_saved(folder: Path) -> str:
             f"{folder}/model.keras holds the network after its last finished phase and history.csv every epoch; "
             "operate on it with `backbone: {model: ...}`, or start the recipe again"
         )
-    return f"no phase was finished; {folder}/history.csv holds the epochs so far; start the recipe again"
+    history = folder / "history.csv"
+    epochs = f"{history} holds the epochs so far" if history.exists() else "no epoch was finished either"
+    return f"no phase was finished; {epochs}; start the recipe again with another --out"
