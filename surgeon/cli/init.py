@@ -27,6 +27,5 @@ def command(
         raise UsageError(f"{target} exists", "give another --out")
     survey = survey_folder(folder)
     target.write_text(draft_recipe(survey, target), encoding="utf-8")
-    typer.echo(
-        f"{target}: {survey.images} images of {len(survey.classes)} classes; next: surgeon run {shlex.quote(str(target))}"
-    )
+    found = f"{survey.images} images of {len(survey.classes)} classes"
+    typer.echo(f"{target}: {found}; next: surgeon run {shlex.quote(str(target))}")
