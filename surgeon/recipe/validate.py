@@ -179,7 +179,8 @@ def _open_table(findings: Findings, backbone: Values) -> None:
     elif min(size) < spec.min_image_size:
         message = f"expected at least {spec.min_image_size} pixels for {spec.name}, found {min(size)}"
         findings.report(("data", "image_size"), "image-size", message)
-        return
+        # At its own size, so that the cut, the head and the phases are checked all the same.
+        findings.image_size = size = (spec.image_size, spec.image_size)
     findings.table = load_table(spec.name, size)
 
 
