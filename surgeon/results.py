@@ -34,12 +34,12 @@ class Note:
 
 @dataclass(frozen=True)
 class FeaturesKept:
-    """The output of frozen layers is kept; images that are known already are not computed.
+    """The output of frozen layers is to be kept; images that are known already are not computed.
 
     Attributes:
         layers: Whose output is kept.
         size: Bytes that it takes for all images.
-        place: Where, and why there.
+        place: Where, and why there; it may be nowhere.
         known: Images that were kept before.
         computed: Images that go through the frozen layers now.
     """
@@ -90,12 +90,26 @@ class EpochEnded:
 
 
 @dataclass(frozen=True)
+class AuditResult:
+    """What is proven of a phase.
+
+    Attributes:
+        frozen_layers: Layers with weights of which every variable is bit-identical to what it was before.
+        trained_layers: Layers of which every trained variable has changed.
+    """
+
+    frozen_layers: int
+    trained_layers: int
+
+
+@dataclass(frozen=True)
 class PhaseResult:
     """A finished phase.
 
     Attributes:
         epochs: How many were trained.
         seconds: Wall time, validation included.
+        tracing_seconds: How much of that went into compiling the step.
         best_epoch: The epoch whose weights the phase ends with, if they were restored.
         history: For each figure its value an epoch.
     """
@@ -103,9 +117,11 @@ class PhaseResult:
     name: str
     epochs: int
     seconds: float
+    tracing_seconds: float
     trainable_parameters: int
     best_epoch: int | None
     history: Mapping[str, tuple[float, ...]]
+    audit: AuditResult
 
 
 @dataclass(frozen=True)
@@ -126,11 +142,33 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
+class FrozenResult:
+    """What became of the frozen layers.
+
+    Attributes:
+        known: Images, changed copies included, whose features a former run had left.
+        computed: Images that went through frozen layers to be kept.
+        seconds: How long that took.
+        multiply_adds: Of those passes.
+        saved_multiply_adds: What the epochs would have computed again without the store, less ``multiply_adds``.
+        saved_seconds: How long that would have taken, by the speed of the passes; None if that is not known.
+    """
+
+    known: int
+    computed: int
+    seconds: float
+    multiply_adds: int
+    saved_multiply_adds: int
+    saved_seconds: float | None
+
+
+@dataclass(frozen=True)
 class RunResult:
     """What a run came to.
 
     Attributes:
         images: Images a split.
+        frozen: What the store was good for.
         ignored: Hidden files and non-images that were passed over.
         bad_images: The images that were left out because they cannot be decoded, with the reason.
         evaluation: The test split's measures; None without a test split.
@@ -144,12 +182,33 @@ class RunResult:
     images: Mapping[str, int]
     ignored: int
     bad_images: Mapping[str, str]
+    frozen: FrozenResult
     phases: tuple[PhaseResult, ...]
     evaluation: Evaluation | None
     linear_probe: Evaluation | None
     expected: Mapping[str, float]
     seconds: float
     versions: Mapping[str, str]
+
+
+SEVERITIES = ("error", "warning", "info")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something about the images that a person should know before a run.
+
+    Attributes:
+        kind: A stable name, such as ``leak``.
+        severity: One of ``SEVERITIES``; an error makes a run fail or its measures wrong.
+        files: The images that it is about, as their source names them; none if it is about all.
+        message: What was found, with some of the files, and what to do about it.
+    """
+
+    kind: str
+    severity: str
+    files: tuple[str, ...]
+    message: str
 
 
 Event = Progress | Note | FeaturesKept | PhaseStarted | BatchEnded | EpochEnded | PhaseResult

@@ -20,6 +20,7 @@ ROWS = (
     {"catalogue"},
     {"recipe"},
     {"results"},
+    {"store"},
     {"data"},
     {"model"},
     {"evaluation"},

@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-import shutil
-import sys
 from collections import Counter
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,19 +11,24 @@ import pytest
 from PIL import Image
 
 from surgeon.data import dataset as module
+from surgeon.data import images
 from surgeon.data.dataset import BadImage, Dataset, Index, decode_images, index_images
 from surgeon.errors import SurgeonError
 from surgeon.recipe.plan import Choice, DataPlan, SplitPlan
+from surgeon.store import shelf
+from surgeon.store.places import Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
 
-def plan(source: str, test: float = 0.25, on_bad_image: str = "fail", **parameters: Any) -> DataPlan:
+def plan(
+    source: str, test: float = 0.25, on_bad_image: str = "fail", size: tuple[int, int] = (6, 8), **parameters: Any
+) -> DataPlan:
     return DataPlan(
         source=Choice(source, parameters),
-        image_size=(6, 8),
+        image_size=size,
         split=SplitPlan(test=test, validation=0, seed=42),
         batch_size=4,
         on_bad_image=on_bad_image,
@@ -42,9 +46,21 @@ def photos(tmp_path: Path, write_image: Callable) -> Path:
     return root
 
 
-def load(plan: DataPlan, folder: Path, finish: Callable) -> Dataset:
-    index, _ = finish(index_images(plan))
-    return finish(decode_images(index, plan, folder))[0]
+@pytest.fixture
+def load(finish: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Dataset]:
+    """Reads the images of a plan, with a cache of its own that is empty at first."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def load(plan: DataPlan, keep: str = "auto") -> Dataset:
+        index, _ = finish(index_images(plan))
+        with ExitStack() as life:
+            return finish(decode_images(index, plan, keep, life))[0]
+
+    return load
+
+
+def all_pixels(dataset: Dataset) -> np.ndarray:
+    return dataset.pixels(range(len(dataset.names)))
 
 
 class TestIndex:
@@ -73,10 +89,10 @@ class TestIndex:
         assert Counter(index.splits) == {"train": 1347, "test": 450}
 
     @pytest.mark.mirror
-    def test_flowers17(self, mirror: Path, tmp_path: Path, finish: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_flowers17(self, mirror: Path, load: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("SURGEON_MIRROR", str(mirror))
-        dataset = load(plan("flowers17"), tmp_path, finish)
-        assert dataset.pixels.shape == (1360, 6, 8, 3)
+        dataset = load(plan("flowers17"))
+        assert all_pixels(dataset).shape == (1360, 6, 8, 3)
         assert len(dataset.part("test")) == 340
         assert set(np.bincount(dataset.labels[dataset.part("test")])) == {20}
 
@@ -86,15 +102,17 @@ class TestIndex:
 
 
 class TestDecode:
+    @pytest.mark.parametrize("keep", ["disk", "memory", "nowhere"])
     def test_pixels_are_aligned_with_names_labels_and_splits(
-        self, photos: Path, tmp_path: Path, finish: Callable
+        self, keep: str, photos: Path, load: Callable, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        dataset = load(plan("folder", path=photos), tmp_path / "new" / "folder", finish)
-        assert isinstance(dataset.pixels, np.memmap)
-        assert dataset.pixels.shape == (16, 6, 8, 3)
-        assert dataset.pixels.dtype == np.uint8
+        monkeypatch.setattr(module, "choose_place", lambda *_: Place(keep, ""))
+        dataset = load(plan("folder", path=photos))
+        found = all_pixels(dataset)
+        assert found.shape == (16, 6, 8, 3)
+        assert found.dtype == np.uint8
         assert dataset.labels.dtype == np.int32
-        for name, label, pixels in zip(dataset.names, dataset.labels, dataset.pixels, strict=True):
+        for name, label, pixels in zip(dataset.names, dataset.labels, found, strict=True):
             with Image.open(photos / name) as image:
                 expected = image.convert("RGB").resize((8, 6), Image.Resampling.BILINEAR)
             np.testing.assert_array_equal(pixels, expected)
@@ -102,26 +120,35 @@ class TestDecode:
         parts = [*dataset.part("train"), *dataset.part("validation"), *dataset.part("test")]
         assert sorted(parts) == list(range(16))
         assert [dataset.splits[position] for position in dataset.part("test")] == ["test"] * 4
-        assert [path.name for path in (tmp_path / "new" / "folder").iterdir()] == ["pixels.npy"]
 
-    def test_more_images_than_a_batch(self, tmp_path: Path, finish: Callable) -> None:
-        data = plan("digits")
-        index, _ = finish(index_images(data))
-        dataset, events = finish(decode_images(index, data, tmp_path))
-        assert events[-1].done == events[-1].total == 1797
+    def test_more_images_than_a_batch(self, load: Callable, finish: Callable) -> None:
+        index, _ = finish(index_images(plan("digits")))
+        dataset = load(plan("digits"))
         last = Image.open(io.BytesIO(index.images[-1].read())).convert("RGB")
-        np.testing.assert_array_equal(dataset.pixels[-1], last.resize((8, 6), Image.Resampling.BILINEAR))
+        np.testing.assert_array_equal(dataset.pixels([1796])[0], last.resize((8, 6), Image.Resampling.BILINEAR))
 
-    def test_decoding_again_leaves_a_former_dataset_intact(
-        self, photos: Path, tmp_path: Path, finish: Callable
-    ) -> None:
-        former = load(plan("folder", path=photos), tmp_path, finish)
-        pixels = former.pixels.copy()
-        shutil.rmtree(photos / "rosen")
-        shutil.copytree(photos / "tulpen", photos / "rosen")
-        (photos / "rosen" / "bild 8.png").unlink()
-        load(plan("folder", test=0, path=photos), tmp_path, finish)
-        np.testing.assert_array_equal(former.pixels, pixels)
+    def test_no_image_is_decoded_twice(self, photos: Path, load: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+        former = all_pixels(load(plan("folder", path=photos)))
+        photos = photos.rename(photos.with_name("renamed"))
+        decoded = []
+        monkeypatch.setattr(module, "load_image", lambda data, size: decoded.append(data) or original(data, size))
+        original = images.load_image
+        np.testing.assert_array_equal(all_pixels(load(plan("folder", path=photos))), former)
+        assert decoded == []
+        replaced = photos / "tulpen" / "bild 9.jpg"
+        replaced.write_bytes((photos / "rosen" / "bild 1.jpg").read_bytes() + b"changed")
+        load(plan("folder", path=photos))
+        assert decoded == [replaced.read_bytes()]
+        load(plan("folder", path=photos, size=(7, 8)))
+        assert len(decoded) == 17
+
+    def test_one_that_was_damaged_on_disk_is_decoded_again(self, photos: Path, load: Callable, tmp_path: Path) -> None:
+        former = all_pixels(load(plan("folder", path=photos)))
+        (chunk,) = (tmp_path / "cache").rglob("*.bin")
+        content = bytearray(chunk.read_bytes())
+        content[50] ^= 1
+        chunk.write_bytes(content)
+        np.testing.assert_array_equal(all_pixels(load(plan("folder", path=photos))), former)
 
 
 class TestBadImages:
@@ -138,60 +165,57 @@ class TestBadImages:
             "tulpen/foto.heic": "not a readable",
         }
 
-    def test_all_of_them_are_named(self, photos: Path, bad: dict[str, str], tmp_path: Path, finish: Callable) -> None:
+    def test_all_of_them_are_named(self, photos: Path, bad: dict[str, str], load: Callable) -> None:
         with pytest.raises(SurgeonError) as error:
-            load(plan("folder", path=photos), tmp_path / "out", finish)
+            load(plan("folder", path=photos))
         first, *lines = error.value.message.splitlines()
         assert first == "3 of 19 images cannot be decoded:"
         assert all(name in line and bad[name] in line for name, line in zip(bad, lines, strict=True))
         assert "data.on_bad_image: skip" in str(error.value.hint)
-        assert list((tmp_path / "out").iterdir()) == []
 
-    def test_many_are_counted(self, photos: Path, bad: dict[str, str], tmp_path: Path, finish: Callable) -> None:
+    def test_many_are_counted(self, photos: Path, bad: dict[str, str], load: Callable) -> None:
         for number in range(30):
             (photos / "rosen" / f"leer {number}.png").touch()
         with pytest.raises(SurgeonError) as error:
-            load(plan("folder", path=photos), tmp_path / "out", finish)
+            load(plan("folder", path=photos))
         lines = error.value.message.splitlines()
         assert len(lines) == 22
         assert lines[-1] == "  and 13 more"
 
-    def test_skipping_leaves_them_out_and_lists_them(
-        self, photos: Path, bad: dict[str, str], tmp_path: Path, finish: Callable
-    ) -> None:
-        dataset = load(plan("folder", on_bad_image="skip", path=photos), tmp_path / "out", finish)
+    def test_skipping_leaves_them_out_and_lists_them(self, photos: Path, bad: dict[str, str], load: Callable) -> None:
+        dataset = load(plan("folder", on_bad_image="skip", path=photos))
         assert [image.name for image in dataset.bad] == list(bad)
         assert dataset.bad[0] == BadImage("rosen/bild 1 leer.jpg", "the file is empty")
-        assert len(dataset.names) == len(dataset.labels) == len(dataset.splits) == len(dataset.pixels) == 16
-        for name, digest, pixels in zip(dataset.names, dataset.digests, dataset.pixels, strict=True):
+        assert len(dataset.names) == len(dataset.labels) == len(dataset.splits) == 16
+        for name, digest, pixels in zip(dataset.names, dataset.digests, all_pixels(dataset), strict=True):
             data = (photos / name).read_bytes()
             assert digest == hashlib.sha256(data).hexdigest()
             np.testing.assert_array_equal(pixels, module.load_image(data, (6, 8)))
 
-    def test_one_class_left_is_an_error(self, photos: Path, tmp_path: Path, finish: Callable) -> None:
+    def test_one_class_left_is_an_error(self, photos: Path, load: Callable) -> None:
         for image in (photos / "rosen").iterdir():
             image.write_bytes(b"")
         with pytest.raises(SurgeonError, match="left in only 1 of 2 classes"):
-            load(plan("folder", test=0, on_bad_image="skip", path=photos), tmp_path / "out", finish)
+            load(plan("folder", test=0, on_bad_image="skip", path=photos))
 
-    def test_none_left_is_an_error(self, photos: Path, tmp_path: Path, finish: Callable) -> None:
+    def test_none_left_is_an_error(self, photos: Path, load: Callable) -> None:
         for image in photos.rglob("bild*"):
             image.write_bytes(image.name.encode())
         with pytest.raises(SurgeonError, match="left in only 0 of 2 classes"):
-            load(plan("folder", test=0, on_bad_image="skip", path=photos), tmp_path / "out", finish)
+            load(plan("folder", test=0, on_bad_image="skip", path=photos))
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
-def test_a_full_disk_is_an_error(photos: Path, tmp_path: Path, finish: Callable) -> None:
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "pixels.npy.partial").symlink_to("/dev/full")
+def test_a_full_disk_is_an_error(photos: Path, load: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shelf.os, "fsync", full)
     with pytest.raises(SurgeonError, match="No space left on device") as error:
-        load(plan("folder", path=photos), tmp_path / "out", finish)
+        load(plan("folder", path=photos))
     assert "free some disk space" in str(error.value.hint)
-    assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_written_is_an_error(photos: Path, tmp_path: Path, finish: Callable) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(SurgeonError, match="cannot write the decoded images"):
-        load(plan("folder", path=photos), tmp_path / "file", finish)
+def test_a_cache_that_cannot_be_written_is_an_error(photos: Path, load: Callable, tmp_path: Path) -> None:
+    (tmp_path / "cache").touch()
+    with pytest.raises(SurgeonError, match="cannot keep the decoded images"):
+        load(plan("folder", path=photos), "disk")

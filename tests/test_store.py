@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from surgeon.training import cache
-from surgeon.training.store import Shelf, TensorSpec
+from surgeon.store import cache, places
+from surgeon.store.shelf import Shelf, TensorSpec
 
 SPECS = (TensorSpec((3, 2), "float32"), TensorSpec((5,), "float32"))
 
@@ -159,16 +159,51 @@ def test_what_was_not_used_for_longest_goes_first_and_what_is_used_stays(
     monkeypatch.setattr(cache.shutil, "disk_usage", lambda path: type("Usage", (), {"free": free}))
     with cache.shelf_in_use(used, ABOUT):
         os.utime(used / "about", (0, 0))
-        assert cache.room_for(tmp_path, one) == 0
+        assert cache.lacking_room(tmp_path, one) == 0
+        assert oldest.exists()
+        cache.make_room(tmp_path, one)
         assert (oldest.exists(), used.exists(), newest.exists()) == (False, True, True)
-        assert cache.room_for(tmp_path, 10 * one) > 0
+        assert cache.lacking_room(tmp_path, 10 * one) > 0
+        cache.make_room(tmp_path, 10 * one)
         assert used.exists()
+
+
+GB = 10**9
+
+
+@pytest.mark.parametrize(
+    ("disk", "memory", "recompute_seconds", "kind"),
+    [
+        (100, 16, 1, "disk"),
+        (100, 2, 1000, "disk"),  # it does not stay in memory, but computing takes longer than reading
+        (100, 2, 1, "nowhere"),  # reading takes longer than computing
+        (4, 16, 1, "memory"),
+        (4, 2, 1000, "nowhere"),
+    ],
+)
+def test_the_place_follows_from_what_is_free(
+    disk: int, memory: int, recompute_seconds: float, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(cache.shutil, "disk_usage", lambda path: type("Usage", (), {"free": disk * GB}))
+    monkeypatch.setattr(places.psutil, "virtual_memory", lambda: type("Memory", (), {"available": memory * GB}))
+    monkeypatch.setattr(places, "disk_speed", lambda folder: 0.1 * GB)
+    place = places.choose_place("auto", 5 * GB, recompute_seconds)
+    assert place.kind == kind
+    assert {"disk": "disk", "memory": "in memory", "nowhere": "nowhere"}[kind] in place.reason
+    assert places.choose_place("memory", 5 * GB, 1).kind == "memory"
+    assert places.choose_place("disk", 5 * GB, 1).kind == "disk"
+
+
+def test_speed_of_the_disk_leaves_nothing_behind(tmp_path: Path) -> None:
+    assert places.disk_speed(tmp_path) > 0
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_shelf_whose_user_was_killed_can_go(tmp_path: Path) -> None:
     folder = tmp_path / "a"
     script = (
-        "import os, signal\nfrom pathlib import Path\nfrom surgeon.training.cache import shelf_in_use\n"
+        "import os, signal\nfrom pathlib import Path\nfrom surgeon.store.cache import shelf_in_use\n"
         f"with shelf_in_use(Path({str(folder)!r}), {ABOUT!r}):\n    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     subprocess.run([sys.executable, "-c", script], check=False)
@@ -203,11 +238,11 @@ def test_cache_is_listed_measured_and_cleared(
     assert surgeon("cache", "size").out == "0\n"
     assert surgeon("run", tiny, "--out", tmp_path / "run", "-q").code == 0
     shelves = json.loads(surgeon("cache", "list", "--format", "json").out)
-    assert [shelf["network"] for shelf in shelves] == ["efficientnetlite0"]
+    assert [shelf["network"] for shelf in shelves] == ["decoded images", "efficientnetlite0"]
     assert int(surgeon("cache", "size").out) == sum(shelf["size"] for shelf in shelves) > 0
     assert "head_global_average_pooling" in surgeon("cache", "list").out
     with ExitStack() as life:
-        life.enter_context(cache.shelf_in_use(Path(shelves[0]["folder"]), ABOUT))
+        life.enter_context(cache.shelf_in_use(Path(shelves[1]["folder"]), {}))
         assert "1 in use" in surgeon("cache", "clear").out
     assert "0 in use" in surgeon("cache", "clear").out
     assert surgeon("cache", "size").out == "0\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from surgeon.model.surgery import build_network
 from surgeon.recipe.compiler import compile_recipe
 from surgeon.recipe.plan import Plan
 from surgeon.results import EpochEnded, PhaseResult, PhaseStarted
-from surgeon.training.features import Setup, feed
+from surgeon.training.features import FrozenFeatures, Setup
 from surgeon.training.phase import train_phase
 
 
@@ -34,7 +35,7 @@ from surgeon.training.phase import train_phase
 def set_up(tmp_path: Path, finish: Callable[..., Any]) -> Callable[[Plan], Setup]:
     def set_up(plan: Plan) -> Setup:
         index, _ = finish(index_images(plan.data))
-        dataset, _ = finish(decode_images(index, plan.data, tmp_path))
+        dataset, _ = finish(decode_images(index, plan.data, "memory", ExitStack()))
         return Setup(plan, build_network(plan), build_pipeline(plan), dataset)
 
     return set_up
@@ -46,7 +47,8 @@ def train_one(finish: Callable[..., Any]) -> Callable[..., Any]:
 
     def train_one(setup: Setup, number: int = 1) -> tuple[PhaseResult, list[Any]]:
         frontier = image_frontier(setup.plan.network, setup.plan.phases[number - 1].trainable)
-        train, validation = (feed(setup, split, frontier, {}) for split in ("train", "validation"))
+        features = FrozenFeatures(setup, ExitStack())
+        train, validation = (features.feed(split, frontier) for split in ("train", "validation"))
         return finish(train_phase(setup, number, train, validation))
 
     return train_one
@@ -146,7 +148,7 @@ def test_stopping_ends_with_the_best_epoch(
     assert result.best_epoch == int(np.argmin(losses)) + 1
     assert result.epochs in (30, result.best_epoch + 2)
     image = image_frontier(plan.network, ())
-    validation = feed(setup, "validation", image, {}).examples
+    validation = FrozenFeatures(setup, ExitStack()).feed("validation", image).examples
     predictor = build_predictor(setup.network, image, setup.pipeline)
     outputs, _ = finish(predict(predictor, validation, 4, "validate"))
     found = -np.log(outputs[np.arange(len(validation)), validation.labels]).mean()
@@ -168,7 +170,7 @@ def test_class_weights_balance(tiny: Path, set_up: Callable[..., Any]) -> None:
     from surgeon.training.phase import _class_weights
 
     setup = set_up(compile_recipe(tiny, ["phases[0].class_weight=balanced"]))
-    train = feed(setup, "train", image_frontier(setup.plan.network, ()), {}).examples
+    train = FrozenFeatures(setup, ExitStack()).feed("train", image_frontier(setup.plan.network, ())).examples
     few = Examples(train.gather, train.numbers, np.append(train.positions[train.labels == 0], train.positions[-1:]))
     weights = _class_weights(setup.plan.phases[0], few, 2)
     counts = np.bincount(few.labels)
@@ -249,7 +251,7 @@ def test_every_augmentation_changes_training_images_only(
     name: str, tiny: Path, set_up: Callable[..., Any], train: Callable[..., Any]
 ) -> None:
     setup = set_up(compile_recipe(tiny, [f"augment={{{name}: {AUGMENTED[name]}}}"]))
-    pixels, augment = setup.dataset.pixels[:8], setup.pipeline.augment
+    pixels, augment = setup.dataset.pixels(range(8)), setup.pipeline.augment
     first, second = np.asarray(augment(pixels)), np.asarray(augment(pixels))
     assert first.shape == pixels.shape
     assert np.abs(first - pixels).max() > 1

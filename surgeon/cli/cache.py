@@ -15,7 +15,7 @@ app = typer.Typer(help="What frozen layers computed and is kept for the next run
 @app.command("list")
 def list_shelves(output_format: FormatOption = Format.text) -> None:
     """List what is kept, the least recently used first."""
-    from surgeon.training import cache
+    from surgeon.store import cache
 
     shelves = cache.list_shelves(cache.cache_root())
     if output_format is Format.json:
@@ -40,7 +40,7 @@ def list_shelves(output_format: FormatOption = Format.text) -> None:
 @app.command()
 def size() -> None:
     """Print how many bytes are kept."""
-    from surgeon.training import cache
+    from surgeon.store import cache
 
     typer.echo(sum(shelf.size for shelf in cache.list_shelves(cache.cache_root())))
 
@@ -48,7 +48,7 @@ def size() -> None:
 @app.command()
 def clear() -> None:
     """Remove all that no run uses at this moment."""
-    from surgeon.training import cache
+    from surgeon.store import cache
 
     shelves = cache.list_shelves(cache.cache_root())
     freed = [cache.remove_shelf(shelf) for shelf in shelves]

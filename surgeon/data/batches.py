@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 Tensors = tuple[Any, ...]  # NumPy arrays with a row an image
 
 
@@ -38,6 +41,19 @@ class Examples:
 
     def batches(self, size: int, order: NDArray[np.intp]) -> Iterator[tuple[Tensors, NDArray[np.int32]]]:
         """Yields tensors and class numbers of ``size`` images at a time; ``order`` holds positions."""
-        for start in range(0, len(order), size):
-            chosen = order[start : start + size]
-            yield self.gather(chosen), self.numbers[chosen % len(self.numbers)]
+        chosen = [order[start : start + size] for start in range(0, len(order), size)]
+        for positions, tensors in zip(chosen, ahead(self.gather, chosen), strict=True):
+            yield tensors, self.numbers[positions % len(self.numbers)]
+
+
+def ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Yields ``function`` of each item in order; while one is used, the next is computed in another thread."""
+    with ThreadPoolExecutor(1) as pool:
+        waiting = None
+        for item in items:
+            following = pool.submit(function, item)
+            if waiting is not None:
+                yield waiting.result()
+            waiting = following
+        if waiting is not None:
+            yield waiting.result()

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import math
 import os
 from collections import Counter
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+import PIL
+import PIL.features
 
+import surgeon
 from surgeon.catalogue.entry import find
 from surgeon.catalogue.sources import SOURCES, SPLITS, LabelledImage
 from surgeon.data.fetch import fetch
@@ -19,11 +24,13 @@ from surgeon.data.images import BadImageError, load_image
 from surgeon.data.splits import split_images
 from surgeon.errors import SurgeonError
 from surgeon.results import Progress
+from surgeon.store.cache import cache_root, filling, make_room, shelf_in_use
+from surgeon.store.places import choose_place
+from surgeon.store.shelf import Shelf, TensorSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-    from pathlib import Path
-    from typing import BinaryIO
+    from collections.abc import Generator, Iterator, Mapping
+    from contextlib import ExitStack
 
     from numpy.typing import NDArray
 
@@ -32,7 +39,11 @@ if TYPE_CHECKING:
 BATCH = 64  # images that are in memory at once
 NAMED_BAD_IMAGES = 20
 
+_DECODERS = ("jpg", "zlib", "webp")
+_DECODE_SECONDS = 0.003  # an image takes about this long
+
 Result = TypeVar("Result")
+Pixels = Callable[[Sequence[int]], "NDArray[np.uint8]"]
 
 
 @dataclass(frozen=True)
@@ -71,7 +82,7 @@ class BadImage:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Decoded images; ``names``, ``labels``, ``digests``, ``splits`` and ``pixels`` are aligned.
+    """Images that can be decoded; ``names``, ``labels``, ``digests`` and ``splits`` are aligned.
 
     Attributes:
         names: Paths relative to the source's root.
@@ -81,7 +92,7 @@ class Dataset:
         classes: Names of the classes.
         ignored: How many hidden files and non-images were passed over.
         bad: The images that were left out because they cannot be decoded.
-        pixels: RGB from 0 to 255, uint8 of shape (n, height, width, 3), read from disk as it is used.
+        pixels: Gives the images at some positions, RGB from 0 to 255, uint8 of shape (n, height, width, 3).
     """
 
     names: tuple[str, ...]
@@ -91,7 +102,7 @@ class Dataset:
     classes: tuple[str, ...]
     ignored: int
     bad: tuple[BadImage, ...]
-    pixels: NDArray[np.uint8]
+    pixels: Pixels
 
     def part(self, split: str) -> NDArray[np.intp]:
         """Returns the positions of a split's images, ascending."""
@@ -111,7 +122,7 @@ def index_images(plan: DataPlan) -> Generator[Progress, None, Index]:
     yield Progress("list images", 0, None, "images")
     listing = source.read(plan.source.parameters, tuple(paths))
     digests: list[str] = []
-    for batch in _in_threads(_digest, listing.images):
+    for batch in in_threads(_digest, listing.images):
         digests += batch
         yield Progress("read images", len(digests), len(listing.images), "images")
     labels = [image.label for image in listing.images]
@@ -120,21 +131,25 @@ def index_images(plan: DataPlan) -> Generator[Progress, None, Index]:
     return Index(listing.images, listing.classes, tuple(digests), splits, listing.ignored)
 
 
-def decode_images(index: Index, plan: DataPlan, folder: Path) -> Generator[Progress, None, Dataset]:
-    """Decodes every image once, into ``pixels.npy`` under ``folder``.
+def decode_images(index: Index, plan: DataPlan, keep: str, life: ExitStack) -> Generator[Progress, None, Dataset]:
+    """Decodes every image that is not kept decoded already, and keeps it.
+
+    Args:
+        index: The images.
+        plan: How they are read.
+        keep: ``auto``, ``memory`` or ``disk``.
+        life: Until it is closed the decoded images stay in the cache.
 
     Raises:
         SurgeonError: If images cannot be decoded and the plan does not skip them, if fewer than two classes
             are left to train on, or if the disk is full.
     """
-    file = folder / "pixels.npy"
-    decoded, bad = yield from _write_pixels(index.images, plan.image_size, file)
+    pixels, bad = yield from _keep_pixels(index, plan, keep, life)
     if bad and plan.on_bad_image == "fail":
-        file.unlink()
-        raise _bad_images(bad, len(index.images))
-    images = [index.images[position] for position in decoded]
-    splits = tuple(index.splits[position] for position in decoded)
-    trained = {image.label for image, split in zip(images, splits, strict=True) if split == "train"}
+        raise _bad_images(list(bad.values()), len(index.images))
+    good = [position for position in range(len(index.images)) if position not in bad]
+    splits = tuple(index.splits[position] for position in good)
+    trained = {index.images[at].label for at, split in zip(good, splits, strict=True) if split == "train"}
     if len(trained) < 2:
         raise SurgeonError(
             f"images to train on are left in only {len(trained)} of {len(index.classes)} classes; expected two or more",
@@ -142,59 +157,83 @@ def decode_images(index: Index, plan: DataPlan, folder: Path) -> Generator[Progr
         )
     numbers = {label: number for number, label in enumerate(index.classes)}
     return Dataset(
-        names=tuple(image.name for image in images),
-        labels=np.array([numbers[image.label] for image in images], np.int32),
-        digests=tuple(index.digests[position] for position in decoded),
+        names=tuple(index.images[position].name for position in good),
+        labels=np.array([numbers[index.images[position].label] for position in good], np.int32),
+        digests=tuple(index.digests[position] for position in good),
         splits=splits,
         classes=index.classes,
         ignored=index.ignored,
-        bad=bad,
-        pixels=np.load(file, mmap_mode="r"),
+        bad=tuple(bad.values()),
+        pixels=lambda positions: pixels([good[position] for position in positions]),
     )
 
 
-def _write_pixels(
-    images: Sequence[LabelledImage], size: tuple[int, int], file: Path
-) -> Generator[Progress, None, tuple[list[int], tuple[BadImage, ...]]]:
-    """Decodes into a file; returns the positions of the images in it, and the bad ones.
-
-    It is written front to back: on a full disk that is an error, where a write through a memory map would be
-    the end of the process.
-    """
-    partial = file.with_name(f"{file.name}.partial")
-    decoded: list[int] = []
-    bad: list[BadImage] = []
+def _keep_pixels(
+    index: Index, plan: DataPlan, keep: str, life: ExitStack
+) -> Generator[Progress, None, tuple[Pixels, dict[int, BadImage]]]:
+    """Returns what gives the pixels of images by their position in ``index``, and those that have none."""
+    size, digests = plan.image_size, index.digests
+    shape = (*size, 3)
+    needed = len(set(digests)) * math.prod(shape)
+    place = choose_place(keep, needed, len(set(digests)) * _DECODE_SECONDS)
+    folder = cache_root() / pixels_key(size) if place.kind == "disk" else None
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as opened:
-            _write_header(opened, (len(images), *size, 3))
-            for batch in _in_threads(lambda image: _decode(image, size), images):
-                for outcome in batch:
-                    if isinstance(outcome, BadImage):
-                        bad.append(outcome)
-                    else:
-                        decoded.append(len(decoded) + len(bad))
-                        opened.write(outcome.tobytes())
-                yield Progress("decode images", len(decoded) + len(bad), len(images), "images")
-            opened.seek(0)
-            _write_header(opened, (len(decoded), *size, 3))
-        partial.replace(file)
+        if folder is not None:
+            life.enter_context(shelf_in_use(folder, {"network": "decoded images", "layers": [], "image_size": size}))
+        with filling([folder] if folder else []):
+            shelf = Shelf([TensorSpec(shape, "uint8")], folder)
+            missing = set(shelf.missing(digests))
+            if folder is not None:
+                make_room(cache_root(), len(missing) * math.prod(shape))
+            bad = yield from _decode_missing(index, size, missing, None if place.kind == "nowhere" else shelf)
     except OSError as error:
-        megabytes = len(images) * size[0] * size[1] * 3 / 1e6
         raise SurgeonError(
-            f"cannot write the decoded images to {partial}: {error.strerror or error}",
-            f"they take {megabytes:.0f} MB; free some disk space or lower data.image_size",
+            f"cannot keep the decoded images, {needed / 1e6:,.0f} MB in {folder}: {error.strerror or error}",
+            "free some disk space, `surgeon cache clear`, set features: memory, or lower data.image_size",
         ) from error
-    finally:
-        with suppress(OSError):
-            partial.unlink()
-    return decoded, tuple(bad)
+    if place.kind != "nowhere":
+        return lambda positions: shelf.gather([digests[at] for at in positions])[0], bad
+
+    def decode_now(positions: Sequence[int]) -> NDArray[np.uint8]:
+        images = [index.images[at] for at in positions]
+        return np.stack(
+            [pixels for batch in in_threads(lambda image: load_image(image.read(), size), images) for pixels in batch]
+        )
+
+    return decode_now, bad
 
 
-def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
-    """Writes the head of a ``.npy`` file, whose length does not depend on the first number of ``shape``."""
-    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, header)
+def _decode_missing(
+    index: Index, size: tuple[int, int], missing: set[str], shelf: Shelf | None
+) -> Generator[Progress, None, dict[int, BadImage]]:
+    """Puts the images with a digest in ``missing`` on a shelf; returns those that cannot be decoded, by position."""
+    bad: dict[int, BadImage] = {}
+    first = {digest: at for at, digest in reversed(list(enumerate(index.digests))) if digest in missing}
+    todo = sorted(first.values())
+    done = 0
+    for batch in in_threads(lambda image: _decode(image, size), [index.images[at] for at in todo]):
+        decoded = {}
+        for at, outcome in zip(todo[done : done + len(batch)], batch, strict=True):
+            if isinstance(outcome, BadImage):
+                bad[at] = outcome
+            else:
+                decoded[index.digests[at]] = outcome
+        if decoded and shelf is not None:
+            shelf.add(list(decoded), [np.stack(list(decoded.values()))])
+        done += len(batch)
+        yield Progress("decode images", done, len(todo), "images")
+    reasons = {index.digests[at]: found.reason for at, found in bad.items()}
+    return {
+        at: BadImage(image.name, reasons[digest])
+        for at, (image, digest) in enumerate(zip(index.images, index.digests, strict=True))
+        if digest in reasons
+    }
+
+
+def pixels_key(size: tuple[int, int]) -> str:
+    """Returns the digest of all that decoded pixels depend on but the image's bytes."""
+    depends_on = [surgeon.__version__, size, PIL.__version__, *(PIL.features.version(name) for name in _DECODERS)]
+    return hashlib.sha256(json.dumps(["decoded images", depends_on]).encode()).hexdigest()
 
 
 def _decode(image: LabelledImage, size: tuple[int, int]) -> NDArray[np.uint8] | BadImage:
@@ -216,7 +255,7 @@ def _bad_images(bad: Sequence[BadImage], total: int) -> SurgeonError:
     return SurgeonError("\n".join(lines), "repair or remove them, or leave them out: data.on_bad_image: skip")
 
 
-def _in_threads(function: Callable[[LabelledImage], Result], images: Sequence[LabelledImage]) -> Iterator[list[Result]]:
+def in_threads(function: Callable[[LabelledImage], Result], images: Sequence[LabelledImage]) -> Iterator[list[Result]]:
     """Yields the results in order, a batch at a time, so that only one batch of them is in memory."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(images), BATCH):

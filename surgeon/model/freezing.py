@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
+from surgeon.model.folding import fold, foldable
 from surgeon.model.frontier import frozen_prefix
 
 if TYPE_CHECKING:
@@ -40,13 +41,20 @@ def layers_in_training_mode(network: Network, phase: PhasePlan) -> frozenset[str
 def training_view(part: Any, network: Network, phase: PhasePlan) -> Any:
     """Returns a part of the network whose layers, the same ones, each run in the mode that the phase asks for.
 
-    Call it without ``training``: that argument would override the modes.
+    Call it without ``training``: that argument would override the modes. A convolution whose BatchNormalization
+    runs in inference mode computes it as well, where nothing else uses what lies between the two.
     """
     import keras
 
     active = layers_in_training_mode(network, phase)
+    convolutions = foldable(part, active)
+    folded = {layer.name for layer in convolutions.values()}
 
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
+        if layer.name in folded:
+            return args[0] if args else kwargs["inputs"]
+        if layer.name in convolutions:
+            layer = fold(convolutions[layer.name], layer)
         if "training" in inspect.signature(layer.call).parameters:
             kwargs["training"] = layer.name in active
         return layer(*args, **kwargs)

@@ -21,7 +21,7 @@ VALUE_BYTES = 4  # of a kept number, float32; those of the decoded image take on
 # What reading kept bytes and repeating arithmetic cost, to weigh one against the other. Their ratio is about
 # the same on a laptop and on a server; it decides only between frontiers of very different shape.
 _BYTES_PER_SECOND = 1e9
-_MULTIPLY_ADDS_PER_SECOND = 1e11
+MULTIPLY_ADDS_PER_SECOND = 1e11
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def find_frontier(network: Network, trained: Collection[str]) -> Frontier:
         for index in row.inputs:
             users.setdefault(index, []).append(row.index)
     best = image_frontier(network, trained)
-    best_cost = best.values / _BYTES_PER_SECOND + total / _MULTIPLY_ADDS_PER_SECOND
+    best_cost = best.values / _BYTES_PER_SECOND + total / MULTIPLY_ADDS_PER_SECOND
     once, before = 0, set[int]()
     for row in order:
         once += multiply_adds(row)
@@ -124,7 +124,7 @@ def find_frontier(network: Network, trained: Collection[str]) -> Frontier:
             and (kept.index == last or any(user not in before for user in users.get(kept.index, ())))
         ]
         values = sum(math.prod(layer.shape) for layer in kept)
-        cost = values * VALUE_BYTES / _BYTES_PER_SECOND + (total - once) / _MULTIPLY_ADDS_PER_SECOND
+        cost = values * VALUE_BYTES / _BYTES_PER_SECOND + (total - once) / MULTIPLY_ADDS_PER_SECOND
         if cost <= best_cost:
             prefix = frozenset(layer.name for layer in order if layer.index in before)
             names = tuple(layer.name for layer in kept)

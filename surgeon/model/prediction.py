@@ -30,20 +30,24 @@ def signature(part: Any, frontier: Frontier) -> tuple[Any, ...]:
 
 
 def build_predictor(part: Any, frontier: Frontier, pipeline: Pipeline) -> Predictor:
-    """Returns a compiled function to the outputs of a part of a network in inference mode.
+    """Returns a compiled function to the outputs of a part of a network in inference mode, float32.
+
+    It computes in the precision that the layers have now.
 
     Args:
         part: The part behind ``frontier``.
         frontier: Decides what the function takes as a tuple: pixels, or the kept tensors.
         pipeline: What pixels go through before the network.
     """
+    import keras
     import tensorflow as tf
 
     @tf.function(input_signature=[signature(part, frontier)])  # type: ignore[untyped-decorator]
     def predict(tensors: Any) -> Any:
-        return part(pipeline.prepare(tensors[0]) if frontier.is_image else list(tensors), training=False)
+        outputs = part(pipeline.prepare(tensors[0]) if frontier.is_image else list(tensors), training=False)
+        return keras.tree.map_structure(lambda output: keras.ops.cast(output, "float32"), outputs)
 
-    return predict  # type: ignore[no-any-return]
+    return predict.get_concrete_function()  # type: ignore[no-any-return]
 
 
 def predict(

@@ -104,6 +104,9 @@ class Plan:
         augment: Random changes of training images, in this order.
         views: How many changed copies of each image are kept; 0 if each epoch makes new ones.
         features: Where the output of frozen layers is kept: ``auto``, ``memory``, ``disk`` or ``off``.
+        features_dtype: What numbers are kept of it: ``float32``, ``bfloat16`` or ``float16``.
+        engine: What computes frozen layers: ``auto``, ``tensorflow`` or ``openvino``.
+        precision: What layers compute with: ``float32`` or ``bfloat16``.
         loss_from_logits: Whether the head ends without a softmax.
         classes: Names of the classes; a class's number is its position.
         network: The rows of the composed network.
@@ -122,6 +125,9 @@ class Plan:
     loss_from_logits: bool
     phases: tuple[PhasePlan, ...]
     features: str
+    features_dtype: str
+    engine: str
+    precision: str
     linear_probe: bool
     expected: Mapping[str, float]
     classes: tuple[str, ...]

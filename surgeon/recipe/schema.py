@@ -22,6 +22,9 @@ from surgeon.catalogue.sources import SOURCES
 Schema = dict[str, Any]
 
 KEEPS = ("auto", "memory", "disk", "off")
+DTYPES = ("float32", "bfloat16", "float16")
+ENGINES = ("auto", "tensorflow", "openvino")
+PRECISIONS = ("float32", "bfloat16")
 MONITORS = ("val_loss", "val_accuracy", "loss", "accuracy")
 FIGURES = {"accuracy": "accuracy", "macro_f1": "macro average of F1", "weighted_f1": "weighted average of F1"}
 
@@ -188,6 +191,18 @@ def recipe_schema() -> Schema:
         "phases": {"description": "The training.", "type": "array", "minItems": 1, "items": _phase()},
         "features": choice(
             "Where the output of frozen layers is kept; with `off` every epoch computes it again.", KEEPS, "auto"
+        ),
+        "features_dtype": choice(
+            "The numbers that are kept of it; narrower ones take half the room and are less exact.", DTYPES, "float32"
+        ),
+        "engine": choice(
+            "What computes frozen layers; `auto` takes OpenVINO where it is installed and can.", ENGINES, "auto"
+        ),
+        "precision": choice(
+            "The numbers that layers compute with; weights stay float32. bfloat16 is faster on processors that "
+            "have it, and less exact.",
+            PRECISIONS,
+            "float32",
         ),
         "evaluate": _mapping(
             "What is measured on the test images at the end.",

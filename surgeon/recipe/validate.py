@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def validate(document: Document) -> Findings:
     """Checks a document entirely; ``problems`` of the result are in the order of the text."""
     problems = check_schema(document)
     findings = Findings(document, complete(document, problems), problems)
-    for check in (_check_augment, _check_data, _check_backbone, _check_cut_and_head, _check_phases):
+    for check in (_check_augment, _check_data, _check_backbone, _check_cut_and_head, _check_phases, _check_engine):
         check(findings)
     order = {file: at for at, file in enumerate(dict.fromkeys(problem.location.file for problem in problems))}
     problems.sort(
@@ -323,3 +324,9 @@ def _check_until(findings: Findings, phase: Values, path: ValuePath) -> None:
     if watches_validation and not data["split"]["validation"] and not SOURCES[name].splits(parameters):
         message = f"{until['monitor']} needs validation images, and data.split.validation is 0"
         findings.report(path, "no-validation", message, "hold some out (data.split.validation: 0.1) or monitor loss")
+
+
+def _check_engine(findings: Findings) -> None:
+    if findings.values.get("engine") == "openvino" and find_spec("openvino") is None:
+        message = "OpenVINO is not installed"
+        findings.report(("engine",), "missing-package", message, "pip install 'surgeon[openvino]', or engine: auto")

@@ -65,10 +65,7 @@ class ProgressDisplay:
         elif isinstance(event, Note):
             self._console.print(escape(event.text))
         elif isinstance(event, FeaturesKept):
-            self._console.print(
-                f"frozen features of {escape(', '.join(event.layers))}: {event.size / 1e6:,.0f} MB {event.place}; "
-                f"{event.known:,} images known, {event.computed:,} to compute"
-            )
+            self._console.print(_kept(event))
         elif isinstance(event, PhaseStarted):
             self._phase = event
             self._console.print(
@@ -82,7 +79,10 @@ class ProgressDisplay:
             self._console.print(f"  epoch {event.epoch:{width}}  {_figures(event.figures)}  {event.seconds:.1f} s")
         elif isinstance(event, PhaseResult):
             best = f", ends with epoch {event.best_epoch}" if event.best_epoch else ""
-            self._console.print(f"  {event.epochs} epochs in {event.seconds:.1f} s{best}")
+            self._console.print(
+                f"  {event.epochs} epochs in {event.seconds:.1f} s{best}; "
+                f"{event.audit.frozen_layers} layers frozen, bit-identical; {event.audit.trained_layers} trained, all moved"
+            )
 
     def _show_work(self, event: Progress) -> None:
         task = self._task(event.task, event.total)
@@ -105,6 +105,13 @@ class ProgressDisplay:
             self._work = (key, task)
         self._bars.update(self._work[1], description=escape(description), visible=True)
         return self._work[1]
+
+
+def _kept(event: FeaturesKept) -> str:
+    """Returns where frozen features are kept; where that is nowhere, there is nothing to count."""
+    said = f"frozen features of {escape(', '.join(event.layers))}, {event.size / 1e6:,.0f} MB, are kept {event.place}"
+    counts = f"; {event.known:,} images known, {event.computed:,} to compute" if event.known + event.computed else ""
+    return said + counts
 
 
 def _figures(figures: Mapping[str, float]) -> str:

@@ -4,32 +4,39 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Generator, Mapping, Sequence
+import time
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from surgeon.data.batches import Examples, Tensors
+from surgeon.data.batches import Examples, Tensors, ahead
+from surgeon.data.dataset import pixels_key
 from surgeon.errors import SurgeonError
-from surgeon.model.frontier import Frontier, image_frontier
-from surgeon.model.prediction import build_predictor
+from surgeon.model.engine import build_engine, choose_engine, narrow
+from surgeon.model.frontier import MULTIPLY_ADDS_PER_SECOND, Frontier, image_frontier
 from surgeon.model.surgery import layer_output, part_of
-from surgeon.results import FeaturesKept, Progress
-from surgeon.training.cache import cache_root, filling, room_for, shelf_in_use
-from surgeon.training.store import Shelf, TensorSpec
+from surgeon.results import FeaturesKept, FrozenResult, Note, Progress
+from surgeon.store.cache import cache_root, facts_of, filling, make_room, note, shelf_in_use
+from surgeon.store.places import choose_place
+from surgeon.store.shelf import Shelf, TensorSpec
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from surgeon.data.dataset import Dataset
+    from surgeon.model.engine import Engine
     from surgeon.model.pipeline import Pipeline
     from surgeon.recipe.plan import Plan
+    from surgeon.results import Event
 
 _BATCH = 32  # images a call of the frozen layers
 _CHUNK_BYTES = 32 << 20
+_SPEED = "multiply_adds_per_second"
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,16 +67,56 @@ class Feed:
     examples: Examples
 
 
-def feed(setup: Setup, split: str, frontier: Frontier, shelves: Mapping[Frontier, Shelf]) -> Feed:
-    """Returns a split's images as pixels or, for another frontier, from its shelf."""
-    dataset = setup.dataset
+class FrozenFeatures:
+    """What the frozen layers compute, kept from phase to phase of a run."""
 
-    def gather(positions: NDArray[np.intp]) -> Tensors:
-        if frontier.is_image:
-            return (_pixels(setup, positions),)
-        return shelves[frontier].gather([_key(setup, at) for at in positions])
+    def __init__(self, setup: Setup, life: ExitStack) -> None:
+        """Begins with nothing; until ``life`` is closed what is kept stays in the cache."""
+        self.setup = setup
+        self._life = life
+        self._shelves: dict[Frontier, Shelf] = {}
+        self._passes: list[Pass] = []
+        self._spared = 0  # multiply-adds that reading tensors took the place of
 
-    return Feed(frontier, Examples(gather, dataset.labels, dataset.part(split)))
+    def keep(self, frontiers: Iterable[Frontier]) -> Generator[Event, None, None]:
+        """Makes sure that the tensors of some frontiers are kept for every image, if there is room."""
+        wanted = [known for known in dict.fromkeys(frontiers) if not known.is_image and known not in self._shelves]
+        if wanted:
+            shelves, done = yield from _keep(self.setup, wanted, self._life)
+            self._shelves |= shelves
+            self._passes.append(done)
+
+    def forget(self, trained: Collection[str]) -> None:
+        """Drops the frontiers that the training of some layers has changed."""
+        self._shelves = {known: shelf for known, shelf in self._shelves.items() if not known.prefix & set(trained)}
+
+    def feed(self, split: str, frontier: Frontier) -> Feed:
+        """Returns a split's images in front of the network behind ``frontier``, or as pixels if it is not kept."""
+        setup, dataset, shelf = self.setup, self.setup.dataset, self._shelves.get(frontier)
+        if shelf is None:
+            frontier = image_frontier(setup.plan.network, ())
+
+        def gather(positions: NDArray[np.intp]) -> Tensors:
+            if shelf is None:
+                return (_pixels(setup, positions),)
+            self._spared += frontier.once * len(positions)
+            tensors = shelf.gather([_key(setup, at) for at in positions])
+            return tuple(tensor.astype(np.float32, copy=False) for tensor in tensors)
+
+        return Feed(frontier, Examples(gather, dataset.labels, dataset.part(split)))
+
+    def result(self) -> FrozenResult:
+        """Returns what all this was good for so far."""
+        computed = sum(done.multiply_adds for done in self._passes)
+        saved, speed = self._spared - computed, max((done.speed for done in self._passes), default=0.0)
+        return FrozenResult(
+            known=sum(done.known for done in self._passes),
+            computed=sum(done.computed for done in self._passes),
+            seconds=sum(done.seconds for done in self._passes),
+            multiply_adds=computed,
+            saved_multiply_adds=saved,
+            saved_seconds=saved / speed if speed else None,
+        )
 
 
 def _key(setup: Setup, position: int) -> str:
@@ -89,7 +136,7 @@ def _view_seed(setup: Setup, digest: str, view: int) -> int:
 def _pixels(setup: Setup, positions: Collection[int]) -> NDArray[np.uint8]:
     """Returns the pixels of images and of changed copies."""
     count = len(setup.dataset.digests)
-    pixels = setup.dataset.pixels[[at % count for at in positions]]
+    pixels = setup.dataset.pixels([int(at) % count for at in positions])
     for row, position in enumerate(positions):
         view, at = divmod(int(position), count)
         if view:
@@ -106,63 +153,86 @@ def _needed_positions(setup: Setup) -> list[int]:
     return asked + [int(at) + count * view for view in range(1, plan.views + 1) for at in train]
 
 
-def keep_features(
-    setup: Setup, frontiers: Collection[Frontier], life: ExitStack
-) -> Generator[Progress | FeaturesKept, None, dict[Frontier, Shelf]]:
-    """Makes sure that the tensors of some frontiers are kept for every image.
+@dataclass(frozen=True)
+class Pass:
+    """What one look into the store came to.
 
-    Images that miss any of them go through the frozen layers once.
+    Attributes:
+        known: Images that were found on all shelves.
+        computed: Images that went through the frozen layers.
+        seconds: How long that took.
+        multiply_adds: Of that.
+        speed: Multiply-adds a second when these features were computed, now or by a former run; 0 if unknown.
+    """
 
-    Args:
-        setup: With the weights that the frozen layers have now.
-        frontiers: None of them the decoded image.
-        life: Until it is closed the shelves stay in the cache.
+    known: int
+    computed: int
+    seconds: float
+    multiply_adds: int
+    speed: float
+
+
+def _keep(
+    setup: Setup, frontiers: Sequence[Frontier], life: ExitStack
+) -> Generator[Event, None, tuple[dict[Frontier, Shelf], Pass]]:
+    """Puts what is missing on the shelves of some frontiers: those images go through the frozen layers once.
 
     Returns:
-        The shelf of each frontier.
+        The shelf of each frontier, or none if neither the disk nor the memory has room.
 
     Raises:
         SurgeonError: If the disk is full; what was computed stays for the next run.
     """
     # Copies of an image in the data have one place on a shelf.
     positions = {_key(setup, position): position for position in _needed_positions(setup)}
-    needed = sum(frontier.bytes for frontier in frontiers) * len(positions)
-    root, place = _choose_root(setup.plan.features, needed)
-    folders = {} if root is None else {frontier: root / features_key(setup, frontier) for frontier in frontiers}
+    specs = {frontier: _specs(setup, frontier) for frontier in frontiers}
+    needed = sum(spec.size for tensors in specs.values() for spec in tensors) * len(positions)
+    once = max(frontier.once for frontier in frontiers)
+    place = choose_place(setup.plan.features, needed, once * len(setup.dataset.names) / MULTIPLY_ADDS_PER_SECOND)
+    layers = tuple(dict.fromkeys(name for frontier in frontiers for name in frontier.layers))
+    if place.kind == "nowhere":
+        yield FeaturesKept(layers, needed, place.reason, 0, 0)
+        return {}, Pass(0, 0, 0.0, 0, 0.0)
+    engine = choose_engine(setup.plan)
+    keys = {frontier: features_key(setup, frontier, engine) for frontier in frontiers}
+    folders = {frontier: cache_root() / key for frontier, key in keys.items()} if place.kind == "disk" else {}
     try:
         for frontier, folder in folders.items():
             life.enter_context(shelf_in_use(folder, _about(setup, frontier)))
         with filling(folders.values()):
-            shelves = {frontier: Shelf(_specs(setup, frontier), folders.get(frontier)) for frontier in frontiers}
-            missing = {key for shelf in shelves.values() for key in shelf.missing(positions)}
-            layers = tuple(dict.fromkeys(name for frontier in frontiers for name in frontier.layers))
-            yield FeaturesKept(layers, needed, place, len(positions) - len(missing), len(missing))
+            shelves = {frontier: Shelf(specs[frontier], folders.get(frontier)) for frontier in frontiers}
+            lacks = [(shelf, shelf.missing(positions)) for shelf in shelves.values()]
+            missing = {key: positions[key] for _, keys in lacks for key in keys}
+            if folders:
+                make_room(cache_root(), sum(spec.size * len(keys) for shelf, keys in lacks for spec in shelf.specs))
+            yield FeaturesKept(layers, needed, place.reason, len(positions) - len(missing), len(missing))
+            started = time.perf_counter()
             if missing:
-                yield from _fill(setup, shelves, {key: at for key, at in positions.items() if key in missing})
+                yield Note(engine.reason)
+                yield from _fill(setup, engine, shelves, missing)
+            seconds = time.perf_counter() - started
+            speed = _speed(folders.values(), once * len(missing) / seconds)
     except OSError as error:
         raise SurgeonError(
-            f"cannot keep the frozen features, {needed / 1e6:,.0f} MB in {root}: {error.strerror or error}",
+            f"cannot keep the frozen features, {needed / 1e6:,.0f} MB in {cache_root()}: {error.strerror or error}",
             "what was computed is kept; free some disk space, `surgeon cache clear`, or set features: memory",
         ) from error
-    return shelves
+    known = len(positions) - len(missing)
+    return shelves, Pass(known, len(missing), seconds, once * len(missing), speed)
 
 
-def _choose_root(keep: str, needed: int) -> tuple[Path | None, str]:
-    """Returns the folder for shelves, or None for memory, and both in words with the reason."""
-    root = cache_root()
-    if keep == "memory":
-        return None, "in memory, as the recipe asks"
-    if keep == "disk":
-        return root, "on disk, as the recipe asks"
-    lacking = room_for(root, needed)
-    if not lacking:
-        return root, "on disk, for the next runs too"
-    return None, f"in memory, since the cache on disk lacks {lacking / 1e9:,.1f} GB for them"
+def _speed(folders: Iterable[Path], measured: float) -> float:
+    """Returns multiply-adds a second, noted with the shelves: measured now or, if nothing was computed, before."""
+    noted = [float(facts_of(folder).get(_SPEED, 0)) for folder in folders]
+    if measured:
+        for folder in folders:
+            note(folder, **{_SPEED: measured})
+    return measured or max(noted, default=0.0)
 
 
 def _specs(setup: Setup, frontier: Frontier) -> list[TensorSpec]:
     tensors = (layer_output(setup.network, name) for name in frontier.layers)
-    return [TensorSpec(tuple(tensor.shape[1:]), "float32") for tensor in tensors]
+    return [TensorSpec(tuple(tensor.shape[1:]), setup.plan.features_dtype) for tensor in tensors]
 
 
 def _about(setup: Setup, frontier: Frontier) -> dict[str, object]:
@@ -171,23 +241,24 @@ def _about(setup: Setup, frontier: Frontier) -> dict[str, object]:
     return {"network": plan.network.name, "layers": frontier.layers, "image_size": plan.data.image_size}
 
 
-def features_key(setup: Setup, frontier: Frontier) -> str:
+def features_key(setup: Setup, frontier: Frontier, engine: Engine) -> str:
     """Returns the digest of all that a frontier's tensors depend on but the image's bytes.
 
     That is how images are decoded, resized and preprocessed, the structure and the weights of the layers
-    before the frontier, and the releases of what computes them.
+    before the frontier, what computes them and how exactly they are kept.
     """
     import keras
-    import PIL
     import tensorflow as tf
 
     plan = setup.plan
     depends_on = {
-        "image_size": plan.data.image_size,
+        "pixels": pixels_key(plan.data.image_size),
         "preprocessing": plan.backbone.preprocessing,
         "frontier": frontier.layers,
         "inputs": {row.name: row.inputs for row in plan.network.rows if row.name in frontier.prefix},
-        "versions": [keras.__version__, tf.__version__, PIL.__version__, np.__version__],
+        "engine": [engine.name, engine.version, engine.precision],
+        "dtype": plan.features_dtype,
+        "versions": [keras.__version__, tf.__version__, np.__version__],
     }
     digest = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode())
     for layer in setup.network.layers:
@@ -200,27 +271,27 @@ def features_key(setup: Setup, frontier: Frontier) -> str:
 
 
 def _fill(
-    setup: Setup, shelves: Mapping[Frontier, Shelf], positions: Mapping[str, int]
+    setup: Setup, engine: Engine, shelves: Mapping[Frontier, Shelf], positions: Mapping[str, int]
 ) -> Generator[Progress, None, None]:
     """Puts what is missing on the shelves, a chunk of images at a time; ``positions`` are those of the keys."""
-    import keras
-
     frozen = part_of(setup.network, (), [name for frontier in shelves for name in frontier.layers])
-    compute = build_predictor(frozen, image_frontier(setup.plan.network, ()), setup.pipeline)
+    compute = build_engine(frozen, image_frontier(setup.plan.network, ()), setup.pipeline, engine)
     keys = list(positions)
-    image_bytes = sum(frontier.bytes for frontier in shelves)
-    size = max(1, min(32, _CHUNK_BYTES // (image_bytes * _BATCH))) * _BATCH
-    for start in range(0, len(keys), size):
-        chunk = keys[start : start + size]
-        computed = []
-        for at in range(0, len(chunk), _BATCH):
-            pixels = _pixels(setup, [positions[key] for key in chunk[at : at + _BATCH]])
-            # Keras returns one output of a list of one bare.
-            computed.append([np.asarray(tensor) for tensor in keras.tree.flatten(compute((pixels,)))])
-            yield Progress("compute frozen features", start + at + len(pixels), len(keys), "images")
-        tensors = iter([np.concatenate(parts) for parts in zip(*computed, strict=True)])
-        for shelf in shelves.values():
-            _add_missing(shelf, chunk, [next(tensors) for _ in shelf.specs])
+    batches = [keys[at : at + _BATCH] for at in range(0, len(keys), _BATCH)]
+    image_bytes = sum(spec.size for shelf in shelves.values() for spec in shelf.specs)
+    chunk, computed, done = list[str](), list[Sequence[NDArray[Any]]](), 0
+    for batch, pixels in zip(
+        batches, ahead(lambda batch: _pixels(setup, [positions[key] for key in batch]), batches), strict=True
+    ):
+        chunk += batch
+        computed.append([narrow(tensor, setup.plan.features_dtype) for tensor in compute((pixels,))])
+        done += len(batch)
+        if done == len(keys) or len(chunk) * image_bytes >= _CHUNK_BYTES:
+            tensors = iter([np.concatenate(parts) for parts in zip(*computed, strict=True)])
+            for shelf in shelves.values():
+                _add_missing(shelf, chunk, [next(tensors) for _ in shelf.specs])
+            chunk, computed = [], []
+        yield Progress("compute frozen features", done, len(keys), "images")
 
 
 def _add_missing(shelf: Shelf, keys: Sequence[str], tensors: Sequence[NDArray[Any]]) -> None:

@@ -13,9 +13,11 @@ from surgeon.catalogue.optimizers import OPTIMIZERS, build_optimizer
 from surgeon.catalogue.schedules import SCHEDULES
 from surgeon.errors import SurgeonError
 from surgeon.model.freezing import set_trainable, training_view
+from surgeon.model.precision import computing_in
 from surgeon.model.prediction import build_predictor, predict, signature
 from surgeon.model.surgery import part_of
 from surgeon.results import BatchEnded, EpochEnded, PhaseResult, PhaseStarted, Progress
+from surgeon.training.audit import begin_audit, end_audit
 from surgeon.training.stopping import EarlyStopping
 
 if TYPE_CHECKING:
@@ -48,13 +50,16 @@ def train_phase(
     phase = plan.phases[number - 1]
     started = time.perf_counter()
     set_trainable(network, phase)
+    before = begin_audit(network, plan.network, phase)
     steps = math.ceil(len(examples) / plan.data.batch_size)
     parameters = sum(math.prod(variable.shape) for variable in network.trainable_variables)
     yield PhaseStarted(phase.name, number, len(plan.phases), phase.epochs, steps, parameters)
     optimizer = _build_optimizer(phase, steps, network)
     loss = _build_loss(plan, phase)
-    step = _build_step(setup, phase, optimizer, loss, train.frontier)
-    validate = _build_validation(setup, loss, validation) if validation else None
+    with computing_in(network, plan.precision):
+        step = _build_step(setup, phase, optimizer, loss, train.frontier)
+        validate = _build_validation(setup, loss, validation) if validation else None
+    tracing_seconds = time.perf_counter() - started
     class_weights = _class_weights(phase, examples, len(plan.classes))
     stopping = EarlyStopping(phase.until, network) if phase.until else None
     history: dict[str, list[float]] = {}
@@ -79,9 +84,11 @@ def train_phase(
         name=phase.name,
         epochs=epoch,
         seconds=time.perf_counter() - started,
+        tracing_seconds=tracing_seconds,
         trainable_parameters=parameters,
         best_epoch=None if stopping is None else stopping.restore(),
         history={name: tuple(values) for name, values in history.items()},
+        audit=end_audit(network, before, phase),
     )
     yield result
     return result
@@ -115,28 +122,24 @@ def _build_step(setup: Setup, phase: PhasePlan, optimizer: Any, loss: Callable[.
     plan, pipeline, variables = setup.plan, setup.pipeline, setup.network.trainable_variables
     part = training_view(part_of(setup.network, frontier.layers, ()), plan.network, phase)
 
-    @tf.function(  # type: ignore[untyped-decorator]
-        input_signature=[
-            signature(part, frontier),
-            tf.TensorSpec((None,), tf.int32),
-            tf.TensorSpec((None,), tf.float32),
-        ]
-    )
+    inputs = (signature(part, frontier), tf.TensorSpec((None,), tf.int32), tf.TensorSpec((None,), tf.float32))
+
+    @tf.function(input_signature=inputs)  # type: ignore[untyped-decorator]
     def step(tensors: Any, labels: Any, weights: Any) -> tuple[Any, Any]:
         if frontier.is_image:
             # Views were changed before they came here.
-            inputs = pipeline.prepare(tensors[0] if plan.views else pipeline.augment(tensors[0]))
+            taken = pipeline.prepare(tensors[0] if plan.views else pipeline.augment(tensors[0]))
         else:
-            inputs = list(tensors)
+            taken = list(tensors)
         with tf.GradientTape() as tape:
-            outputs = part(inputs)
-            value = loss(labels, outputs, weights) + sum(part.losses)
+            outputs = part(taken)
+            value = loss(labels, outputs, weights) + sum(tf.cast(penalty, tf.float32) for penalty in part.losses)
         gradients = tape.gradient(value, [variable.value for variable in variables])
         optimizer.apply_gradients(zip(gradients, variables, strict=True))
         right = tf.reduce_sum(tf.cast(tf.argmax(outputs, axis=-1, output_type=tf.int32) == labels, tf.int32))
         return value, right
 
-    return step  # type: ignore[no-any-return]
+    return step.get_concrete_function()  # type: ignore[no-any-return]
 
 
 def _train_epoch(

@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 import importlib.metadata
+import math
 import platform
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Collection, Generator, Mapping
+from collections.abc import Collection, Generator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from psutil import virtual_memory
 
 from surgeon.data.dataset import decode_images, index_images
 from surgeon.errors import SurgeonError
 from surgeon.evaluation.linear_probe import fit_linear_probe, probe_model
 from surgeon.evaluation.measures import evaluate
-from surgeon.model.frontier import Frontier, phase_frontiers, probe_frontier, upcoming_frontiers
+from surgeon.model.frontier import phase_frontiers, probe_frontier, upcoming_frontiers
 from surgeon.model.pipeline import build_pipeline
 from surgeon.model.prediction import build_predictor, predict
 from surgeon.model.surgery import build_network, part_of
 from surgeon.results import Event, Note, RunResult
-from surgeon.training.features import Feed, Setup, feed, keep_features
+from surgeon.training.features import Feed, FrozenFeatures, Setup
 from surgeon.training.phase import train_phase
 from surgeon.training.run_folder import save_model, write_predictions, write_splits
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from surgeon.data.batches import Examples
     from surgeon.data.dataset import Dataset
     from surgeon.recipe.plan import Plan
     from surgeon.results import Evaluation, PhaseResult
-    from surgeon.training.store import Shelf
 
 _PACKAGES = ("surgeon", "tensorflow", "keras", "numpy", "scikit-learn", "pillow")
 
@@ -47,20 +49,24 @@ def run(plan: Plan, folder: Path) -> Generator[Event, None, RunResult]:
         raise SurgeonError("the classes of the images changed while they were read", "start again")
     _check_monitors(plan, index.splits)
     network = build_network(plan)  # weights that do not fit are said before the long work
-    # The decoded images are larger than memory may be; they lie on disk while they are needed.
-    with tempfile.TemporaryDirectory(prefix="surgeon-", dir=folder) as pixels, ExitStack() as life:
-        dataset = yield from decode_images(index, plan.data, Path(pixels))
+    with ExitStack() as life:
+        # Without kept features the decoded images are kept nonetheless; nobody gains by decoding them again.
+        keep = "auto" if plan.features == "off" else plan.features
+        dataset = yield from decode_images(index, plan.data, keep, life)
         write_splits(folder, dataset)
         yield from _say_what_was_passed_over(dataset)
         setup = Setup(plan, network, build_pipeline(plan), dataset)
-        shelves = yield from _keep_first(setup, life)
-        linear_probe = (yield from _linear_probe(setup, shelves)) if plan.linear_probe else None
-        phases, evaluation = yield from _train(setup, shelves, life, folder)
+        features = FrozenFeatures(setup, life)
+        # What later phases need of the layers that nothing has trained yet takes the same pass.
+        yield from features.keep([*upcoming_frontiers(plan, 1), *([probe_frontier(plan)] if plan.linear_probe else [])])
+        linear_probe = (yield from _linear_probe(features)) if plan.linear_probe else None
+        phases, evaluation = yield from _train(features, folder)
     return RunResult(
         name=plan.name,
         images=dict(Counter(dataset.splits)),
         ignored=dataset.ignored,
         bad_images={bad.name: bad.reason for bad in dataset.bad},
+        frozen=features.result(),
         phases=phases,
         evaluation=evaluation,
         linear_probe=linear_probe,
@@ -89,32 +95,21 @@ def _check_monitors(plan: Plan, splits: Collection[str]) -> None:
             )
 
 
-def _keep_first(setup: Setup, life: ExitStack) -> Generator[Event, None, dict[Frontier, Shelf]]:
-    """Keeps what the first phases and the linear probe need of the layers that nothing has trained yet."""
-    wanted = upcoming_frontiers(setup.plan, 1)
-    if setup.plan.linear_probe:
-        wanted.append(probe_frontier(setup.plan))
-    wanted = [frontier for frontier in dict.fromkeys(wanted) if not frontier.is_image]
-    return (yield from keep_features(setup, wanted, life)) if wanted else {}
-
-
 def _train(
-    setup: Setup, shelves: dict[Frontier, Shelf], life: ExitStack, folder: Path
+    features: FrozenFeatures, folder: Path
 ) -> Generator[Event, None, tuple[tuple[PhaseResult, ...], Evaluation | None]]:
     """Trains all phases and measures the network."""
-    plan, results = setup.plan, []
+    setup, results = features.setup, []
     has_validation = "validation" in setup.dataset.splits
-    for number, phase in enumerate(plan.phases, start=1):
-        wanted = [frontier for frontier in upcoming_frontiers(plan, number) if frontier not in shelves]
-        if wanted:
-            shelves = {**shelves, **(yield from keep_features(setup, wanted, life))}
-        training, measuring = phase_frontiers(plan, number)
-        train = feed(setup, "train", training, shelves)
-        validation = feed(setup, "validation", measuring, shelves) if has_validation else None
+    for number, phase in enumerate(setup.plan.phases, start=1):
+        yield from features.keep(upcoming_frontiers(setup.plan, number))
+        training, measuring = phase_frontiers(setup.plan, number)
+        train = features.feed("train", training)
+        validation = features.feed("validation", measuring) if has_validation else None
         results.append((yield from train_phase(setup, number, train, validation)))
         save_model(folder, setup.network)
-        shelves = {known: shelf for known, shelf in shelves.items() if not known.prefix & set(phase.trainable)}
-    return tuple(results), (yield from _evaluate(setup, feed(setup, "test", measuring, shelves), folder))
+        features.forget(phase.trainable)
+    return tuple(results), (yield from _evaluate(setup, features.feed("test", measuring), folder))
 
 
 def _evaluate(setup: Setup, test: Feed, folder: Path) -> Generator[Event, None, Evaluation | None]:
@@ -130,20 +125,25 @@ def _evaluate(setup: Setup, test: Feed, folder: Path) -> Generator[Event, None, 
     return evaluate("test", examples.labels, probabilities.argmax(axis=-1), setup.dataset.classes)
 
 
-def _linear_probe(setup: Setup, shelves: Mapping[Frontier, Shelf]) -> Generator[Event, None, Evaluation | None]:
-    plan, frontier = setup.plan, probe_frontier(setup.plan)
-    train, test = (feed(setup, split, frontier, shelves).examples for split in ("train", "test"))
-    if not len(test):
+def _linear_probe(features: FrozenFeatures) -> Generator[Event, None, Evaluation | None]:
+    setup, plan = features.setup, features.setup.plan
+    train, test = (features.feed(split, probe_frontier(plan)) for split in ("train", "test"))
+    if not len(test.examples):
         return None
-    predictor = build_predictor(probe_model(setup.network, plan, frontier.layers), frontier, setup.pipeline)
+    model = probe_model(setup.network, plan, train.frontier.layers)
+    needed, available = 4 * math.prod(model.output.shape[1:]) * len(setup.dataset.names), virtual_memory().available
+    if needed > available // 2:
+        yield Note(f"no linear probe: its features take {needed / 1e9:,.1f} GB, and {available / 1e9:,.1f} GB are free")
+        return None
+    predictor = build_predictor(model, train.frontier, setup.pipeline)
 
-    def features(examples: Examples) -> Generator[Event, None, Any]:
+    def gather(examples: Examples) -> Generator[Event, None, Any]:
         return predict(predictor, examples, plan.data.batch_size, "gather features for the linear probe")
 
-    known, asked = (yield from features(train)), (yield from features(test))
+    known, asked = (yield from gather(train.examples)), (yield from gather(test.examples))
     yield Note("fitting the linear probe")
-    predicted = fit_linear_probe(known, train.labels, asked, plan.seed)
-    return evaluate("test", test.labels, predicted, setup.dataset.classes)
+    predicted = fit_linear_probe(known, train.examples.labels, asked, plan.seed)
+    return evaluate("test", test.examples.labels, predicted, setup.dataset.classes)
 
 
 def _softmax(logits: Any) -> Any:

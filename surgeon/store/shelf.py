@@ -24,12 +24,26 @@ if TYPE_CHECKING:
 _ALIGNMENT = 64  # bytes; tensors begin at multiples of it, as NumPy and vector units like it
 
 
+def numpy_dtype(name: str) -> np.dtype[Any]:
+    """Returns a dtype by its name, bfloat16 included, which NumPy itself does not have."""
+    if name == "bfloat16":
+        import ml_dtypes
+
+        name = ml_dtypes.bfloat16
+    return np.dtype(name)
+
+
 @dataclass(frozen=True)
 class TensorSpec:
     """Shape of a kept tensor, without the batch, and the name of its dtype."""
 
     shape: tuple[int, ...]
     dtype: str
+
+    @property
+    def size(self) -> int:
+        """Bytes that the tensor takes an image."""
+        return math.prod(self.shape) * numpy_dtype(self.dtype).itemsize
 
 
 class Shelf:
@@ -66,7 +80,8 @@ class Shelf:
             OSError: If the disk is full; the shelf is as it was.
         """
         arrays = tuple(
-            np.ascontiguousarray(tensor, spec.dtype) for tensor, spec in zip(tensors, self.specs, strict=True)
+            np.ascontiguousarray(tensor, numpy_dtype(spec.dtype))
+            for tensor, spec in zip(tensors, self.specs, strict=True)
         )
         for array, spec in zip(arrays, self.specs, strict=True):
             if array.shape != (len(digests), *spec.shape):
@@ -78,7 +93,7 @@ class Shelf:
     def gather(self, digests: Sequence[str]) -> tuple[NDArray[Any], ...]:
         """Returns the tensors of some images, each as an array with a row a digest."""
         places = [self._rows[digest] for digest in digests]
-        gathered = tuple(np.empty((len(places), *spec.shape), spec.dtype) for spec in self.specs)
+        gathered = tuple(np.empty((len(places), *spec.shape), numpy_dtype(spec.dtype)) for spec in self.specs)
         for row, (chunk, at) in enumerate(places):
             for target, source in zip(gathered, self._chunks[chunk], strict=True):
                 target[row] = source[at]
@@ -130,8 +145,7 @@ def _read_chunk(description: Path, specs: Sequence[TensorSpec]) -> tuple[list[st
 def _map(data: Path, count: int, specs: Sequence[TensorSpec]) -> tuple[NDArray[Any], ...]:
     tensors, offset = [], 0
     for spec in specs:
-        dtype = np.dtype(spec.dtype)
-        tensors.append(np.memmap(data, dtype, "r", offset, (count, *spec.shape)))
-        size = count * math.prod(spec.shape) * dtype.itemsize
+        tensors.append(np.memmap(data, numpy_dtype(spec.dtype), "r", offset, (count, *spec.shape)))
+        size = count * spec.size
         offset += size + -size % _ALIGNMENT
     return tuple(tensors)

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 from filelock import FileLock, Timeout
@@ -23,7 +24,7 @@ class ShelfSummary:
     Attributes:
         size: Bytes on the disk.
         used: When a run last used it, in seconds since the epoch.
-        about: What it holds: ``network``, ``layers``, ``image_size``.
+        about: What it holds: ``network``, ``layers``, ``image_size`` and, of features, how fast they were computed.
     """
 
     folder: Path
@@ -55,11 +56,24 @@ def shelf_in_use(folder: Path, about: Mapping[str, object]) -> Iterator[None]:
     """Makes a shelf's folder, notes that it is used now, and keeps others from removing it."""
     users = folder / "users"
     users.mkdir(parents=True, exist_ok=True)
-    (folder / "about").write_text(json.dumps(about), encoding="utf-8")
+    note(folder, **about)
     own = users / uuid.uuid4().hex
     with FileLock(own):
         yield
     own.unlink(missing_ok=True)
+
+
+def note(folder: Path, **facts: object) -> None:
+    """Adds facts to what is known about a shelf."""
+    (folder / "about").write_text(json.dumps({**facts_of(folder), **facts}), encoding="utf-8")
+
+
+def facts_of(folder: Path) -> dict[str, Any]:
+    """Returns what is known about a shelf; nothing if that was lost."""
+    try:
+        return dict(json.loads((folder / "about").read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return {}
 
 
 @contextmanager
@@ -71,29 +85,45 @@ def filling(folders: Collection[Path]) -> Iterator[None]:
         yield
 
 
-def room_for(root: Path, needed: int) -> int:
-    """Returns how many bytes of ``needed`` the cache has no room for, after removing what was not used for longest.
+def lacking_room(root: Path, needed: int) -> int:
+    """Returns how many bytes of ``needed`` the cache cannot have, even if all that no run uses goes.
 
-    The cache takes at most half of what would be free without it, and never what a run uses.
+    The cache takes at most half of what would be free without it.
     """
-    root.mkdir(parents=True, exist_ok=True)
     shelves = list_shelves(root)
-    held = sum(shelf.size for shelf in shelves)
-    limit = (shutil.disk_usage(root).free - _RESERVE + held) // 2
+    in_use = sum(shelf.size for shelf in shelves if is_used(shelf))
+    return max(0, in_use + needed - _limit(root, shelves))
+
+
+def make_room(root: Path, needed: int) -> None:
+    """Removes what was not used for longest until the cache has room for ``needed`` more bytes."""
+    shelves = list_shelves(root)
+    held, limit = sum(shelf.size for shelf in shelves), _limit(root, shelves)
     for shelf in shelves:
         if held + needed <= limit:
             break
         held -= remove_shelf(shelf)
-    return max(0, held + needed - limit)
 
 
-def remove_shelf(shelf: ShelfSummary) -> int:
-    """Removes a shelf unless a run uses it; returns the bytes that became free."""
+def _limit(root: Path, shelves: Collection[ShelfSummary]) -> int:
+    root.mkdir(parents=True, exist_ok=True)
+    return (shutil.disk_usage(root).free - _RESERVE + sum(shelf.size for shelf in shelves)) // 2
+
+
+def is_used(shelf: ShelfSummary) -> bool:
+    """Tells whether a run uses a shelf at this moment."""
     for user in (shelf.folder / "users").glob("*"):
         try:
             with FileLock(user, timeout=0):
                 pass  # left behind by a run that was killed
         except Timeout:
-            return 0
+            return True
+    return False
+
+
+def remove_shelf(shelf: ShelfSummary) -> int:
+    """Removes a shelf unless a run uses it; returns the bytes that became free."""
+    if is_used(shelf):
+        return 0
     shutil.rmtree(shelf.folder, ignore_errors=True)
     return shelf.size

@@ -1,0 +1,186 @@
+"""What computes the frozen part of a network: TensorFlow, or OpenVINO where that is faster."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import sys
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from surgeon.catalogue.backbones import BACKBONES
+from surgeon.catalogue.layer_table import load_table
+from surgeon.errors import SurgeonError
+from surgeon.model.precision import computing_in, cpu_flags
+from surgeon.model.prediction import build_predictor, signature
+from surgeon.store.shelf import numpy_dtype
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from surgeon.model.frontier import Frontier
+    from surgeon.model.pipeline import Pipeline
+    from surgeon.model.prediction import Predictor
+    from surgeon.recipe.plan import Plan
+
+_TITLES = {"tensorflow": "TensorFlow", "openvino": "OpenVINO"}
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What computes frozen layers.
+
+    Attributes:
+        name: ``tensorflow`` or ``openvino``.
+        precision: ``float32`` or ``bfloat16``.
+        version: Its release.
+        reason: All that in words, and why if that is not self-evident.
+    """
+
+    name: str
+    precision: str
+    version: str
+    reason: str
+
+
+def choose_engine(plan: Plan) -> Engine:
+    """Returns the engine that a plan names or, for ``auto``, the one that is faster here; loads TensorFlow."""
+    name, why = plan.engine, ", as the recipe asks"
+    if name == "auto":
+        obstacle = _obstacle_to_openvino(plan)
+        name, why = ("tensorflow", f", since {obstacle}") if obstacle else ("openvino", "")
+    version = importlib.metadata.version(name)
+    reason = f"{_TITLES[name]} {version} computes the frozen layers in {plan.precision}{why}"
+    return Engine(name, plan.precision, version, reason)
+
+
+def _obstacle_to_openvino(plan: Plan) -> str | None:
+    """Returns why OpenVINO is not taken unasked, or None if nothing speaks against it."""
+    import tensorflow as tf
+
+    if find_spec("openvino") is None:
+        return "OpenVINO is not installed"
+    flags = cpu_flags()
+    # Where the flags are unknown the processor is taken for one of the last ten years.
+    if platform.machine().lower() not in {"x86_64", "amd64"} or (flags is not None and "avx2" not in flags):
+        return "OpenVINO is faster on x86 processors with AVX2 only"
+    if tf.config.list_physical_devices("GPU"):
+        return "there is a GPU"
+    if plan.backbone.model is not None:
+        kinds = {row.kind for row in plan.network.backbone}
+        for name in BACKBONES:
+            kinds -= {row.kind for row in load_table(name, plan.data.image_size).rows}
+        if kinds:
+            return f"OpenVINO is untried on a {min(kinds)} layer"
+    return None
+
+
+def build_engine(part: Any, frontier: Frontier, pipeline: Pipeline, engine: Engine) -> Predictor:
+    """Returns a function to the outputs of a part of a network in inference mode.
+
+    Args:
+        part: The frozen layers from the image on, one input and one output or several.
+        frontier: That of the decoded image.
+        pipeline: What pixels go through before the network.
+        engine: What computes.
+
+    Returns:
+        A function from a tuple of pixels, RGB from 0 to 255, uint8 of shape (batch, height, width, 3) with a batch
+        of any size, to the part's outputs in their order: a list of float32 arrays with a row an image.
+
+    Raises:
+        SurgeonError: If OpenVINO cannot compute the part.
+    """
+    import keras
+
+    if engine.name == "openvino":
+        return _build_openvino(_trace_constant(part, frontier, pipeline), engine.precision)
+    with computing_in(part, engine.precision, whole=True):
+        compute = build_predictor(part, frontier, pipeline)
+    # Keras returns one output of a list of one bare.
+    return lambda tensors: [np.asarray(tensor) for tensor in keras.tree.flatten(compute(tensors))]
+
+
+def _trace_constant(part: Any, frontier: Frontier, pipeline: Pipeline) -> Any:
+    """Traces a part of a network with weights that are constants of the graph.
+
+    OpenVINO looks for each variable among all, which takes it 18 seconds for NASNetMobile in place of 2.
+    """
+    import keras
+    import tensorflow as tf
+
+    weights = [(variable, variable.numpy()) for variable in part.variables]
+
+    @tf.function(input_signature=[signature(part, frontier)])  # type: ignore[untyped-decorator]
+    def compute(tensors: Any) -> Any:
+        with keras.StatelessScope(state_mapping=weights):
+            outputs = part(pipeline.prepare(tensors[0]), training=False)
+        return [keras.ops.cast(output, "float32") for output in keras.tree.flatten(outputs)]
+
+    return compute.get_concrete_function()
+
+
+def _build_openvino(traced: Any, precision: str) -> Predictor:
+    """Converts a traced function of pixels, preprocessing included, and compiles it for this processor.
+
+    A batch is divided among as many requests as OpenVINO finds best, one for each core or a few of them: that
+    keeps the feature maps of each in its cache. Threads are not tied to cores, where others may run.
+    """
+    openvino = _import_openvino()
+    hint = openvino.properties.hint
+    settings = {
+        hint.inference_precision: openvino.Type.bf16 if precision == "bfloat16" else openvino.Type.f32,
+        hint.performance_mode: hint.PerformanceMode.THROUGHPUT,
+        hint.enable_cpu_pinning: False,
+    }
+    try:
+        compiled = openvino.Core().compile_model(openvino.convert_model(traced), "CPU", settings)
+        outputs = [compiled.output(tensor.name) for tensor in traced.outputs]
+    except Exception as error:  # OpenVINO raises whatever the network provokes
+        reason = " ".join(str(error).split())[:300]
+        raise SurgeonError(f"OpenVINO cannot compute the frozen layers: {reason}", "set engine: tensorflow") from error
+    count = compiled.get_property(openvino.properties.optimal_number_of_infer_requests)
+    requests = [compiled.create_infer_request() for _ in range(count)]
+
+    def compute(tensors: tuple[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+        (pixels,) = tensors
+        running = requests[: len(pixels)]
+        for request, share in zip(running, np.array_split(pixels, len(running)), strict=True):
+            request.start_async([share])
+        for request in running:
+            request.wait()
+        return [np.concatenate([request.get_tensor(output).data for request in running]) for output in outputs]
+
+    return compute
+
+
+def _import_openvino() -> Any:
+    """Returns OpenVINO; without the package for telemetry it does not report its use to its makers."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    return openvino
+
+
+def narrow(array: NDArray[np.float32], dtype: str) -> NDArray[Any]:
+    """Returns features in the dtype that they are kept in.
+
+    Args:
+        array: Features, of any shape.
+        dtype: ``float32``, ``bfloat16`` or ``float16``.
+
+    Raises:
+        SurgeonError: If a finite number lies outside the range of ``dtype``.
+    """
+    with np.errstate(over="ignore"):
+        narrowed = array.astype(numpy_dtype(dtype), copy=False)
+    lost = array[np.isinf(narrowed) & np.isfinite(array)]
+    if lost.size:
+        raise SurgeonError(
+            f"{lost[0]:,.0f}, an output of the frozen layers, is out of the range of {dtype}",
+            "set features_dtype: bfloat16, which reaches almost as far as float32, or float32",
+        )
+    return narrowed

@@ -1,0 +1,76 @@
+"""What layers compute in: float32, or bfloat16 on weights that stay float32."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+_BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+
+
+@contextmanager
+def computing_in(model: Any, precision: str, *, whole: bool = False) -> Iterator[None]:
+    """Makes the layers of a model compute in a precision for as long as the context lasts.
+
+    What is traced meanwhile computes so ever after. Weights, their gradients and an optimizer's state are float32
+    all along, and outside of the context the model computes and is saved as if there had been none. Layers that
+    have another policy than plain float32, as those of a model file may, keep it.
+
+    Args:
+        model: A functional model with weights.
+        precision: ``float32``, which changes nothing, or ``bfloat16``.
+        whole: Whether the end of the model follows too: its last layer with weights, which gives logits or
+            probabilities, and all behind it. That is for a part which ends in features.
+    """
+    layers = [] if precision == "float32" else _float32_layers(model, whole)
+    for layer in layers:
+        layer.dtype_policy = f"mixed_{precision}"
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.dtype_policy = "float32"
+
+
+def _float32_layers(model: Any, whole: bool) -> list[Any]:
+    """Returns the layers that compute in float32, those inside of other layers included."""
+    import keras
+
+    end = len(model.layers) if whole else max(at for at, layer in enumerate(model.layers) if layer.weights)
+    nested = {id(inner): inner for layer in model.layers[:end] for inner in layer._flatten_layers()}
+    return [
+        layer
+        for layer in nested.values()
+        if layer.dtype_policy.name == "float32" and not isinstance(layer, keras.layers.InputLayer)
+    ]
+
+
+def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str] | None:
+    """Returns the instruction sets of the processor as Linux spells them, or None where Linux does not say."""
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        name, _, value = line.partition(":")
+        if name.strip() in ("flags", "Features"):  # of x86, of ARM
+            return frozenset(value.split())
+    return None
+
+
+def bfloat16_support() -> bool | None:
+    """Returns whether the processor computes in bfloat16, or None where that is unknown."""
+    flags = cpu_flags()
+    return None if flags is None else bool(flags & _BFLOAT16_FLAGS)
+
+
+def bfloat16_note() -> str | None:
+    """Returns what to tell a person who asks for bfloat16, or None if the processor has it."""
+    support = bfloat16_support()
+    if support:
+        return None
+    if support is None:
+        return "it is unknown whether this processor computes in bfloat16; if not, float32 is faster and more exact"
+    return "this processor does not compute in bfloat16; precision: float32 is faster on it and more exact"

@@ -1,0 +1,1 @@
+"""What is computed once: kept in memory or on disk, by content."""

@@ -1,0 +1,75 @@
+"""Where something that is computed once is kept: on disk, in memory, or nowhere."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from surgeon.store.cache import cache_root, lacking_room
+
+_PROBE_BYTES = 32 << 20
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where tensors are kept.
+
+    Attributes:
+        kind: ``disk``, ``memory`` or ``nowhere``.
+        reason: Why there, as the rest of a sentence: "on disk, for the next runs too".
+    """
+
+    kind: str
+    reason: str
+
+
+def choose_place(keep: str, needed: int, recompute_seconds: float) -> Place:
+    """Decides where to keep what every epoch reads.
+
+    The disk is best, since the next runs profit too; memory is next, of which at most half is taken. What lies
+    on disk and fits into the free memory stays there once it was read; what does not is read from the disk in
+    every epoch, and is worth that only if computing it again would take longer.
+
+    Args:
+        keep: ``auto``, ``memory`` or ``disk``.
+        needed: Bytes.
+        recompute_seconds: What an epoch would take longer if nothing were kept.
+    """
+    if keep != "auto":
+        return Place(keep, f"{'in memory' if keep == 'memory' else 'on disk'}, as the recipe asks")
+    root, available = cache_root(), psutil.virtual_memory().available
+    lacking = lacking_room(root, needed)
+    if not lacking:
+        if needed <= available // 2:
+            return Place("disk", "on disk, for the next runs too")
+        speed = disk_speed(root)
+        if needed / speed <= recompute_seconds:
+            return Place("disk", f"on disk, which reads {speed / 1e6:,.0f} MB/s or more")
+        reason = f"reading {needed / 1e9:,.1f} GB an epoch at {speed / 1e6:,.0f} MB/s takes longer than computing them"
+        return Place("nowhere", f"nowhere, since {reason}")
+    if needed <= available // 2:
+        return Place("memory", f"in memory, since the cache on disk lacks {lacking / 1e9:,.1f} GB for them")
+    lacking_memory = needed - available // 2
+    return Place(
+        "nowhere",
+        f"nowhere, since the disk lacks {lacking / 1e9:,.1f} GB for them and memory {lacking_memory / 1e9:,.1f} GB",
+    )
+
+
+def disk_speed(folder: Path) -> float:
+    """Returns the bytes a second that a disk takes, measured on a small file; it reads no slower than that."""
+    probe = folder / f"speed-{os.getpid()}.partial"
+    content = os.urandom(_PROBE_BYTES)
+    try:
+        started = time.perf_counter()
+        with probe.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        return _PROBE_BYTES / (time.perf_counter() - started)
+    finally:
+        probe.unlink(missing_ok=True)

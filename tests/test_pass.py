@@ -1,0 +1,122 @@
+"""The pass through the frozen layers, by the real command, when things go wrong in the middle of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Early maps of a network on 1,797 images: 132 MB, which are five chunks and some seconds of work.
+RECIPE = """\
+recipe: 1
+name: pass
+data: {source: digits, image_size: 48, batch_size: 64}
+backbone: {name: vgg16, weights: none, cut: block2_pool}
+head: [global_average_pooling, dense: {units: classes, activation: softmax}]
+features: disk
+phases:
+  - {trainable: block2_conv2.., lr: 0.001, epochs: 1}
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "pass.yaml"
+    path.write_text(RECIPE, encoding="utf-8")
+    return path
+
+
+def command(recipe: Path, out: Path, *overrides: str) -> list[str | Path]:
+    sets = [part for override in overrides for part in ("--set", override)]
+    return [sys.executable, "-m", "surgeon", "run", recipe, "--out", out, "--quiet", *sets]
+
+
+def in_cache(folder: Path) -> dict[str, str]:
+    return {**os.environ, "XDG_CACHE_HOME": str(folder)}
+
+
+def run(recipe: Path, out: Path, cache: Path) -> dict[str, Any]:
+    """Runs to the end; returns what the store was good for."""
+    subprocess.run(command(recipe, out), env=in_cache(cache), check=True)
+    return dict(json.loads((out / "result.json").read_text())["frozen"])
+
+
+def predictions(out: Path) -> str:
+    return (out / "predictions.csv").read_text(encoding="utf-8")
+
+
+def chunks(cache: Path) -> list[Path]:
+    """The whole chunks of features; those of decoded images are one byte a number and lie elsewhere."""
+    shelves = [about.parent for about in cache.rglob("about") if "block2_conv1" in about.read_text(encoding="utf-8")]
+    return sorted(chunk for shelf in shelves for chunk in shelf.glob("*.json"))
+
+
+def test_a_killed_pass_goes_on_where_it_stopped(recipe: Path, tmp_path: Path) -> None:
+    run(recipe, tmp_path / "whole", tmp_path / "other-cache")
+    cache = tmp_path / "cache"
+    process = subprocess.Popen(command(recipe, tmp_path / "killed"), env=in_cache(cache))
+    while not chunks(cache):
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    frozen = run(recipe, tmp_path / "again", cache)
+    assert frozen["known"] > 0
+    assert frozen["computed"] > 0
+    assert frozen["known"] + frozen["computed"] == 1797
+    assert predictions(tmp_path / "again") == predictions(tmp_path / "whole")
+
+
+def test_a_flipped_byte_costs_one_chunk(recipe: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    first = run(recipe, tmp_path / "first", cache)
+    assert (first["known"], first["computed"]) == (0, 1797)
+    damaged = chunks(cache)[1].with_suffix(".bin")
+    with damaged.open("r+b") as file:
+        file.seek(12345)
+        byte = file.read(1)
+        file.seek(12345)
+        file.write(bytes([byte[0] ^ 1]))
+    again = run(recipe, tmp_path / "again", cache)
+    assert 0 < again["computed"] < 1797
+    assert predictions(tmp_path / "again") == predictions(tmp_path / "first")
+    last = run(recipe, tmp_path / "last", cache)
+    assert (last["known"], last["computed"]) == (1797, 0)
+
+
+@pytest.mark.skipif(
+    subprocess.run(["unshare", "-Urm", "true"], capture_output=True, check=False).returncode != 0
+    if sys.platform == "linux"
+    else True,
+    reason="needs a mount namespace",
+)
+def test_a_full_disk_loses_nothing(recipe: Path, tmp_path: Path) -> None:
+    """The cache lies on a small disk, and the recipe insists on it; with more room it goes on."""
+    cache = tmp_path / "disk"
+    cache.mkdir()
+    script = (
+        'mount -t tmpfs -o size=60M surgeon "$CACHE" || exit 99\n'
+        '"$@" --out "$OUT/full" 2> "$OUT/full.err"; echo $? > "$OUT/code"\n'
+        'mount -o remount,size=400M "$CACHE" || exit 99\n'
+        '"$@" --out "$OUT/again"\n'
+    )
+    base = [sys.executable, "-m", "surgeon", "run", recipe, "--quiet"]
+    environment = {**in_cache(cache), "CACHE": str(cache), "OUT": str(tmp_path)}
+    subprocess.run(["unshare", "-Urm", "sh", "-c", script, "sh", *base], env=environment, check=True)
+    assert (tmp_path / "code").read_text() == "1\n"
+    error = (tmp_path / "full.err").read_text()
+    assert "No space left on device" in error
+    assert "surgeon cache clear" in error
+    assert "Traceback" not in error
+    frozen = json.loads((tmp_path / "again" / "result.json").read_text())["frozen"]
+    assert frozen["known"] > 0
+    assert frozen["known"] + frozen["computed"] == 1797
+    run(recipe, tmp_path / "whole", tmp_path / "other-cache")
+    assert predictions(tmp_path / "again") == predictions(tmp_path / "whole")
