@@ -32,7 +32,7 @@ clean:
 	touch $@
 
 .venv/tested: .venv/installed
-	$(BIN)/python -m pip install --quiet --editable '.[lite1,lite2,openvino]' --group test
+	$(BIN)/python -m pip install --quiet --editable '.[labels,lite1,lite2,openvino]' --group test
 	touch $@
 
 .venv/linted: .venv/installed

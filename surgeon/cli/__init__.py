@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import surgeon
-from surgeon.cli import cache, catalogue, init, layers, plan, recipes, run, validate
+from surgeon.cli import cache, catalogue, check, init, layers, plan, recipes, run, validate
 from surgeon.cli.output import print_error
 from surgeon.errors import SurgeonError
 
@@ -40,6 +40,7 @@ app.command("run")(run.command)
 app.command("validate")(validate.command)
 app.command("layers")(layers.command)
 app.command("plan")(plan.command)
+app.command("check")(check.command)
 app.command("init")(init.command)
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(cache.app, name="cache")

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import enum
 import json
+from collections.abc import Generator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console, RenderableType
 from rich.text import Text
 
 from surgeon.errors import RecipeError, SurgeonError
+
+if TYPE_CHECKING:
+    from surgeon.results import Event
+
+Result = TypeVar("Result")
 
 
 class Format(str, enum.Enum):
@@ -40,6 +46,18 @@ def open_console(*, stderr: bool = False, quiet: bool = False) -> Console:
     if not console.is_terminal:
         console.width = 160
     return console
+
+
+def show_progress(work: Generator[Event, None, Result], console: Console) -> Result:
+    """Does a piece of long work to its end, showing its events; returns its result."""
+    from surgeon.report.progress import ProgressDisplay
+
+    with ProgressDisplay(console) as display:
+        while True:
+            try:
+                display.show(next(work))
+            except StopIteration as finished:
+                return finished.value  # type: ignore[no-any-return]
 
 
 def print_text(*renderables: RenderableType) -> None:

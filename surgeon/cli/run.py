@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from surgeon.recipe.plan import Plan
-    from surgeon.results import RunResult
+    from surgeon.results import FrozenResult, RunResult
 
 
 def command(
@@ -84,7 +84,17 @@ def print_result(result: RunResult, folder: Path) -> None:
         total = sum(result.evaluation.report[name]["support"] for name in result.evaluation.classes)
         print_text(classification_table(result.evaluation, f"{result.name}: {total:.0f} test images"))
         print_text(methods_table(result))
+    print_text(_saved(result.frozen))
     print_text(f"{result.seconds:.0f} s; everything is in [bold]{escape(str(folder))}[/]")
+
+
+def _saved(frozen: FrozenResult) -> str:
+    """Returns what the store was good for."""
+    done = f"frozen layers: {frozen.known:,} images known, {frozen.computed:,} computed in {frozen.seconds:.0f} s"
+    if not frozen.saved_seconds:
+        return done
+    saved = f"{frozen.saved_seconds / 60:,.0f} min" if frozen.saved_seconds >= 60 else f"{frozen.saved_seconds:.0f} s"
+    return f"{done}; without the store the run would have taken about {saved} more"
 
 
 def _what_was_saved(folder: Path) -> str:

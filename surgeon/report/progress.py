@@ -81,7 +81,8 @@ class ProgressDisplay:
             best = f", ends with epoch {event.best_epoch}" if event.best_epoch else ""
             self._console.print(
                 f"  {event.epochs} epochs in {event.seconds:.1f} s{best}; "
-                f"{event.audit.frozen_layers} layers frozen, bit-identical; {event.audit.trained_layers} trained, all moved"
+                f"{event.audit.frozen_layers} layers frozen, bit-identical; "
+                f"{event.audit.trained_layers} trained, all moved"
             )
 
     def _show_work(self, event: Progress) -> None:

@@ -8,8 +8,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from surgeon.errors import SurgeonError
 from surgeon.model.freezing import layers_in_training_mode
 from surgeon.results import AuditResult
@@ -50,7 +48,12 @@ def begin_audit(model: Any, network: Network, phase: PhasePlan) -> Before:
         differing = sorted(name for name in parameters.keys() | planned if parameters.get(name) != planned.get(name))
         raise SurgeonError(
             f"phase {phase.name!r} would not train what its recipe says: "
-            + _listed([f"{name} has {parameters.get(name, 0):,} of {planned.get(name, 0):,} parameters to train" for name in differing]),
+            + _listed(
+                [
+                    f"{name} has {parameters.get(name, 0):,} of {planned.get(name, 0):,} parameters to train"
+                    for name in differing
+                ]
+            ),
             "nothing was trained; this is a fault of surgeon, please report it",
         )
     return Before(
@@ -94,7 +97,7 @@ def end_audit(model: Any, before: Before, phase: PhasePlan) -> AuditResult:
 def variable_digests(model: Any) -> dict[str, str]:
     """Returns the SHA-256 of each weight of a model, statistics included, by its path."""
     return {
-        weight.path: hashlib.sha256(np.ascontiguousarray(weight.numpy())).hexdigest()
+        weight.path: hashlib.sha256(weight.numpy().tobytes()).hexdigest()
         for layer in model.layers
         for weight in layer.weights
     }

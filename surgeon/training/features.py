@@ -279,7 +279,9 @@ def _fill(
     keys = list(positions)
     batches = [keys[at : at + _BATCH] for at in range(0, len(keys), _BATCH)]
     image_bytes = sum(spec.size for shelf in shelves.values() for spec in shelf.specs)
-    chunk, computed, done = list[str](), list[Sequence[NDArray[Any]]](), 0
+    chunk: list[str] = []
+    computed: list[list[NDArray[Any]]] = []
+    done = 0
     for batch, pixels in zip(
         batches, ahead(lambda batch: _pixels(setup, [positions[key] for key in batch]), batches), strict=True
     ):

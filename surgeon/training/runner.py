@@ -19,6 +19,7 @@ from surgeon.evaluation.linear_probe import fit_linear_probe, probe_model
 from surgeon.evaluation.measures import evaluate
 from surgeon.model.frontier import phase_frontiers, probe_frontier, upcoming_frontiers
 from surgeon.model.pipeline import build_pipeline
+from surgeon.model.precision import bfloat16_note, computing_in
 from surgeon.model.prediction import build_predictor, predict
 from surgeon.model.surgery import build_network, part_of
 from surgeon.results import Event, Note, RunResult
@@ -48,6 +49,8 @@ def run(plan: Plan, folder: Path) -> Generator[Event, None, RunResult]:
     if index.classes != plan.classes:
         raise SurgeonError("the classes of the images changed while they were read", "start again")
     _check_monitors(plan, index.splits)
+    if plan.precision == "bfloat16" and (note := bfloat16_note()):
+        yield Note(note)
     network = build_network(plan)  # weights that do not fit are said before the long work
     with ExitStack() as life:
         # Without kept features the decoded images are kept nonetheless; nobody gains by decoding them again.
@@ -118,7 +121,8 @@ def _evaluate(setup: Setup, test: Feed, folder: Path) -> Generator[Event, None, 
         yield Note("there are no test images, so nothing is measured")
         return None
     part = part_of(setup.network, test.frontier.layers, ())
-    predictor = build_predictor(part, test.frontier, setup.pipeline)
+    with computing_in(setup.network, plan.precision):
+        predictor = build_predictor(part, test.frontier, setup.pipeline)
     outputs = yield from predict(predictor, examples, plan.data.batch_size, "evaluate")
     probabilities = _softmax(outputs) if plan.loss_from_logits else outputs
     write_predictions(folder, setup.dataset, examples.positions, probabilities)
@@ -135,7 +139,8 @@ def _linear_probe(features: FrozenFeatures) -> Generator[Event, None, Evaluation
     if needed > available // 2:
         yield Note(f"no linear probe: its features take {needed / 1e9:,.1f} GB, and {available / 1e9:,.1f} GB are free")
         return None
-    predictor = build_predictor(model, train.frontier, setup.pipeline)
+    with computing_in(setup.network, plan.precision):
+        predictor = build_predictor(model, train.frontier, setup.pipeline)
 
     def gather(examples: Examples) -> Generator[Event, None, Any]:
         return predict(predictor, examples, plan.data.batch_size, "gather features for the linear probe")

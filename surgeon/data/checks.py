@@ -1,0 +1,254 @@
+"""What is wrong with the images of a source, said before the night that a run takes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+from PIL import Image
+
+from surgeon.data.dataset import in_threads
+from surgeon.data.duplicates import THUMBNAIL, Fingerprint, join_pairs, near_pairs, take_fingerprint
+from surgeon.data.images import FORMATS, BadImageError, look_at
+from surgeon.results import SEVERITIES, Finding, Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from surgeon.catalogue.sources import LabelledImage
+    from surgeon.data.dataset import Index
+
+_NAMED = 4  # images that a message names
+_IMBALANCE = 3.0  # times as many images as another class
+_ENLARGEMENT = 2.0  # more pixels a side than the file has are invented
+_DISTORTION = 2.5  # of a photograph of 16:9 for a square network it is 1.8
+_GREY_SPREAD = 8  # of 255, between the channels of a grey image that JPEG has rounded
+_EMPTY = hashlib.sha256().hexdigest()
+_FORMAT_OF_SUFFIX = {
+    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG"),
+    **dict.fromkeys((".bmp", ".dib"), "BMP"),
+    **dict.fromkeys((".tif", ".tiff"), "TIFF"),
+    **dict.fromkeys((".heic", ".heif"), "HEIF"),
+    **{f".{name.lower()}": name for name in (*FORMATS, "AVIF")},
+}
+
+Key = TypeVar("Key")
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """What a look at a readable image told.
+
+    Attributes:
+        format: What its content is.
+        size: Height and width in pixels as a viewer shows it.
+        orientation: EXIF's number of how it was stored; 1 is upright.
+        is_grey: Whether it has no colour.
+        fingerprint: What it is compared with others by.
+    """
+
+    format: str
+    size: tuple[int, int]
+    orientation: int
+    is_grey: bool
+    fingerprint: Fingerprint
+
+
+def quick_checks(index: Index) -> tuple[Finding, ...]:
+    """Finds what an index tells by itself, without reading a file again.
+
+    That is the same file in two splits or under two labels, further copies of a file, classes that a split
+    lacks, and classes of very different size.
+    """
+    whole = [at for at, digest in enumerate(index.digests) if digest != _EMPTY]
+    copies = [group for group in _by(whole, index.digests.__getitem__).values() if len(group) > 1]
+    return (*_same(index, copies, ""), *_absent(index), *_imbalance(index))
+
+
+def check_images(index: Index, image_size: tuple[int, int]) -> Generator[Progress, None, tuple[Finding, ...]]:
+    """Reads every image of an index and finds what is wrong with them, ``quick_checks`` included.
+
+    Args:
+        index: The images.
+        image_size: Height and width in pixels to which a run resizes them.
+
+    Returns:
+        The findings, errors first.
+    """
+    seen: list[Facts | str] = []
+    for batch in in_threads(_look, index.images):
+        seen += batch
+        yield Progress("look at images", len(seen), len(index.images), "images")
+    facts = {at: found for at, found in enumerate(seen) if isinstance(found, Facts)}
+    findings = [
+        *_unreadable(index, seen),
+        *quick_checks(index),
+        *_same(index, _near_groups(index, facts), "near-"),
+        *_suffixes(index, facts),
+        *_sizes(index, facts, image_size),
+        *_grey(index, facts),
+        *_turned(index, facts),
+    ]
+    return by_severity(findings)
+
+
+def by_severity(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Returns findings with the errors first, otherwise in their order."""
+    return tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))
+
+
+def _look(image: LabelledImage) -> Facts | str:
+    """Returns what an image is like, or why it cannot be read."""
+    try:
+        look = look_at(image.read(), 2 * THUMBNAIL)  # twice, so that a reduced JPEG is as good as a whole one
+    except BadImageError as error:
+        return error.reason
+    thumbnail = look.picture.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+    spread = np.ptp(np.asarray(thumbnail), axis=-1).max()
+    fingerprint = take_fingerprint(thumbnail, look.size)
+    return Facts(look.format, look.size, look.orientation, bool(spread <= _GREY_SPREAD), fingerprint)
+
+
+def _near_groups(index: Index, facts: Mapping[int, Facts]) -> list[list[int]]:
+    """Returns the groups of images of nearly the same picture in files that differ, as positions."""
+    files = list(_by(facts, index.digests.__getitem__).values())
+    pairs = near_pairs([facts[first].fingerprint for first, *_ in files])
+    return [sorted(at for file in group for at in files[file]) for group in join_pairs(pairs, len(files))]
+
+
+def _same(index: Index, groups: Iterable[Sequence[int]], near: str) -> Iterator[Finding]:
+    """Says of groups of images that show the same picture what that means; ``near`` begins the kinds."""
+    what = "nearly the same picture" if near else "the same file"
+    for group in groups:
+        labels = _by(group, lambda at: index.images[at].label)
+        splits = _by(group, index.splits.__getitem__)
+        if len(splits) > 1:
+            message = f"{what} is in {_spell(index, splits)}, so measures are too good; keep one"
+            yield Finding(f"{near}leak", "error", _mixed(index, splits), message)
+        if len(labels) > 1:
+            message = f"{what} is labelled {_spell(index, labels)}; keep the right one"
+            yield Finding(f"{near}two-labels", "error", _mixed(index, labels), message)
+        if len(splits) == len(labels) == 1:
+            message = f"{what} {len(group)} times: {_some(index, group)}; keep one"
+            yield Finding(f"{near}copies", "warning", _names(index, group), message)
+
+
+def _absent(index: Index) -> Iterator[Finding]:
+    for split, counts in index.counts().items():
+        absent = [label for label, count in counts.items() if not count]
+        if absent:
+            effect = "the network cannot learn them" if split == "train" else "nothing is measured on them"
+            message = f"{split} has no image of {_listed(absent)}; {effect}"
+            yield Finding("absent-class", "warning", (), message)
+
+
+def _imbalance(index: Index) -> Iterator[Finding]:
+    counts = Counter({label: count for label, count in index.counts().get("train", {}).items() if count})
+    if not counts:
+        return
+    (most, many), *_ = ordered = counts.most_common()
+    least, few = ordered[-1]
+    if many > _IMBALANCE * few:
+        message = (
+            f"{most} has {many:,} training images and {least} {few:,}, {many / few:.1f} times fewer; "
+            "add images, or set class_weight: balanced in each phase"
+        )
+        yield Finding("imbalance", "warning", (), message)
+
+
+def _unreadable(index: Index, seen: Sequence[Facts | str]) -> Iterator[Finding]:
+    for image, found in zip(index.images, seen, strict=True):
+        if isinstance(found, str):
+            message = f"{image.name}: {found}; repair or remove it"
+            yield Finding("unreadable", "error", (image.name,), message)
+
+
+def _suffixes(index: Index, facts: Mapping[int, Facts]) -> Iterator[Finding]:
+    suffixes = {at: PurePath(index.images[at].name).suffix.lower() for at in facts}
+    wrong = [at for at, found in facts.items() if _FORMAT_OF_SUFFIX.get(suffixes[at], found.format) != found.format]
+    for (suffix, content), group in _by(wrong, lambda at: (suffixes[at], facts[at].format)).items():
+        message = f"{_count(group)} {suffix} but {content} inside: {_some(index, group)}; surgeon reads it all the same"
+        yield Finding("suffix", "warning", _names(index, group), message)
+
+
+def _sizes(index: Index, facts: Mapping[int, Facts], image_size: tuple[int, int]) -> Iterator[Finding]:
+    height, width = image_size
+    small = [at for at, found in facts.items() if max(height / found.size[0], width / found.size[1]) > _ENLARGEMENT]
+    if small:
+        least = min((facts[at].size for at in small), key=min)
+        message = (
+            f"{_count(small)} much smaller than the {height} x {width} pixels that the network sees, the smallest "
+            f"{least[0]} x {least[1]}: {_some(index, small)}; if they are thumbnails, take the originals"
+        )
+        yield Finding("small", "warning", _names(index, small), message)
+    narrow = [at for at, found in facts.items() if _distortion(found.size, image_size) > _DISTORTION]
+    if narrow:
+        message = (
+            f"{_count(narrow)} squeezed more than {_DISTORTION:g} times along one side to {height} x {width} pixels: "
+            f"{_some(index, narrow)}; crop what matters"
+        )
+        yield Finding("aspect", "warning", _names(index, narrow), message)
+
+
+def _distortion(size: tuple[int, int], image_size: tuple[int, int]) -> float:
+    ratio = (size[0] / size[1]) / (image_size[0] / image_size[1])
+    return max(ratio, 1 / ratio)
+
+
+def _grey(index: Index, facts: Mapping[int, Facts]) -> Iterator[Finding]:
+    grey = [at for at, found in facts.items() if found.is_grey]
+    if 0 < len(grey) < len(facts) / 2:
+        message = (
+            f"{_count(grey)} grey among {len(facts) - len(grey):,} in colour: {_some(index, grey)}; "
+            "a class with more of them than others is told by that"
+        )
+        yield Finding("grey", "info", _names(index, grey), message)
+
+
+def _turned(index: Index, facts: Mapping[int, Facts]) -> Iterator[Finding]:
+    turned = [at for at, found in facts.items() if found.orientation != 1]
+    if turned:
+        message = (
+            f"{_count(turned)} stored turned or mirrored, as EXIF says: {_some(index, turned)}; "
+            "surgeon turns them upright, other tools may not"
+        )
+        yield Finding("orientation", "info", _names(index, turned), message)
+
+
+def _by(positions: Iterable[int], key: Callable[[int], Key]) -> dict[Key, list[int]]:
+    groups: dict[Key, list[int]] = {}
+    for at in positions:
+        groups.setdefault(key(at), []).append(at)
+    return groups
+
+
+def _names(index: Index, positions: Iterable[int]) -> tuple[str, ...]:
+    return tuple(index.images[at].name for at in positions)
+
+
+def _mixed(index: Index, groups: Mapping[str, Sequence[int]]) -> tuple[str, ...]:
+    """Returns all names once, beginning with one of each group, since some are all that a person is shown."""
+    first = [group[0] for group in groups.values()]
+    return tuple(dict.fromkeys(_names(index, [*first, *(at for group in groups.values() for at in group)])))
+
+
+def _spell(index: Index, groups: Mapping[str, Sequence[int]]) -> str:
+    return " and ".join(f"{name} ({_some(index, group)})" for name, group in groups.items())
+
+
+def _some(index: Index, positions: Sequence[int]) -> str:
+    return _listed(_names(index, positions))
+
+
+def _listed(names: Collection[str]) -> str:
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return ", ".join(list(names)[:_NAMED]) + more
+
+
+def _count(positions: Sequence[int]) -> str:
+    return "1 image is" if len(positions) == 1 else f"{len(positions):,} images are"

@@ -1,0 +1,174 @@
+"""Findings about images: as a table, and as a sheet that shows the images themselves."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import textwrap
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+
+from PIL import Image
+from rich.table import Table
+from rich.text import Text
+
+from surgeon.report.tables import table
+from surgeon.results import SEVERITIES, Finding
+
+_ROWS_A_KIND = 10  # of the table
+_SHOWN = 100  # findings on a sheet
+_PICTURES = 8  # images of a finding
+_SIDE = 144  # pixels of a thumbnail
+_CAPTION = 26  # letters under one that a picture has room for
+_STYLES = {"error": "bold red", "warning": "yellow", "info": "dim"}
+_COLOURS = {"error": "#c0392b", "warning": "#b7791f", "info": "#5f6b7a"}
+
+Picture = Callable[[str], Image.Image | None]
+
+
+def findings_table(findings: Sequence[Finding]) -> Table:
+    """Renders findings, of each kind the first ones."""
+    made = table(None, "severity", "finding", "images", "", numbers=("images",))
+    counts = Counter(finding.kind for finding in findings)
+    shown = Counter[str]()
+    for finding in findings:
+        shown[finding.kind] += 1
+        if shown[finding.kind] <= _ROWS_A_KIND:
+            severity = Text(finding.severity, _STYLES[finding.severity])
+            images = str(len(finding.files) or "")
+            made.add_row(severity, finding.kind, images, Text(_printable(finding.message), overflow="fold"))
+        elif shown[finding.kind] == _ROWS_A_KIND + 1:
+            more = f"{counts[finding.kind] - _ROWS_A_KIND:,} more; --format json names all, --sheet shows them"
+            made.add_row("", finding.kind, "", Text(more, "dim"))
+    return made
+
+
+def findings_summary(findings: Sequence[Finding], images: str) -> Text:
+    """Renders how many findings there are of each severity among some images."""
+    counts = Counter(finding.severity for finding in findings)
+    if not counts:
+        return Text.assemble(f"{images}: ", ("well", "green"))
+    parts = [(f"{counts[name]:,} {name}{'s' if counts[name] > 1 else ''}", _STYLES[name]) for name in SEVERITIES]
+    named = [part for name, part in zip(SEVERITIES, parts, strict=True) if counts[name]]
+    return Text.assemble(f"{images}: ", Text(", ").join(Text(*part) for part in named))
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """A finding on a sheet, with its first images; an image is None where there is nothing to see."""
+
+    finding: Finding
+    pictures: tuple[tuple[str, Image.Image | None], ...]
+
+
+def draw_sheet(findings: Sequence[Finding], picture: Picture, name: str, path: Path) -> None:
+    """Draws findings with their images into a file that ends in ``.png`` or ``.html``, and needs no other.
+
+    Args:
+        findings: The worst first; a hundred of them are drawn.
+        picture: Returns an image by its name, or None if it cannot be read.
+        name: Of what was checked.
+        path: The file.
+    """
+    left_out = f", the first {_SHOWN} of them here" if len(findings) > _SHOWN else ""
+    title = _printable(f"{name}: {len(findings):,} finding{'' if len(findings) == 1 else 's'}{left_out}")
+    rows = (_row(finding, picture) for finding in findings[:_SHOWN])
+    if path.suffix.lower() == ".html":
+        path.write_text(_page(title, rows), encoding="utf-8")
+    else:
+        _draw_rows(title, list(rows), path)
+
+
+def _row(finding: Finding, picture: Picture) -> Row:
+    pictures = []
+    for file in finding.files[:_PICTURES]:
+        image = picture(file)
+        if image is not None:
+            image.thumbnail((_SIDE, _SIDE))
+        pictures.append((_printable(file), image))
+    return Row(finding, tuple(pictures))
+
+
+_PAGE = Template("""\
+<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>$title</title>
+<style>
+:root { color-scheme: light dark; font: 15px/1.4 system-ui, sans-serif }
+body { max-width: 80rem; margin: 2rem auto; padding: 0 1rem; background: Canvas; color: CanvasText }
+section { border-top: 1px solid GrayText; padding: .8rem 0 }
+p { margin: 0 0 .5rem; overflow-wrap: anywhere }
+b { color: #fff; padding: .1rem .5rem; border-radius: .3rem; font-weight: 600 }
+div { display: flex; flex-wrap: wrap; gap: .6rem }
+figure { margin: 0; width: ${side}px }
+figcaption { font-size: .75rem; overflow-wrap: anywhere }
+</style>
+<h1>$title</h1>
+$sections</html>
+""")
+
+
+def _page(title: str, rows: Iterator[Row]) -> str:
+    return _PAGE.substitute(title=html.escape(title), side=_SIDE, sections="".join(map(_section, rows)))
+
+
+def _section(row: Row) -> str:
+    finding = row.finding
+    badge = f'<b style="background:{_COLOURS[finding.severity]}">{finding.severity}: {finding.kind}</b>'
+    figures = "".join(_figure(name, image) for name, image in row.pictures)
+    message = html.escape(_printable(finding.message))
+    return f"<section><p>{badge} {message}</p><div>{figures}</div></section>\n"
+
+
+def _figure(name: str, image: Image.Image | None) -> str:
+    shown = "<em>cannot be read</em>"
+    if image is not None:
+        encoded = io.BytesIO()
+        image.save(encoded, "JPEG", quality=85)
+        shown = f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(encoded.getvalue()).decode()}">'
+    return f"<figure>{shown}<figcaption>{html.escape(name)}</figcaption></figure>"
+
+
+def _draw_rows(title: str, rows: Sequence[Row], path: Path) -> None:
+    """Draws a row of thumbnails a finding below what it says, on a ground that suits light and dark surroundings."""
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    column, line, dpi = _SIDE + 12, 16, 100
+    width = _PICTURES * column + 12
+    texts = [textwrap.wrap(f"{row.finding.kind}: {_printable(row.finding.message)}", width // 7) for row in rows]
+    tallest = [max((image.height if image else line for _, image in row.pictures), default=-line) for row in rows]
+    heights = [len(text) * line + tall + 2 * line for text, tall in zip(texts, tallest, strict=True)]
+    height = 3 * line + sum(heights)
+    figure = Figure((width / dpi, height / dpi), dpi=dpi, facecolor="#f2f2f2")
+
+    def write(text: str, left: int, top: int, size: float, color: str = "#222222") -> None:
+        figure.text(
+            left / width, 1 - top / height, text, va="top", size=size, color=color, linespacing=1.2, parse_math=False
+        )
+
+    write(title, 12, 12, 12)
+    top = 3 * line
+    for row, text, taken in zip(rows, texts, heights, strict=True):
+        write("\n".join(text), 12, top, 9, _COLOURS[row.finding.severity])
+        below = top + len(text) * line
+        for place, (name, image) in enumerate(row.pictures):
+            left = 12 + place * column
+            if image is None:
+                write("cannot be read", left, below, 8)
+            else:
+                figure.figimage(np.asarray(image), left, height - below - image.height)
+            write(name[-_CAPTION:], left, below + (image.height if image else line) + 2, 6.5)
+        top += taken
+    figure.savefig(path, dpi=dpi, facecolor=figure.get_facecolor())
+
+
+def _printable(text: str) -> str:
+    """Returns ``text`` without what would steer a terminal: names of files may hold anything."""
+    return "".join(character if character.isprintable() else "?" for character in text)
