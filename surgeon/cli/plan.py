@@ -2,29 +2,45 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from surgeon.catalogue.sources import SOURCES
-from surgeon.cli.output import Format, FormatOption, RecipeArgument, SetOption, open_console, print_json, print_text
-from surgeon.model.frontier import epoch_multiply_adds, phase_frontiers
+from surgeon.cli.output import (
+    Format,
+    FormatOption,
+    RecipeArgument,
+    SetOption,
+    open_console,
+    print_json,
+    print_text,
+    show_progress,
+)
+from surgeon.model.precision import bfloat16_note
 from surgeon.recipe.compiler import compile_recipe
 
 if TYPE_CHECKING:
     from surgeon.data.dataset import Index
+    from surgeon.model.frontier import Frontier
+    from surgeon.model.machine import Machine
     from surgeon.recipe.plan import Choice, PhasePlan, Plan
+    from surgeon.training.forecast import Forecast, PassForecast, PhaseForecast
+
+_VIEWS = 4  # that are suggested where none are kept
 
 
 def command(recipe: RecipeArgument, overrides: SetOption = None, output_format: FormatOption = Format.text) -> None:
-    """Show what a run would do, without training: values and their origins, images, steps."""
+    """Show what a run would do, without training: values and their origins, images, steps, time, what is kept."""
+    from surgeon.data.dataset import index_images
+
     plan = compile_recipe(recipe, overrides or ())
-    index = _index(plan)
+    index = show_progress(index_images(plan.data), open_console(stderr=True))
     values = {path: (_at(plan.recipe, path), origin) for path, origin in plan.origins.items()}
     downloads = [download.url for download in SOURCES[plan.data.source.name].downloads(plan.data.source.parameters)]
-    phases = _phases(plan, index.counts().get("train", {}))
+    forecast = _forecast(plan, index)
     if output_format is Format.json:
         origins = {path: {"value": value, "origin": origin} for path, (value, origin) in values.items()}
         print_json(
@@ -33,53 +49,93 @@ def command(recipe: RecipeArgument, overrides: SetOption = None, output_format: 
                 "values": origins,
                 "downloads": downloads,
                 "images": index.counts(),
-                "phases": phases,
+                **forecast,
             }
         )
         return
-    from surgeon.report.tables import counts_table, phases_table, values_table
+    from surgeon.report.tables import counts_table, forecast_text, values_table
 
-    print_text(values_table(values), counts_table(index.counts(), index.classes), phases_table(phases))
+    print_text(values_table(values), counts_table(index.counts(), index.classes), *forecast_text(forecast))
     if downloads:
         print_text(f"images come from {', '.join(downloads)}, unless a mirror or the cache has them")
 
 
-def _index(plan: Plan) -> Index:
-    from surgeon.data.dataset import index_images
-    from surgeon.report.progress import ProgressDisplay
+def _forecast(plan: Plan, index: Index) -> dict[str, Any]:
+    """Returns the JSON form of what the run will take on this machine, and of what might be done about it."""
+    from surgeon.model.machine import measure_machine
+    from surgeon.training.forecast import forecast_run
 
-    events = index_images(plan.data)
-    with ProgressDisplay(open_console(stderr=True)) as display:
-        while True:
-            try:
-                display.show(next(events))
-            except StopIteration as finished:
-                return finished.value  # type: ignore[no-any-return]
+    machine = measure_machine()
+    forecast = forecast_run(plan, index, machine)
+    pairs = zip(plan.phases, forecast.phases, strict=True)
+    with_views = None
+    if plan.augment and not plan.views and plan.features != "off":
+        with_views = forecast_run(dataclasses.replace(plan, views=_VIEWS), index, machine)
+    return {
+        "passes": [_pass_record(plan, done) for done in forecast.passes],
+        "phases": [_phase_record(plan, index, phase, expected) for phase, expected in pairs],
+        "expected_seconds": {
+            "passes": forecast.pass_seconds,
+            "epochs": forecast.epochs_seconds,
+            "evaluation": forecast.evaluation_seconds,
+            "all": forecast.seconds,
+        },
+        "with_views": with_views and {"views": _VIEWS, "seconds": with_views.seconds},
+        "notes": _notes(plan, forecast, machine),
+    }
 
 
-def _phases(plan: Plan, train: Mapping[str, int]) -> list[dict[str, Any]]:
-    images = sum(train.values())
-    steps = math.ceil(images / plan.data.batch_size)
-    total = sum(row.trainable + row.fixed for row in plan.network.rows)
+def _pass_record(plan: Plan, done: PassForecast) -> dict[str, Any]:
+    return {
+        "before_phase": done.before,
+        "kept": [tensor for frontier in done.frontiers for tensor in _tensors(plan, frontier)],
+        "images": done.images,
+        "views": plan.views,
+        "bytes": done.size,
+        "dtype": plan.features_dtype,
+        "place": dataclasses.asdict(done.place),
+        "multiply_adds": done.multiply_adds,
+        "seconds": done.seconds,
+    }
 
-    def record(number: int, phase: PhasePlan) -> dict[str, Any]:
-        trained = sum(row.trainable for row in plan.network.rows if row.name in phase.trainable)
-        frontier, _ = phase_frontiers(plan, number)
-        return {
-            "name": phase.name,
-            "optimizer": phase.optimizer.name,
-            "lr": _spell(phase.lr),
-            "trained": trained,
-            "frozen": total - trained,
-            "epochs": phase.epochs,
-            "steps": steps * phase.epochs,
-            "kept": list(frontier.layers) or ["decoded image"],
-            "kept_bytes_an_image": frontier.bytes,
-            "multiply_adds_once": frontier.once * images,
-            "multiply_adds_an_epoch": epoch_multiply_adds(plan.network, phase.trainable, frontier) * images,
-        }
 
-    return [record(number, phase) for number, phase in enumerate(plan.phases, start=1)]
+def _phase_record(plan: Plan, index: Index, phase: PhasePlan, expected: PhaseForecast) -> dict[str, Any]:
+    trained = sum(row.trainable for row in plan.network.rows if row.name in phase.trainable)
+    return {
+        "name": phase.name,
+        "optimizer": phase.optimizer.name,
+        "lr": _spell(phase.lr),
+        "trained": trained,
+        "frozen": sum(row.trainable + row.fixed for row in plan.network.rows) - trained,
+        "epochs": phase.epochs,
+        "may_stop_early": phase.until is not None,
+        "steps": math.ceil(index.splits.count("train") / plan.data.batch_size) * phase.epochs,
+        "starts_from": _tensors(plan, expected.frontier),
+        "changed_every_epoch": bool(plan.augment) and not plan.views,
+        "multiply_adds_an_epoch": expected.multiply_adds,
+        "seconds_an_epoch": expected.training_seconds + expected.validation_seconds,
+        "seconds": expected.seconds,
+    }
+
+
+def _tensors(plan: Plan, frontier: Frontier) -> list[dict[str, Any]]:
+    """Returns the tensors that are kept of an image; one without a layer is the decoded image."""
+    from surgeon.store.shelf import TensorSpec
+
+    shapes = {row.name: row.shape for row in plan.network.rows}
+    specs = {name: TensorSpec(shapes[name], plan.features_dtype) for name in frontier.layers}
+    image = {None: TensorSpec((*plan.data.image_size, 3), "uint8")}
+    return [
+        {"layer": layer, "shape": spec.shape, "bytes_an_image": spec.size} for layer, spec in (specs or image).items()
+    ]
+
+
+def _notes(plan: Plan, forecast: Forecast, machine: Machine) -> list[str]:
+    notes = [bfloat16_note()] if plan.precision == "bfloat16" else []
+    needed = sum(done.size for done in forecast.passes if done.place.kind == "memory")
+    if needed > machine.memory:
+        notes.append(f"{needed / 1e9:,.1f} GB are kept in memory, but only {machine.memory / 1e9:,.1f} GB are free")
+    return [note for note in notes if note]
 
 
 def _spell(schedule: Choice) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import math
 import platform
 import sys
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import numpy as np
 from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.layer_table import load_table
 from surgeon.errors import SurgeonError
+from surgeon.model.folding import fold, foldable
 from surgeon.model.precision import computing_in, cpu_flags
 from surgeon.model.prediction import build_predictor, signature
 from surgeon.store.shelf import numpy_dtype
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from surgeon.model.prediction import Predictor
     from surgeon.recipe.plan import Plan
 
+_SMALL = 5000  # numbers; a bias or the statistics of a BatchNormalization, not a kernel
 _TITLES = {"tensorflow": "TensorFlow", "openvino": "OpenVINO"}
 
 
@@ -97,34 +100,50 @@ def build_engine(part: Any, frontier: Frontier, pipeline: Pipeline, engine: Engi
     import keras
 
     if engine.name == "openvino":
-        return _build_openvino(_trace_constant(part, frontier, pipeline), engine.precision)
+        return _compile_openvino(_trace(part, frontier, pipeline), engine.precision)
     with computing_in(part, engine.precision, whole=True):
-        compute = build_predictor(part, frontier, pipeline)
+        compute = build_predictor(_folded(part), frontier, pipeline)
     # Keras returns one output of a list of one bare.
-    return lambda tensors: [np.asarray(tensor) for tensor in keras.tree.flatten(compute(tensors))]
+    return lambda tensors: [np.asarray(output) for output in keras.tree.flatten(compute(tensors))]
 
 
-def _trace_constant(part: Any, frontier: Frontier, pipeline: Pipeline) -> Any:
-    """Traces a part of a network with weights that are constants of the graph.
+def _folded(part: Any) -> Any:
+    """Returns a part of a network whose convolutions compute the BatchNormalization behind them; OpenVINO does so."""
+    import keras
 
-    OpenVINO looks for each variable among all, which takes it 18 seconds for NASNetMobile in place of 2.
+    convolutions = foldable(part, ())
+    folded = {layer.name for layer in convolutions.values()}
+
+    def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
+        if layer.name in folded:
+            return args[0] if args else kwargs["inputs"]
+        return (fold(convolutions[layer.name], layer) if layer.name in convolutions else layer)(*args, **kwargs)
+
+    return keras.models.clone_model(part, clone_function=lambda layer: layer, call_function=call)
+
+
+def _trace(part: Any, frontier: Frontier, pipeline: Pipeline) -> Any:
+    """Traces a part of a network for OpenVINO, preprocessing included.
+
+    OpenVINO looks for each variable among all of them, which takes it 18 seconds for NASNetMobile. So the many small
+    ones become constants of the graph; large ones would be copied several times.
     """
     import keras
     import tensorflow as tf
 
-    weights = [(variable, variable.numpy()) for variable in part.variables]
+    small = [(variable, variable.numpy()) for variable in part.variables if math.prod(variable.shape) < _SMALL]
 
     @tf.function(input_signature=[signature(part, frontier)])  # type: ignore[untyped-decorator]
-    def compute(tensors: Any) -> Any:
-        with keras.StatelessScope(state_mapping=weights):
+    def compute(tensors: Any) -> list[Any]:
+        with keras.StatelessScope(state_mapping=small):
             outputs = part(pipeline.prepare(tensors[0]), training=False)
         return [keras.ops.cast(output, "float32") for output in keras.tree.flatten(outputs)]
 
     return compute.get_concrete_function()
 
 
-def _build_openvino(traced: Any, precision: str) -> Predictor:
-    """Converts a traced function of pixels, preprocessing included, and compiles it for this processor.
+def _compile_openvino(traced: Any, precision: str) -> Predictor:
+    """Converts a traced function of pixels and compiles it for this processor.
 
     A batch is divided among as many requests as OpenVINO finds best, one for each core or a few of them: that
     keeps the feature maps of each in its cache. Threads are not tied to cores, where others may run.
@@ -136,9 +155,12 @@ def _build_openvino(traced: Any, precision: str) -> Predictor:
         hint.performance_mode: hint.PerformanceMode.THROUGHPUT,
         hint.enable_cpu_pinning: False,
     }
+    names = [output.name for output in traced.outputs]
     try:
-        compiled = openvino.Core().compile_model(openvino.convert_model(traced), "CPU", settings)
-        outputs = [compiled.output(tensor.name) for tensor in traced.outputs]
+        # Without their names it would compute every loose end of the graph as well.
+        # With weights of its own it computes the same even when these are trained.
+        model = openvino.convert_model(traced, output=names, share_weights=False)
+        compiled = openvino.Core().compile_model(model, "CPU", settings)
     except Exception as error:  # OpenVINO raises whatever the network provokes
         reason = " ".join(str(error).split())[:300]
         raise SurgeonError(f"OpenVINO cannot compute the frozen layers: {reason}", "set engine: tensorflow") from error
@@ -152,7 +174,7 @@ def _build_openvino(traced: Any, precision: str) -> Predictor:
             request.start_async([share])
         for request in running:
             request.wait()
-        return [np.concatenate([request.get_tensor(output).data for request in running]) for output in outputs]
+        return [np.concatenate([request.get_tensor(name).data for request in running]) for name in names]
 
     return compute
 
