@@ -35,7 +35,7 @@ def main() -> None:
             f"Keras: {options.head_epochs} epochs of the head and {options.block5_epochs} of block 5.",
             columns=["", "minutes", "weighted F1", "ratio"],
             rows=[
-                ["surgeon", timing.seconds / 60, round(found, 4), None],
+                ["surgeon", timing.seconds / 60, f"{found:.4f}", None],
                 ["Keras", total / 60, f"{WANTED}, as the story claims", ratio],
             ],
             ratios={"the story's script in plain Keras": ratio} if reached else {},

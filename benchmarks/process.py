@@ -60,7 +60,7 @@ def run_python(label: str, arguments: Sequence[object], **environment: object) -
         seconds = time.perf_counter() - started
         said.seek(0)
         if process.returncode:
-            raise RuntimeError(f"{label} failed:\n{said.read()[-3000:]}")
+            raise RuntimeError(f"{label} failed with exit status {process.returncode}:\n{said.read()[-3000:]}")
     Console(stderr=True).print(f"{label}: {seconds:,.1f} s")
     return Finished(seconds, anonymous, file_mapped)
 

@@ -9,10 +9,12 @@ import argparse
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 from outcome import RESULTS, spell
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -57,17 +59,17 @@ def main() -> None:
 def _section(outcome: Mapping[str, Any]) -> str:
     machine = outcome["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    measured = f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB; {outcome['date']}; {versions}."
     settings = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in outcome["settings"].items())
     rows = [outcome["columns"], [":--"] + ["--:"] * (len(outcome["columns"]) - 1)]
     rows += [[spell(cell) for cell in row] for row in outcome["rows"]]
     lines = [
         f"## {outcome['title']}\n",
-        f"{outcome['compared']}\n",
+        f"{fill(outcome['compared'], 120)}\n",
         f"```console\n$ python benchmarks/{outcome['name']}.py {settings}\n```\n",
         *(f"| {' | '.join(row)} |" for row in rows),
         "",
-        *(f"- {note}" for note in outcome["notes"]),
-        f"- {machine['cpu']}, {machine['cores']} cores, {machine['memory_gb']} GB; {outcome['date']}; {versions}.",
+        *(fill(f"- {note}", 120, subsequent_indent="  ") for note in (*outcome["notes"], measured)),
     ]
     return "\n".join(lines) + "\n"
 
@@ -89,7 +91,12 @@ def _draw(outcomes: Sequence[Mapping[str, Any]], path: Path) -> None:
         axes.tick_params(axis="y", length=0, labelsize=8)
         axes.axvline(1, color="0.3", linewidth=0.8)
         axes.spines[["top", "right", "left"]].set_visible(False)
-    all_axes[-1].set_xlabel("how many times longer than surgeon (log)")
+    every = [ratio for outcome in outcomes for ratio in outcome["ratios"].values()]
+    last = all_axes[-1]
+    last.set(xlim=(min(1, *every) / 1.6, max(1, *every) * 1.6), xlabel="how many times longer than surgeon (log)")
+    last.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    last.xaxis.set_major_formatter("{x:g}")
+    last.xaxis.set_minor_locator(NullLocator())
     with mpl.rc_context({"svg.hashsalt": "surgeon"}):  # the same figures make the same file
         figure.savefig(path, metadata={"Date": None})
 

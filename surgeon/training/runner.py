@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import math
-import platform
 import time
 from collections import Counter
 from collections.abc import Collection, Generator
@@ -24,6 +22,7 @@ from surgeon.model.prediction import build_predictor, predict
 from surgeon.model.surgery import build_network, part_of
 from surgeon.results import Event, Note, RunResult
 from surgeon.training.features import Feed, FrozenFeatures, Setup
+from surgeon.training.lock import build_lock, installed_versions, write_lock
 from surgeon.training.phase import train_phase
 from surgeon.training.run_folder import save_model, write_predictions, write_splits
 
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
     from surgeon.data.dataset import Dataset
     from surgeon.recipe.plan import Plan
     from surgeon.results import Evaluation, PhaseResult
-
-_PACKAGES = ("surgeon", "tensorflow", "keras", "numpy", "scikit-learn", "pillow")
 
 
 def run(plan: Plan, folder: Path) -> Generator[Event, None, RunResult]:
@@ -57,6 +54,7 @@ def run(plan: Plan, folder: Path) -> Generator[Event, None, RunResult]:
         keep = "auto" if plan.features == "off" else plan.features
         dataset = yield from decode_images(index, plan.data, keep, life)
         write_splits(folder, dataset)
+        write_lock(folder, build_lock(plan, dataset, network))
         yield from _say_what_was_passed_over(dataset)
         setup = Setup(plan, network, build_pipeline(plan), dataset)
         features = FrozenFeatures(setup, life)
@@ -75,10 +73,7 @@ def run(plan: Plan, folder: Path) -> Generator[Event, None, RunResult]:
         linear_probe=linear_probe,
         expected=plan.expected,
         seconds=time.perf_counter() - started,
-        versions={
-            "python": platform.python_version(),
-            **{package: importlib.metadata.version(package) for package in _PACKAGES},
-        },
+        versions=installed_versions(),
     )
 
 
