@@ -58,6 +58,7 @@ def chunks(cache: Path) -> list[Path]:
     return sorted(chunk for shelf in shelves for chunk in shelf.glob("*.json"))
 
 
+@pytest.mark.slow
 def test_a_killed_pass_goes_on_where_it_stopped(recipe: Path, tmp_path: Path) -> None:
     run(recipe, tmp_path / "whole", tmp_path / "other-cache")
     cache = tmp_path / "cache"
@@ -91,6 +92,7 @@ def test_a_flipped_byte_costs_one_chunk(recipe: Path, tmp_path: Path) -> None:
     assert (last["known"], last["computed"]) == (1797, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     subprocess.run(["unshare", "-Urm", "true"], capture_output=True, check=False).returncode != 0
     if sys.platform == "linux"

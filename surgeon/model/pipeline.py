@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -49,14 +49,27 @@ def build_pipeline(plan: Plan) -> Pipeline:
             pixels = layer(keras.ops.cast(pixels, "float32"), training=True)
         return pixels
 
-    def view(pixels: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
-        changed: Any = pixels[None].astype(np.float32)
-        for at, layer in enumerate(layers):
-            change = layer.get_random_transformation(changed, training=True, seed=seed + at)
-            changed = layer.transform_images(changed, change, training=True)
-        return np.asarray(np.clip(np.rint(changed[0]), 0, 255), np.uint8)
+    return Pipeline(augment, _build_view(layers), lambda pixels: preprocess(pixels, spec))
 
-    return Pipeline(augment, view, lambda pixels: preprocess(pixels, spec))
+
+def _build_view(layers: Sequence[Any]) -> Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]:
+    """Returns a function that changes one image by some layers as a seed decides, compiled when it is first called."""
+    import keras
+    import tensorflow as tf
+
+    random = keras.random.SeedGenerator(0)
+
+    @tf.function  # type: ignore[untyped-decorator]
+    def change(pixels: Any, seed: Any) -> Any:
+        # The state of a generator can be an argument of a compiled function, which a seed cannot.
+        random.state.assign(keras.ops.cast(keras.ops.stack([seed, 0]), random.state.dtype))
+        changed = keras.ops.cast(pixels[None], "float32")
+        for layer in layers:
+            transformation = layer.get_random_transformation(changed, training=True, seed=random)
+            changed = layer.transform_images(changed, transformation, training=True)
+        return keras.ops.cast(keras.ops.clip(keras.ops.round(changed[0]), 0, 255), "uint8")
+
+    return lambda pixels, seed: np.asarray(change(pixels, tf.constant(seed)))
 
 
 def preprocess(pixels: Any, spec: PreprocessingSpec) -> Any:
