@@ -21,6 +21,7 @@ from surgeon.model.engine import Engine, build_engine, choose_engine, narrow
 from surgeon.model.frontier import Frontier
 from surgeon.model.pipeline import Pipeline, preprocess
 from surgeon.model.prediction import build_predictor
+from surgeon.recipe import validate as validation
 from surgeon.recipe.compiler import compile_recipe, validate_recipe
 from surgeon.training.runner import run
 
@@ -127,7 +128,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
     """Says whether OpenVINO is installed, whatever is."""
 
     def installed(answer: bool) -> None:
-        for module in (engines, __import__("surgeon.recipe.validate", fromlist=["find_spec"])):
+        for module in (engines, validation):
             monkeypatch.setattr(module, "find_spec", lambda name: object() if answer else None)
         monkeypatch.setattr(engines.importlib.metadata, "version", lambda name: "2.0")
 

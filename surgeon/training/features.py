@@ -282,16 +282,16 @@ def _fill(
     chunk: list[str] = []
     computed: list[list[NDArray[Any]]] = []
     done = 0
-    for batch, pixels in zip(
-        batches, ahead(lambda batch: _pixels(setup, [positions[key] for key in batch]), batches), strict=True
-    ):
+    # While one batch is written, the next is computed and the one behind it is decoded.
+    pixels = ahead(lambda batch: _pixels(setup, [positions[key] for key in batch]), batches)
+    for batch, tensors in zip(batches, ahead(lambda pixels: compute((pixels,)), pixels), strict=True):
         chunk += batch
-        computed.append([narrow(tensor, setup.plan.features_dtype) for tensor in compute((pixels,))])
+        computed.append([narrow(tensor, setup.plan.features_dtype) for tensor in tensors])
         done += len(batch)
         if done == len(keys) or len(chunk) * image_bytes >= _CHUNK_BYTES:
-            tensors = iter([np.concatenate(parts) for parts in zip(*computed, strict=True)])
+            joined = iter([np.concatenate(parts) for parts in zip(*computed, strict=True)])
             for shelf in shelves.values():
-                _add_missing(shelf, chunk, [next(tensors) for _ in shelf.specs])
+                _add_missing(shelf, chunk, [next(joined) for _ in shelf.specs])
             chunk, computed = [], []
         yield Progress("compute frozen features", done, len(keys), "images")
 
