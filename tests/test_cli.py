@@ -39,6 +39,7 @@ def test_run_leaves_everything(surgeon: Surgeon, tiny: Path, tmp_path: Path) -> 
         "curves.png",
         "events.jsonl",
         "history.csv",
+        "lock.json",
         "model.keras",
         "predictions.csv",
         "recipe.yaml",
