@@ -95,11 +95,13 @@ class AuditResult:
 
     Attributes:
         frozen_layers: Layers with weights of which every variable is bit-identical to what it was before.
-        trained_layers: Layers of which every trained variable has changed.
+        trained_layers: Layers that were trained and have changed.
+        unmoved: Their variables that have not, since their gradient vanished.
     """
 
     frozen_layers: int
     trained_layers: int
+    unmoved: tuple[str, ...]
 
 
 @dataclass(frozen=True)

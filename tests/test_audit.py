@@ -76,11 +76,17 @@ def test_statistics_may_not_move_in_inference_mode(tiny: Path) -> None:
         end_audit(network, before, plan.phases[0])
 
 
-def test_a_trained_variable_that_stayed_is_named(tuned: tuple[Plan, Any]) -> None:
+def test_a_trained_layer_that_stayed_is_named(tuned: tuple[Plan, Any]) -> None:
     plan, network = tuned
     before = begin_audit(network, plan.network, plan.phases[0])
-    with pytest.raises(SurgeonError, match=r"trained, but did not change: .*block2a_dwconv/.* and \d+ more"):
+    for name in set(plan.phases[0].trainable) - {"block2a_bn"}:
+        change(network, name, 0)
+    with pytest.raises(SurgeonError, match=r"trained, but did not change: block2a_bn$"):
         end_audit(network, before, plan.phases[0])
+    beta = change(network, "block2a_bn", 1)
+    audit = end_audit(network, before, plan.phases[0])
+    assert beta.replace("beta", "gamma") in audit.unmoved
+    assert beta not in audit.unmoved
 
 
 @pytest.mark.parametrize(("layer", "trainable"), [("block1a_dwconv", True), ("head_dense", False)])

@@ -19,7 +19,17 @@ from rich.progress import (
     Progress as Bars,
 )
 
-from surgeon.results import BatchEnded, EpochEnded, Event, FeaturesKept, Note, PhaseResult, PhaseStarted, Progress
+from surgeon.results import (
+    AuditResult,
+    BatchEnded,
+    EpochEnded,
+    Event,
+    FeaturesKept,
+    Note,
+    PhaseResult,
+    PhaseStarted,
+    Progress,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -79,11 +89,7 @@ class ProgressDisplay:
             self._console.print(f"  epoch {event.epoch:{width}}  {_figures(event.figures)}  {event.seconds:.1f} s")
         elif isinstance(event, PhaseResult):
             best = f", ends with epoch {event.best_epoch}" if event.best_epoch else ""
-            self._console.print(
-                f"  {event.epochs} epochs in {event.seconds:.1f} s{best}; "
-                f"{event.audit.frozen_layers} layers frozen, bit-identical; "
-                f"{event.audit.trained_layers} trained, all moved"
-            )
+            self._console.print(f"  {event.epochs} epochs in {event.seconds:.1f} s{best}; {_audit(event.audit)}")
 
     def _show_work(self, event: Progress) -> None:
         task = self._task(event.task, event.total)
@@ -106,6 +112,12 @@ class ProgressDisplay:
             self._work = (key, task)
         self._bars.update(self._work[1], description=escape(description), visible=True)
         return self._work[1]
+
+
+def _audit(audit: AuditResult) -> str:
+    """Returns what is proven of a phase."""
+    but = f" but {', '.join(audit.unmoved)}" if audit.unmoved else ""
+    return f"{audit.frozen_layers} layers frozen, bit-identical; {audit.trained_layers} trained, all moved{escape(but)}"
 
 
 def _kept(event: FeaturesKept) -> str:

@@ -96,7 +96,12 @@ def lacking_room(root: Path, needed: int) -> int:
 
 
 def make_room(root: Path, needed: int) -> None:
-    """Removes what was not used for longest until the cache has room for ``needed`` more bytes."""
+    """Removes what was not used for longest until the cache has room for ``needed`` more bytes.
+
+    Where nothing is needed nothing goes, however small the disk: a run may be about to use it.
+    """
+    if not needed:
+        return
     shelves = list_shelves(root)
     held, limit = sum(shelf.size for shelf in shelves), _limit(root, shelves)
     for shelf in shelves:

@@ -69,14 +69,18 @@ def begin_audit(model: Any, network: Network, phase: PhasePlan) -> Before:
 
 
 def end_audit(model: Any, before: Before, phase: PhasePlan) -> AuditResult:
-    """Proves that a phase has changed the variables that it trained, and no other.
+    """Proves that a phase has changed the layers that it trained, and no other.
+
+    A single variable may stay as it was without a fault, if its gradient vanishes; a whole layer may not.
 
     Raises:
-        SurgeonError: If a variable changed that was to stay, or stayed though it was trained.
+        SurgeonError: If a variable changed that was to stay, or all of a layer stayed though it was trained.
     """
     after = variable_digests(model)
     moved = {path for path, digest in after.items() if digest != before.digests.get(path)}
-    strayed, stuck = moved - before.trained - before.adapted, before.trained - moved
+    strayed, unmoved = moved - before.trained - before.adapted, before.trained - moved
+    holders = {layer.name: {weight.path for weight in layer.weights} for layer in model.layers if layer.weights}
+    stuck = [name for name, paths in holders.items() if paths & before.trained and not paths & before.trained & moved]
     if strayed:
         raise SurgeonError(
             f"the freeze audit failed: phase {phase.name!r} changed what was frozen: {_listed(sorted(strayed))}",
@@ -84,13 +88,13 @@ def end_audit(model: Any, before: Before, phase: PhasePlan) -> AuditResult:
         )
     if stuck:
         raise SurgeonError(
-            f"the freeze audit failed: phase {phase.name!r} trained, but did not change: {_listed(sorted(stuck))}",
+            f"the freeze audit failed: phase {phase.name!r} trained, but did not change: {_listed(stuck)}",
             "its learning rate may be too small to change a float32, or nothing of the loss reaches these layers",
         )
-    holders = {layer.name: {weight.path for weight in layer.weights} for layer in model.layers if layer.weights}
     return AuditResult(
         frozen_layers=sum(not paths & before.trained for paths in holders.values()),
         trained_layers=sum(bool(paths & before.trained) for paths in holders.values()),
+        unmoved=tuple(sorted(unmoved)),
     )
 
 
