@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import math
 import os
 import platform
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
+
+from surgeon.model.processor import processor_name
+from surgeon.training.lock import installed_versions
 
 _PACKAGES = ("surgeon", "tensorflow", "keras", "numpy", "openvino", "torch")
 _PEAK_SIDE = 4096
@@ -21,11 +22,11 @@ _SECONDS = 2  # how long a product is tried for
 def describe_machine() -> dict[str, Any]:
     """Returns the processor, its cores, the memory and the releases of what was measured."""
     return {
-        "cpu": _cpu_model(),
+        "cpu": processor_name(),
         "cores": os.cpu_count(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9),
         "system": platform.system(),
-        "versions": {"python": platform.python_version(), **_versions()},
+        "versions": installed_versions(_PACKAGES),
     }
 
 
@@ -45,21 +46,3 @@ def product_seconds(rows: int, inner: int, columns: int) -> float:
 def peak_multiply_adds() -> float:
     """Returns the float32 multiply-adds a second of a large matrix product in NumPy."""
     return _PEAK_SIDE**3 / product_seconds(_PEAK_SIDE, _PEAK_SIDE, _PEAK_SIDE)
-
-
-def _cpu_model() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):  # not Linux, or a processor that has no name there
-        return platform.processor() or platform.machine()
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for package in _PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found

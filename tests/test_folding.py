@@ -19,7 +19,7 @@ from keras import layers
 
 from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.layer_table import tabulate
-from surgeon.model import freezing
+from surgeon.model import folding
 from surgeon.model.folding import foldable
 from surgeon.model.freezing import set_trainable, training_view
 from surgeon.model.surgery import build_network, part_of
@@ -71,7 +71,7 @@ def randomize(model: Any) -> None:
 def unfolded(part: Any, *arguments: Any) -> Any:
     """The view in which every layer computes its own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(freezing, "foldable", lambda part, active: {})
+        patch.setattr(folding, "foldable", lambda part, active: {})
         return training_view(part, *arguments)
 
 
@@ -340,6 +340,6 @@ def test_a_run_saves_the_layers_as_they_were(tiny: Path, tmp_path: Path, finish:
         is_kept = variable.name.startswith("moving_")
         assert np.array_equal(saved[variable.path], variable.numpy()) == is_kept, variable.path
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(freezing, "foldable", lambda part, active: {})
+        patch.setattr(folding, "foldable", lambda part, active: {})
         expected, _ = finish(run(plan, tmp_path))
     np.testing.assert_allclose(result.phases[0].history["loss"], expected.phases[0].history["loss"], rtol=1e-3)

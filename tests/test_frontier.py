@@ -17,7 +17,9 @@ from surgeon.model.pipeline import build_pipeline
 from surgeon.model.surgery import build_network
 from surgeon.recipe.compiler import compile_recipe
 from surgeon.recipe.plan import Plan
-from surgeon.results import PhaseResult
+from surgeon.results import FeaturesKept, PhaseResult
+from surgeon.store.places import Place
+from surgeon.training import features
 from surgeon.training.runner import run
 
 RECIPES = Path(__file__).parent.parent / "recipes"
@@ -136,11 +138,21 @@ def test_a_later_phase_that_freezes_more_sees_trained_weights(tiny: Path, train:
     assert_same(train(tiny, phases, "features=disk"), train(tiny, phases, "features=off"))
 
 
+def test_without_room_anywhere_it_trains_from_pixels_and_says_so_once(
+    tiny: Path, tmp_path: Path, finish: Callable[..., Any], train: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without = train(tiny, "features=off")
+    monkeypatch.setattr(features, "choose_place", lambda *_: Place("nowhere", "nowhere, since there is no room"))
+    (tmp_path / "run").mkdir()
+    result, events = finish(run(compile_recipe(tiny, ["evaluate.linear_probe=true"]), tmp_path / "run"))
+    assert [event.place for event in events if isinstance(event, FeaturesKept)] == ["nowhere, since there is no room"]
+    assert (result.frozen.known, result.frozen.computed, result.linear_probe is None) == (0, 0, False)
+    assert_same(train(tiny), without)
+
+
 def test_a_second_run_computes_no_frozen_layer(
     tiny: Path, train: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from surgeon.training import features
-
     first = train(tiny, "features=disk")
     monkeypatch.setattr(features, "_fill", None)
     assert_same(train(tiny, "features=disk"), first)

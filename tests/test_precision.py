@@ -13,7 +13,8 @@ import tensorflow as tf
 
 from surgeon.catalogue.backbones import BACKBONES
 from surgeon.model import precision as precisions
-from surgeon.model.precision import bfloat16_note, bfloat16_support, computing_in, cpu_flags
+from surgeon.model.precision import bfloat16_note, bfloat16_support, computing_in
+from surgeon.model.processor import cpu_flags
 from surgeon.model.surgery import build_network, part_of
 from surgeon.recipe.compiler import compile_recipe
 from surgeon.training import phase as phases

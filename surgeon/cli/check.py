@@ -127,7 +127,7 @@ def _find_labels(plan: Plan, index: Index) -> Generator[Event, None, tuple[Findi
     # Every image is asked for as it is, and those that cannot be read are named already.
     plan = dataclasses.replace(plan, views=0, data=dataclasses.replace(plan.data, on_bad_image="skip"))
     with ExitStack() as life:
-        dataset = yield from decode_images(index, plan.data, "auto" if plan.features == "off" else plan.features, life)
+        dataset = yield from decode_images(index, plan.data, plan.features, life)
         setup = Setup(plan, build_network(plan), build_pipeline(plan), dataset)
         return (yield from label_findings(FrozenFeatures(setup, life)))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -48,16 +48,21 @@ def open_console(*, stderr: bool = False, quiet: bool = False) -> Console:
     return console
 
 
-def show_progress(work: Generator[Event, None, Result], console: Console) -> Result:
-    """Does a piece of long work to its end, showing its events; returns its result."""
+def show_progress(
+    work: Generator[Event, None, Result], console: Console, record: Callable[[Event], None] | None = None
+) -> Result:
+    """Does a piece of long work to its end, showing its events and recording them, if asked to; returns its result."""
     from surgeon.report.progress import ProgressDisplay
 
     with ProgressDisplay(console) as display:
         while True:
             try:
-                display.show(next(work))
+                event = next(work)
             except StopIteration as finished:
                 return finished.value  # type: ignore[no-any-return]
+            display.show(event)
+            if record is not None:
+                record(event)
 
 
 def print_text(*renderables: RenderableType) -> None:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
-from surgeon.cli.output import Format, FormatOption, RecipeArgument, SetOption, open_console, print_json, print_text
+from surgeon.cli.output import (
+    Format,
+    FormatOption,
+    RecipeArgument,
+    SetOption,
+    open_console,
+    print_json,
+    print_text,
+    show_progress,
+)
 from surgeon.cli.tensorflow import load_tensorflow
 from surgeon.errors import SurgeonError
 from surgeon.recipe.compiler import compile_recipe
@@ -47,23 +57,13 @@ def run_plan(plan: Plan, out: Path | None, console: Console) -> tuple[RunResult,
         SurgeonError: If the run cannot be done or was interrupted; what it had written stays.
     """
     from surgeon.report.figures import draw_confusion, draw_curves
-    from surgeon.report.progress import ProgressDisplay
     from surgeon.training.run_folder import create_run_folder, record_event, write_result
     from surgeon.training.runner import run
 
     folder = create_run_folder(plan, out)
     try:
         load_tensorflow()
-        with ProgressDisplay(console) as display:
-            events = run(plan, folder)
-            while True:
-                try:
-                    event = next(events)
-                except StopIteration as finished:
-                    result: RunResult = finished.value
-                    break
-                display.show(event)
-                record_event(folder, event)
+        result = show_progress(run(plan, folder), console, partial(record_event, folder))
         draw_curves(result, folder / "curves.png")
         if result.evaluation is not None:
             draw_confusion(result.evaluation, folder / "confusion.png")

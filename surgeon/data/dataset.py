@@ -137,7 +137,7 @@ def decode_images(index: Index, plan: DataPlan, keep: str, life: ExitStack) -> G
     Args:
         index: The images.
         plan: How they are read.
-        keep: ``auto``, ``memory`` or ``disk``.
+        keep: ``auto``, ``memory``, ``disk`` or ``off``, the recipe's ``features``.
         life: Until it is closed the decoded images stay in the cache.
 
     Raises:
@@ -175,7 +175,8 @@ def _keep_pixels(
     size, digests = plan.image_size, index.digests
     shape = (*size, 3)
     needed = len(set(digests)) * math.prod(shape)
-    place = choose_place(keep, needed, len(set(digests)) * _DECODE_SECONDS)
+    # Without kept features the decoded images are kept nonetheless; nobody gains by decoding them again.
+    place = choose_place("auto" if keep == "off" else keep, needed, len(set(digests)) * _DECODE_SECONDS)
     folder = cache_root() / pixels_key(size) if place.kind == "disk" else None
     try:
         if folder is not None:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-import math
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from psutil import virtual_memory
 
-from surgeon.data.batches import Examples
 from surgeon.errors import SurgeonError
-from surgeon.evaluation.linear_probe import probe_model
+from surgeon.evaluation.linear_probe import gather_features
 from surgeon.model.frontier import probe_frontier
-from surgeon.model.prediction import build_predictor, predict
 from surgeon.results import Finding, Note
 
 if TYPE_CHECKING:
@@ -67,7 +63,8 @@ def label_findings(features: FrozenFeatures) -> Generator[Event, None, tuple[Fin
         names = ", ".join(dataset.classes[number] for number in rare)
         yield Note(f"labels of classes with fewer than {_FOLDS} images are not checked: {names}")
     positions = np.sort(first[~np.isin(dataset.labels[first], rare)])
-    gathered = yield from _gather(features, positions)
+    yield from features.keep([probe_frontier(features.setup.plan)])
+    gathered = yield from gather_features(features, positions)
     yield Note(f"looking for wrong labels among {len(positions):,}")
     numbers, labels = np.unique(dataset.labels[positions], return_inverse=True)
     issues, probabilities = find_label_issues(gathered, labels, seed)
@@ -120,24 +117,6 @@ def find_label_issues(
         n_jobs=1,  # it would fork, which TensorFlow does not survive
     ).astype(np.intp)
     return found[probabilities[found].argmax(axis=1) != labels[found]], probabilities
-
-
-def _gather(features: FrozenFeatures, positions: NDArray[np.intp]) -> Generator[Event, None, Any]:
-    """Returns the features of the images at some positions, as the head's first trained layer sees them."""
-    setup, plan = features.setup, features.setup.plan
-    frontier = probe_frontier(plan)
-    yield from features.keep([frontier])
-    feed = features.feed("train", frontier)
-    model = probe_model(setup.network, plan, feed.frontier.layers)
-    needed, available = 4 * math.prod(model.output.shape[1:]) * len(positions), virtual_memory().available
-    if needed > available // 2:
-        raise SurgeonError(
-            f"finding wrong labels needs {needed / 1e9:,.1f} GB for features, and {available / 1e9:,.1f} GB are free",
-            "begin the head with global_average_pooling",
-        )
-    examples = Examples(feed.examples.gather, feed.examples.numbers, positions)
-    predictor = build_predictor(model, feed.frontier, setup.pipeline)
-    return (yield from predict(predictor, examples, plan.data.batch_size, "gather features"))
 
 
 def _finding(name: str, probabilities: dict[str, float], label: str) -> Finding:

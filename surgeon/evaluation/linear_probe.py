@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+import math
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from psutil import virtual_memory
+
+from surgeon.data.batches import Examples
+from surgeon.errors import SurgeonError
+from surgeon.model.frontier import probe_frontier
+from surgeon.model.precision import computing_in
+from surgeon.model.prediction import build_predictor, predict
 from surgeon.model.surgery import layer_output, output_of
 
 if TYPE_CHECKING:
@@ -13,6 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from surgeon.recipe.plan import Plan
+    from surgeon.results import Progress
+    from surgeon.training.features import FrozenFeatures
 
 # What only lays features out differently; the probe sees them as the head's first trained layer does.
 _SHAPING = {"flatten", "global_average_pooling", "global_max_pooling", "unit_norm"}
@@ -29,6 +39,40 @@ def probe_model(network: Any, plan: Plan, start: Sequence[str]) -> Any:
     *_, last = (plan.backbone.cut, *(layer.name for layer in shaping))
     output = keras.layers.Flatten()(output_of(network, last))
     return keras.Model([layer_output(network, name) for name in start] or network.input, output)
+
+
+class FeaturesTooLargeError(SurgeonError):
+    """The linear probe's features do not fit into memory."""
+
+
+def gather_features(
+    features: FrozenFeatures, positions: NDArray[np.intp]
+) -> Generator[Progress, None, NDArray[np.float32]]:
+    """Returns the features of the images at some positions, as the head's first trained layer sees them.
+
+    Args:
+        features: Nothing of the backbone has been trained yet.
+        positions: Of n images.
+
+    Returns:
+        Of shape (n, features).
+
+    Raises:
+        FeaturesTooLargeError: If they would take more than half of the free memory.
+    """
+    setup, plan = features.setup, features.setup.plan
+    feed = features.feed("train", probe_frontier(plan))
+    model = probe_model(setup.network, plan, feed.frontier.layers)
+    needed, available = 4 * math.prod(model.output.shape[1:]) * len(positions), virtual_memory().available
+    if needed > available // 2:
+        raise FeaturesTooLargeError(
+            f"the linear probe's features take {needed / 1e9:,.1f} GB, and {available / 1e9:,.1f} GB are free",
+            "begin the head with global_average_pooling",
+        )
+    with computing_in(setup.network, plan.precision):
+        predictor = build_predictor(model, feed.frontier, setup.pipeline)
+    examples = Examples(feed.examples.gather, feed.examples.numbers, positions)
+    return (yield from predict(predictor, examples, plan.data.batch_size, "gather features for the linear probe"))
 
 
 def fit_linear_probe(

@@ -15,9 +15,10 @@ import numpy as np
 from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.layer_table import load_table
 from surgeon.errors import SurgeonError
-from surgeon.model.folding import fold, foldable
-from surgeon.model.precision import computing_in, cpu_flags
+from surgeon.model.folding import folded_view
+from surgeon.model.precision import computing_in
 from surgeon.model.prediction import build_predictor, signature
+from surgeon.model.processor import cpu_flags
 from surgeon.store.shelf import numpy_dtype
 
 if TYPE_CHECKING:
@@ -102,24 +103,11 @@ def build_engine(part: Any, frontier: Frontier, pipeline: Pipeline, engine: Engi
     if engine.name == "openvino":
         return _compile_openvino(_trace(part, frontier, pipeline), engine.precision)
     with computing_in(part, engine.precision, whole=True):
-        compute = build_predictor(_folded(part), frontier, pipeline)
+        # OpenVINO folds by itself.
+        folded = folded_view(part, (), lambda layer, *args, **kwargs: layer(*args, **kwargs))
+        compute = build_predictor(folded, frontier, pipeline)
     # Keras returns one output of a list of one bare.
     return lambda tensors: [np.asarray(output) for output in keras.tree.flatten(compute(tensors))]
-
-
-def _folded(part: Any) -> Any:
-    """Returns a part of a network whose convolutions compute the BatchNormalization behind them; OpenVINO does so."""
-    import keras
-
-    convolutions = foldable(part, ())
-    folded = {layer.name for layer in convolutions.values()}
-
-    def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
-        if layer.name in folded:
-            return args[0] if args else kwargs["inputs"]
-        return (fold(convolutions[layer.name], layer) if layer.name in convolutions else layer)(*args, **kwargs)
-
-    return keras.models.clone_model(part, clone_function=lambda layer: layer, call_function=call)
 
 
 def _trace(part: Any, frontier: Frontier, pipeline: Pipeline) -> Any:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from surgeon.model.freezing import layers_in_training_mode
 from surgeon.model.frontier import VALUE_BYTES, frozen_prefix, multiply_adds
-from surgeon.model.precision import cpu_flags
+from surgeon.model.processor import cpu_flags
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

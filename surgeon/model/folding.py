@@ -13,7 +13,28 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
+
+
+def folded_view(part: Any, active: Collection[str], call: Callable[..., Any]) -> Any:
+    """Returns a part of a network on the same weights whose convolutions compute the BatchNormalization behind them.
+
+    Args:
+        part: A functional model.
+        active: Names of the layers that run in training mode; what they normalize by is that of the batch.
+        call: Calls a layer, which is its first argument.
+    """
+    import keras
+
+    convolutions = foldable(part, active)
+    passed = {layer.name for layer in convolutions.values()}
+
+    def call_folded(layer: Any, *args: Any, **kwargs: Any) -> Any:
+        if layer.name in passed:
+            return args[0] if args else kwargs["inputs"]
+        return call(fold(convolutions[layer.name], layer) if layer.name in convolutions else layer, *args, **kwargs)
+
+    return keras.models.clone_model(part, clone_function=lambda layer: layer, call_function=call_folded)
 
 
 def foldable(part: Any, active: Collection[str]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from surgeon.model.folding import fold, foldable
+from surgeon.model.folding import folded_view
 from surgeon.model.frontier import frozen_prefix
 
 if TYPE_CHECKING:
@@ -44,22 +44,14 @@ def training_view(part: Any, network: Network, phase: PhasePlan) -> Any:
     Call it without ``training``: that argument would override the modes. A convolution whose BatchNormalization
     runs in inference mode computes it as well, where nothing else uses what lies between the two.
     """
-    import keras
-
     active = layers_in_training_mode(network, phase)
-    convolutions = foldable(part, active)
-    folded = {layer.name for layer in convolutions.values()}
 
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
-        if layer.name in folded:
-            return args[0] if args else kwargs["inputs"]
-        if layer.name in convolutions:
-            layer = fold(convolutions[layer.name], layer)
         if "training" in inspect.signature(layer.call).parameters:
             kwargs["training"] = layer.name in active
         return layer(*args, **kwargs)
 
-    return keras.models.clone_model(part, clone_function=lambda layer: layer, call_function=call)
+    return folded_view(part, active, call)
 
 
 def layer_states(network: Network, phase: PhasePlan) -> dict[str, str]:

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from surgeon.recipe.network import Network
     from surgeon.recipe.plan import Plan
 
-VALUE_BYTES = 4  # of a kept number, float32; those of the decoded image take one
+VALUE_BYTES = 4  # of a float32
 
 # What reading kept bytes and repeating arithmetic cost, to weigh one against the other. Their ratio is about
 # the same on a laptop and on a server; it decides only between frontiers of very different shape.
 _BYTES_PER_SECOND = 1e9
-MULTIPLY_ADDS_PER_SECOND = 1e11
+_MULTIPLY_ADDS_PER_SECOND = 1e11
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,6 @@ class Frontier:
     def is_image(self) -> bool:
         """Whether nothing but the decoded image can be kept."""
         return not self.layers
-
-    @property
-    def bytes(self) -> int:
-        """Bytes that are kept an image."""
-        return self.values * (1 if self.is_image else VALUE_BYTES)
 
 
 def image_frontier(network: Network, trained: Collection[str]) -> Frontier:
@@ -83,6 +78,17 @@ def multiply_adds(row: LayerRow) -> int:
     return row.trainable * math.prod(row.shape[:-1])
 
 
+def pass_multiply_adds(network: Network, frontiers: Collection[Frontier]) -> int:
+    """Returns the multiply-adds an image of one pass up to some frontiers, which compute together what they share."""
+    prefix = frozenset[str]().union(*(frontier.prefix for frontier in frontiers))
+    return sum(multiply_adds(row) for row in network.rows if row.name in prefix)
+
+
+def recompute_seconds(network: Network, frontiers: Collection[Frontier], images: int) -> float:
+    """Returns about how long every epoch would take longer if nothing were kept at some frontiers."""
+    return images * pass_multiply_adds(network, frontiers) / _MULTIPLY_ADDS_PER_SECOND
+
+
 def epoch_multiply_adds(network: Network, trained: Collection[str], frontier: Frontier) -> int:
     """Returns the multiply-adds an image of one epoch: behind the frozen part once forward and twice backward."""
     frozen = frozen_prefix(network, trained)
@@ -110,7 +116,7 @@ def find_frontier(network: Network, trained: Collection[str]) -> Frontier:
         for index in row.inputs:
             users.setdefault(index, []).append(row.index)
     best = image_frontier(network, trained)
-    best_cost = best.values / _BYTES_PER_SECOND + total / MULTIPLY_ADDS_PER_SECOND
+    best_cost = best.values / _BYTES_PER_SECOND + total / _MULTIPLY_ADDS_PER_SECOND
     once, before = 0, set[int]()
     for row in order:
         once += multiply_adds(row)
@@ -124,7 +130,7 @@ def find_frontier(network: Network, trained: Collection[str]) -> Frontier:
             and (kept.index == last or any(user not in before for user in users.get(kept.index, ())))
         ]
         values = sum(math.prod(layer.shape) for layer in kept)
-        cost = values * VALUE_BYTES / _BYTES_PER_SECOND + (total - once) / MULTIPLY_ADDS_PER_SECOND
+        cost = values * VALUE_BYTES / _BYTES_PER_SECOND + (total - once) / _MULTIPLY_ADDS_PER_SECOND
         if cost <= best_cost:
             prefix = frozenset(layer.name for layer in order if layer.index in before)
             names = tuple(layer.name for layer in kept)
@@ -156,7 +162,8 @@ def probe_frontier(plan: Plan) -> Frontier:
 def upcoming_frontiers(plan: Plan, number: int) -> list[Frontier]:
     """Returns the frontiers of phase ``number`` and of later ones that no phase in between changes.
 
-    They are computed in one pass: a shallow one lies on the way to a deep one.
+    They are computed in one pass: a shallow one lies on the way to a deep one. That of the linear probe comes
+    with those of the first phase.
     """
     found: dict[Frontier, None] = {}
     trained = set[str]()
@@ -165,4 +172,6 @@ def upcoming_frontiers(plan: Plan, number: int) -> list[Frontier]:
             if not frontier.is_image and not frontier.prefix & trained:
                 found[frontier] = None
         trained.update(plan.phases[later - 1].trainable)
+    if number == 1 and plan.linear_probe and not (probed := probe_frontier(plan)).is_image:
+        found[probed] = None
     return list(found)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
+
+from surgeon.model.processor import cpu_flags
 
 _BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 
@@ -45,19 +46,6 @@ def _float32_layers(model: Any, whole: bool) -> list[Any]:
         for layer in nested.values()
         if layer.dtype_policy.name == "float32" and not isinstance(layer, keras.layers.InputLayer)
     ]
-
-
-def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str] | None:
-    """Returns the instruction sets of the processor as Linux spells them, or None where Linux does not say."""
-    try:
-        lines = cpuinfo.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return None
-    for line in lines:
-        name, _, value = line.partition(":")
-        if name.strip() in ("flags", "Features"):  # of x86, of ARM
-            return frozenset(value.split())
-    return None
 
 
 def bfloat16_support() -> bool | None:

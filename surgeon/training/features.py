@@ -16,7 +16,7 @@ from surgeon.data.batches import Examples, Tensors, ahead
 from surgeon.data.dataset import pixels_key
 from surgeon.errors import SurgeonError
 from surgeon.model.engine import build_engine, choose_engine, narrow
-from surgeon.model.frontier import MULTIPLY_ADDS_PER_SECOND, Frontier, image_frontier
+from surgeon.model.frontier import Frontier, image_frontier, pass_multiply_adds, recompute_seconds
 from surgeon.model.surgery import layer_output, part_of
 from surgeon.results import FeaturesKept, FrozenResult, Note, Progress
 from surgeon.store.cache import cache_root, facts_of, filling, make_room, note, shelf_in_use
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from surgeon.recipe.plan import Plan
     from surgeon.results import Event
 
-_BATCH = 32  # images a call of the frozen layers
+BATCH = 32  # images a call of the frozen layers
 _CHUNK_BYTES = 32 << 20
 _SPEED = "multiply_adds_per_second"
 
@@ -74,16 +74,16 @@ class FrozenFeatures:
         """Begins with nothing; until ``life`` is closed what is kept stays in the cache."""
         self.setup = setup
         self._life = life
-        self._shelves: dict[Frontier, Shelf] = {}
+        self._shelves: dict[Frontier, Shelf | None] = {}  # None where there is no room
         self._passes: list[Pass] = []
         self._spared = 0  # multiply-adds that reading tensors took the place of
 
     def keep(self, frontiers: Iterable[Frontier]) -> Generator[Event, None, None]:
         """Makes sure that the tensors of some frontiers are kept for every image, if there is room."""
-        wanted = [known for known in dict.fromkeys(frontiers) if not known.is_image and known not in self._shelves]
+        wanted = [frontier for frontier in frontiers if not frontier.is_image and frontier not in self._shelves]
         if wanted:
             shelves, done = yield from _keep(self.setup, wanted, self._life)
-            self._shelves |= shelves
+            self._shelves |= dict.fromkeys(wanted) | shelves
             self._passes.append(done)
 
     def forget(self, trained: Collection[str]) -> None:
@@ -144,13 +144,11 @@ def _pixels(setup: Setup, positions: Collection[int]) -> NDArray[np.uint8]:
     return pixels
 
 
-def _needed_positions(setup: Setup) -> list[int]:
-    """Returns the positions of everything that training and measuring will ask for."""
-    plan, dataset = setup.plan, setup.dataset
-    count = len(dataset.digests)
-    train = dataset.part("train")
-    asked = [at for at in range(count) if dataset.splits[at] != "train" or not plan.views or plan.linear_probe]
-    return asked + [int(at) + count * view for view in range(1, plan.views + 1) for at in train]
+def needed_positions(plan: Plan, splits: Sequence[str]) -> list[int]:
+    """Returns the positions of everything that training and measuring will ask for; see ``Examples``."""
+    asked = [at for at, split in enumerate(splits) if split != "train" or not plan.views or plan.linear_probe]
+    train = [at for at, split in enumerate(splits) if split == "train"]
+    return asked + [at + len(splits) * view for view in range(1, plan.views + 1) for at in train]
 
 
 @dataclass(frozen=True)
@@ -184,11 +182,12 @@ def _keep(
         SurgeonError: If the disk is full; what was computed stays for the next run.
     """
     # Copies of an image in the data have one place on a shelf.
-    positions = {_key(setup, position): position for position in _needed_positions(setup)}
+    positions = {_key(setup, position): position for position in needed_positions(setup.plan, setup.dataset.splits)}
     specs = {frontier: _specs(setup, frontier) for frontier in frontiers}
     needed = sum(spec.size for tensors in specs.values() for spec in tensors) * len(positions)
-    once = max(frontier.once for frontier in frontiers)
-    place = choose_place(setup.plan.features, needed, once * len(setup.dataset.names) / MULTIPLY_ADDS_PER_SECOND)
+    network, count = setup.plan.network, len(setup.dataset.names)
+    once = pass_multiply_adds(network, frontiers)
+    place = choose_place(setup.plan.features, needed, recompute_seconds(network, frontiers, count))
     layers = tuple(dict.fromkeys(name for frontier in frontiers for name in frontier.layers))
     if place.kind == "nowhere":
         yield FeaturesKept(layers, needed, place.reason, 0, 0)
@@ -277,7 +276,7 @@ def _fill(
     frozen = part_of(setup.network, (), [name for frontier in shelves for name in frontier.layers])
     compute = build_engine(frozen, image_frontier(setup.plan.network, ()), setup.pipeline, engine)
     keys = list(positions)
-    batches = [keys[at : at + _BATCH] for at in range(0, len(keys), _BATCH)]
+    batches = [keys[at : at + BATCH] for at in range(0, len(keys), BATCH)]
     image_bytes = sum(spec.size for shelf in shelves.values() for spec in shelf.specs)
     chunk: list[str] = []
     computed: list[list[NDArray[Any]]] = []

@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING
 
 from surgeon.model.estimate import epoch_seconds, forward_seconds
 from surgeon.model.frontier import (
-    MULTIPLY_ADDS_PER_SECOND,
     VALUE_BYTES,
     Frontier,
     epoch_multiply_adds,
     image_frontier,
-    multiply_adds,
+    pass_multiply_adds,
     phase_frontiers,
     probe_frontier,
+    recompute_seconds,
     upcoming_frontiers,
 )
 from surgeon.store.places import Place, choose_place
 from surgeon.store.shelf import TensorSpec
+from surgeon.training.features import BATCH, needed_positions
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -28,9 +29,8 @@ if TYPE_CHECKING:
     from surgeon.model.machine import Machine
     from surgeon.recipe.plan import PhasePlan, Plan
 
-_PASS_BATCH = 32  # images a call of the frozen layers
 _CHANGE_MOVES = 60  # how often each change of images reads or writes their pixels, when a batch is changed at once
-_VIEW_SECONDS = 0.003  # to make a changed copy, for each change, on one core
+_VIEW_SECONDS = 0.002  # to make a changed copy, for each change, on one core
 
 
 @dataclass(frozen=True)
@@ -118,19 +118,22 @@ def forecast_run(plan: Plan, index: Index, machine: Machine) -> Forecast:
     """
     passes: list[PassForecast] = []
     phases: list[PhaseForecast] = []
+    known: set[Frontier] = set()
     kept: set[Frontier] = set()
     for number, phase in enumerate(plan.phases, start=1):
-        probed = [probe_frontier(plan)] if plan.linear_probe and number == 1 else []
-        wanted = dict.fromkeys([*upcoming_frontiers(plan, number), *probed])
-        lacking = [frontier for frontier in wanted if not frontier.is_image and frontier not in kept]
+        lacking = [frontier for frontier in upcoming_frontiers(plan, number) if frontier not in known]
         if lacking:
             passes.append(_forecast_pass(plan, number, lacking, index, machine))
+            known.update(lacking)
             kept.update(lacking if passes[-1].place.kind != "nowhere" else ())
         phases.append(_forecast_phase(plan, number, kept, index, machine))
         if number == 1:
             evaluation = _probing_seconds(plan, kept, index, machine)
         measuring = _kept_or_image(plan, phase, phase_frontiers(plan, number)[1], kept)
-        kept = {frontier for frontier in kept if not frontier.prefix & set(phase.trainable)}
+        known, kept = (
+            {frontier for frontier in frontiers if not frontier.prefix & set(phase.trainable)}
+            for frontiers in (known, kept)
+        )
     evaluation += index.splits.count("test") * _measuring_seconds(plan, measuring, machine)
     return Forecast(tuple(passes), tuple(phases), evaluation)
 
@@ -143,10 +146,9 @@ def _forecast_pass(
     shapes = {row.name: row.shape for row in network.rows}
     tensors = [shapes[name] for frontier in frontiers for name in frontier.layers]
     size = images * sum(TensorSpec(shape, plan.features_dtype).size for shape in tensors)
-    deepest = max(frontier.once for frontier in frontiers)
-    place = choose_place(plan.features, size, deepest * len(index.images) / MULTIPLY_ADDS_PER_SECOND)
+    place = choose_place(plan.features, size, recompute_seconds(network, frontiers, len(index.images)))
     prefix = frozenset[str]().union(*(frontier.prefix for frontier in frontiers))
-    computing = images * forward_seconds(network, prefix, machine, _PASS_BATCH, engine, plan.precision)
+    computing = images * forward_seconds(network, prefix, machine, BATCH, engine, plan.precision)
     copying = plan.views * index.splits.count("train") * len(plan.augment) * _VIEW_SECONDS
     is_made = place.kind != "nowhere"
     return PassForecast(
@@ -155,16 +157,15 @@ def _forecast_pass(
         images=images,
         size=size,
         place=place,
-        multiply_adds=is_made * images * sum(multiply_adds(row) for row in network.rows if row.name in prefix),
+        multiply_adds=is_made * images * pass_multiply_adds(network, frontiers),
         seconds=is_made * max(computing, copying),  # the next copies are made while others are computed
     )
 
 
 def _kept_images(plan: Plan, index: Index) -> int:
     """Returns how many images, changed copies included, need the frozen layers; the same bytes count once."""
-    pairs = list(zip(index.digests, index.splits, strict=True))
-    whole = {digest for digest, split in pairs if split != "train" or not plan.views or plan.linear_probe}
-    return len(whole) + plan.views * len({digest for digest, split in pairs if split == "train"})
+    places = (divmod(position, len(index.digests)) for position in needed_positions(plan, index.splits))
+    return len({(view, index.digests[at]) for view, at in places})
 
 
 def _likely_engine(plan: Plan) -> str:

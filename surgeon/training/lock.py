@@ -6,18 +6,19 @@ import importlib.metadata
 import json
 import os
 import platform
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from surgeon.model.processor import processor_name
 from surgeon.training.audit import variable_digests
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from surgeon.data.dataset import Dataset
     from surgeon.recipe.plan import Plan
 
 PACKAGES = ("surgeon", "tensorflow", "keras", "numpy", "scikit-learn", "pillow", "openvino")
-_CPU_INFO = Path("/proc/cpuinfo")
 
 
 def build_lock(plan: Plan, dataset: Dataset, network: Any) -> dict[str, Any]:
@@ -34,7 +35,7 @@ def build_lock(plan: Plan, dataset: Dataset, network: Any) -> dict[str, Any]:
         "splits": dict(zip(dataset.names, dataset.splits, strict=True)),
         "weights": variable_digests(network),
         "versions": installed_versions(),
-        "hardware": {"processor": _processor(), "cores": os.cpu_count(), "machine": platform.machine()},
+        "hardware": {"processor": processor_name(), "cores": os.cpu_count(), "machine": platform.machine()},
     }
 
 
@@ -45,20 +46,12 @@ def write_lock(folder: Path, lock: Mapping[str, Any]) -> None:
     partial.replace(folder / "lock.json")
 
 
-def installed_versions() -> dict[str, str]:
-    """Returns the releases of Python and of the packages that a result depends on."""
+def installed_versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
+    """Returns the releases of Python and of some packages, by default those that a result depends on."""
     versions = {"python": platform.python_version()}
-    for package in PACKAGES:
+    for package in packages:
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue  # an extra
     return versions
-
-
-def _processor() -> str:
-    if _CPU_INFO.exists():
-        for line in _CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor()

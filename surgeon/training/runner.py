@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import Counter
 from collections.abc import Collection, Generator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from psutil import virtual_memory
+import numpy as np
 
 from surgeon.data.dataset import decode_images, index_images
 from surgeon.errors import SurgeonError
-from surgeon.evaluation.linear_probe import fit_linear_probe, probe_model
+from surgeon.evaluation.linear_probe import FeaturesTooLargeError, fit_linear_probe, gather_features
 from surgeon.evaluation.measures import evaluate
-from surgeon.model.frontier import phase_frontiers, probe_frontier, upcoming_frontiers
+from surgeon.model.frontier import phase_frontiers, upcoming_frontiers
 from surgeon.model.pipeline import build_pipeline
 from surgeon.model.precision import bfloat16_note, computing_in
 from surgeon.model.prediction import build_predictor, predict
@@ -29,7 +28,6 @@ from surgeon.training.run_folder import save_model, write_predictions, write_spl
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from surgeon.data.batches import Examples
     from surgeon.data.dataset import Dataset
     from surgeon.recipe.plan import Plan
     from surgeon.results import Evaluation, PhaseResult
@@ -50,16 +48,13 @@ def run(plan: Plan, folder: Path) -> Generator[Event, None, RunResult]:
         yield Note(note)
     network = build_network(plan)  # weights that do not fit are said before the long work
     with ExitStack() as life:
-        # Without kept features the decoded images are kept nonetheless; nobody gains by decoding them again.
-        keep = "auto" if plan.features == "off" else plan.features
-        dataset = yield from decode_images(index, plan.data, keep, life)
+        dataset = yield from decode_images(index, plan.data, plan.features, life)
         write_splits(folder, dataset)
         write_lock(folder, build_lock(plan, dataset, network))
         yield from _say_what_was_passed_over(dataset)
         setup = Setup(plan, network, build_pipeline(plan), dataset)
         features = FrozenFeatures(setup, life)
-        # What later phases need of the layers that nothing has trained yet takes the same pass.
-        yield from features.keep([*upcoming_frontiers(plan, 1), *([probe_frontier(plan)] if plan.linear_probe else [])])
+        yield from features.keep(upcoming_frontiers(plan, 1))
         linear_probe = (yield from _linear_probe(features)) if plan.linear_probe else None
         phases, evaluation = yield from _train(features, folder)
     return RunResult(
@@ -125,25 +120,19 @@ def _evaluate(setup: Setup, test: Feed, folder: Path) -> Generator[Event, None, 
 
 
 def _linear_probe(features: FrozenFeatures) -> Generator[Event, None, Evaluation | None]:
-    setup, plan = features.setup, features.setup.plan
-    train, test = (features.feed(split, probe_frontier(plan)) for split in ("train", "test"))
-    if not len(test.examples):
+    dataset, seed = features.setup.dataset, features.setup.plan.seed
+    train, test = dataset.part("train"), dataset.part("test")
+    if not len(test):
         return None
-    model = probe_model(setup.network, plan, train.frontier.layers)
-    needed, available = 4 * math.prod(model.output.shape[1:]) * len(setup.dataset.names), virtual_memory().available
-    if needed > available // 2:
-        yield Note(f"no linear probe: its features take {needed / 1e9:,.1f} GB, and {available / 1e9:,.1f} GB are free")
+    try:
+        gathered = yield from gather_features(features, np.concatenate([train, test]))
+    except FeaturesTooLargeError as error:
+        yield Note(f"no linear probe: {error.message}; {error.hint}")
         return None
-    with computing_in(setup.network, plan.precision):
-        predictor = build_predictor(model, train.frontier, setup.pipeline)
-
-    def gather(examples: Examples) -> Generator[Event, None, Any]:
-        return predict(predictor, examples, plan.data.batch_size, "gather features for the linear probe")
-
-    known, asked = (yield from gather(train.examples)), (yield from gather(test.examples))
     yield Note("fitting the linear probe")
-    predicted = fit_linear_probe(known, train.examples.labels, asked, plan.seed)
-    return evaluate("test", test.examples.labels, predicted, setup.dataset.classes)
+    known, asked = np.split(gathered, [len(train)])
+    predicted = fit_linear_probe(known, dataset.labels[train], asked, seed)
+    return evaluate("test", dataset.labels[test], predicted, dataset.classes)
 
 
 def _softmax(logits: Any) -> Any:
