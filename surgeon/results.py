@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from string import hexdigits
 from typing import Any
 
 
@@ -97,11 +99,13 @@ class AuditResult:
         frozen_layers: Layers with weights of which every variable is bit-identical to what it was before.
         trained_layers: Layers that were trained and have changed.
         unmoved: Their variables that have not, since their gradient vanished.
+        digest: SHA-256 of all weights after the phase, in hexadecimal.
     """
 
     frozen_layers: int
     trained_layers: int
     unmoved: tuple[str, ...]
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -175,8 +179,8 @@ class RunResult:
         bad_images: The images that were left out because they cannot be decoded, with the reason.
         evaluation: The test split's measures; None without a test split.
         linear_probe: The same of a logistic regression on the frozen features, if asked for.
-        expected: What the recipe's author measured.
-        seconds: Wall time of the whole run.
+        expected: What the recipe's author measured: ``mean`` and, if known, ``std`` over other seeds.
+        seconds: Wall time of the whole run; of processes that were stopped, that of the finished epochs.
         versions: Of Python and the packages that the result depends on.
     """
 
@@ -188,7 +192,7 @@ class RunResult:
     phases: tuple[PhaseResult, ...]
     evaluation: Evaluation | None
     linear_probe: Evaluation | None
-    expected: Mapping[str, float]
+    expected: Mapping[str, Mapping[str, float]]
     seconds: float
     versions: Mapping[str, str]
 
@@ -213,6 +217,39 @@ class Finding:
     message: str
 
 
+@dataclass(frozen=True)
+class Difference:
+    """A value that differs between two runs, recipes or results.
+
+    Attributes:
+        part: What it belongs to, such as ``recipe`` or ``images``.
+        name: Which value of it, such as a path or a file.
+        before: The value, a digest for what is large; None if there was none.
+        after: The same of the other.
+    """
+
+    part: str
+    name: str
+    before: Any
+    after: Any
+
+    def __str__(self) -> str:
+        name = " ".join(filter(None, [self.part, self.name]))
+        if self.before is None:
+            return f"{name}: {short_value(self.after)} is new"
+        if self.after is None:
+            return f"{name}: {short_value(self.before)} is gone"
+        return f"{name}: was {short_value(self.before)}, is {short_value(self.after)}"
+
+
+def short_value(value: Any) -> str:
+    """Returns a value as JSON, and of a SHA-256 the beginning; nothing for None."""
+    if value is None:
+        return ""
+    is_digest = isinstance(value, str) and len(value) == 64 and not set(value) - set(hexdigits)
+    return f"{value[:12]}..." if is_digest else json.dumps(value, ensure_ascii=False)
+
+
 Event = Progress | Note | FeaturesKept | PhaseStarted | BatchEnded | EpochEnded | PhaseResult
 
 
@@ -224,6 +261,39 @@ def event_record(event: Event) -> dict[str, Any]:
 def result_record(result: RunResult) -> dict[str, Any]:
     """Returns the JSON form of a result, which is ``result.json``."""
     return dataclasses.asdict(result)
+
+
+def result_figures(record: Mapping[str, Any]) -> dict[str, float | str]:
+    """Returns all that a run came to, by name: figures of phases and methods, digests of weights.
+
+    Args:
+        record: The JSON form of a result.
+    """
+    found: dict[str, float | str] = {}
+    for phase in record["phases"]:
+        last = {name: values[-1] for name, values in phase["history"].items() if name not in ("seconds", "lr")}
+        found |= {f"{phase['name']}, {name}": value for name, value in last.items()}
+        found[f"{phase['name']}, weights"] = phase["audit"]["digest"]
+    for method, evaluation in (("network", record["evaluation"]), ("linear probe", record["linear_probe"])):
+        if evaluation is not None:
+            found[f"{method}, accuracy"] = evaluation["accuracy"]
+            found |= {
+                f"{method}, F1 of {label}": measures["f1-score"]
+                for label, measures in evaluation["report"].items()
+                if isinstance(measures, Mapping)
+            }
+    return found
+
+
+def headline_figures(record: Mapping[str, Any]) -> dict[str, float]:
+    """Returns accuracy and averages of F1 of each method by name, from the JSON form of a result."""
+    methods = {"network": record["evaluation"], "linear probe": record["linear_probe"]}
+    return {
+        f"{method} {name}": figure(Evaluation(**evaluation), name)
+        for method, evaluation in methods.items()
+        if evaluation is not None
+        for name in ("accuracy", "macro_f1", "weighted_f1")
+    }
 
 
 def figure(evaluation: Evaluation, name: str) -> float:

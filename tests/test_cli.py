@@ -107,11 +107,13 @@ def test_a_former_run_is_operated_on(surgeon: Surgeon, tiny: Path, tmp_path: Pat
 
 
 def test_out_is_never_overwritten(surgeon: Surgeon, tiny: Path, tmp_path: Path) -> None:
-    (tmp_path / "mine").mkdir()
-    done = surgeon("run", tiny, "--out", tmp_path / "mine")
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.txt").write_text("mine", encoding="utf-8")
+    done = surgeon("run", tiny, "--out", mine)
     assert done.code == 2
-    assert "exists" in done.err
-    assert not list((tmp_path / "mine").iterdir())
+    assert "is not empty" in done.err
+    assert [path.name for path in mine.iterdir()] == ["thesis.txt"]
 
 
 def test_run_as_json_is_result_json(surgeon: Surgeon, tiny: Path, tmp_path: Path) -> None:
@@ -130,28 +132,6 @@ def test_a_bad_recipe_trains_nothing(surgeon: Surgeon, tiny: Path, tmp_path: Pat
     )
     assert "seed: expected at least 0, found -1" in done.err
     assert not (tmp_path / "run").exists()
-
-
-def test_interrupted_run_says_what_it_saved(
-    surgeon: Surgeon, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from surgeon.training import runner
-
-    train_phase = runner.train_phase
-
-    def interrupted(setup: Any, number: int, *rest: Any) -> Any:
-        if number == 2:
-            raise KeyboardInterrupt
-        return (yield from train_phase(setup, number, *rest))
-
-    monkeypatch.setattr(runner, "train_phase", interrupted)
-    done = surgeon("run", tiny, "--out", tmp_path / "run")
-    assert done.code == 1
-    assert "interrupted" in done.err
-    assert "model.keras" in done.err
-    assert (tmp_path / "run" / "model.keras").exists()
-    assert not (tmp_path / "run" / "result.json").exists()
-    assert not list((tmp_path / "run").glob("surgeon-*"))
 
 
 def test_validate_tells_all_of_all_files(surgeon: Surgeon, tmp_path: Path) -> None:

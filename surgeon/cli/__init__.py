@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import Annotated
 
 import typer
 
 import surgeon
-from surgeon.cli import cache, catalogue, check, init, layers, plan, recipes, run, validate
+from surgeon.cli import cache, catalogue, check, diff, init, layers, plan, recipes, reproduce, resume, run, validate
+from surgeon.cli.interrupt import RunInterruptedError
 from surgeon.cli.output import print_error
 from surgeon.errors import SurgeonError
 
@@ -37,6 +39,9 @@ def _root(
 
 
 app.command("run")(run.command)
+app.command("resume")(resume.command)
+app.command("reproduce")(reproduce.command)
+app.command("diff")(diff.command)
 app.command("validate")(validate.command)
 app.command("layers")(layers.command)
 app.command("plan")(plan.command)
@@ -48,12 +53,18 @@ catalogue.register(app)
 
 
 def main() -> None:
-    """Runs the command line. Exit codes: 0 done, 1 failed, 2 the recipe or the call is wrong."""
+    """Runs the command line.
+
+    Exit codes: 0 done, 1 failed, 2 the recipe or the call is wrong, 128 and a signal's number interrupted by it.
+    """
     try:
         app()
     except SurgeonError as error:
         print_error(error)
         sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print_error(RunInterruptedError(signal.SIGINT))
+        sys.exit(128 + signal.SIGINT)
     except OSError as error:
         if error.filename is None:  # of no file that a user could mend
             raise

@@ -38,6 +38,8 @@ SetOption = Annotated[
     ),
 ]
 FormatOption = Annotated[Format, typer.Option("--format", help="For people or for programs.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no table.")]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.", show_default=False)]
 
 
 def open_console(*, stderr: bool = False, quiet: bool = False) -> Console:

@@ -26,11 +26,13 @@ class Pipeline:
         augment: The recipe's random changes; in training only, and before ``prepare``.
         view: ``view(pixels, seed)`` changes one image as the integer ``seed`` decides; uint8 of the same shape.
         prepare: Preprocessing, to float32 of the same shape.
+        variables: The states of the random generators of ``augment``.
     """
 
     augment: Callable[[Any], Any]
     view: Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
     prepare: Callable[[Any], Any]
+    variables: tuple[Any, ...]
 
 
 def build_pipeline(plan: Plan) -> Pipeline:
@@ -49,7 +51,12 @@ def build_pipeline(plan: Plan) -> Pipeline:
             pixels = layer(keras.ops.cast(pixels, "float32"), training=True)
         return pixels
 
-    return Pipeline(augment, _build_view(layers), lambda pixels: preprocess(pixels, spec))
+    return Pipeline(
+        augment=augment,
+        view=_build_view(layers),
+        prepare=lambda pixels: preprocess(pixels, spec),
+        variables=tuple(variable for layer in layers for variable in layer.variables),
+    )
 
 
 def _build_view(layers: Sequence[Any]) -> Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]:

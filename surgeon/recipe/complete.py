@@ -32,6 +32,11 @@ def complete(document: Document, problems: Iterable[Diagnostic]) -> Values:
             name: given if name == "views" else _parameters("augmentation", name, given)
             for name, given in recipe["augment"].items()
         }
+    if recipe["expected"] is not None:
+        recipe["expected"] = {
+            name: given if isinstance(given, dict) else given and {"mean": given}
+            for name, given in recipe["expected"].items()
+        }
     backbone = recipe.get("backbone")
     if backbone is not None:
         recipe["backbone"] = _backbone(backbone, properties["backbone"]["properties"], document)

@@ -35,6 +35,7 @@ class DataPlan:
 
     Attributes:
         image_size: Height and width in pixels to which each image is resized.
+        on_leak: ``fail`` or ``warn``.
         on_bad_image: ``fail`` or ``skip``.
     """
 
@@ -42,6 +43,7 @@ class DataPlan:
     image_size: tuple[int, int]
     split: SplitPlan
     batch_size: int
+    on_leak: str
     on_bad_image: str
 
 
@@ -107,7 +109,9 @@ class Plan:
         features_dtype: What numbers are kept of it: ``float32``, ``bfloat16`` or ``float16``.
         engine: What computes frozen layers: ``auto``, ``tensorflow`` or ``openvino``.
         precision: What layers compute with: ``float32`` or ``bfloat16``.
+        deterministic: Whether one machine has to give the same bits again.
         loss_from_logits: Whether the head ends without a softmax.
+        expected: What the author measured: ``mean`` and, if known, ``std`` over other seeds of some figures.
         classes: Names of the classes; a class's number is its position.
         network: The rows of the composed network.
         recipe: The resolved recipe, as plain values that compile to this plan again.
@@ -128,8 +132,9 @@ class Plan:
     features_dtype: str
     engine: str
     precision: str
+    deterministic: bool
     linear_probe: bool
-    expected: Mapping[str, float]
+    expected: Mapping[str, Mapping[str, float]]
     classes: tuple[str, ...]
     network: Network
     recipe: Mapping[str, Any]

@@ -99,6 +99,7 @@ def _data() -> Schema:
         },
         "split": _mapping("How images are held out, unless the source has splits of its own.", split),
         "batch_size": integer("Images a step.", 32, minimum=1),
+        "on_leak": choice("What to do about an image that is in more than one split.", ("fail", "warn"), "fail"),
         "on_bad_image": choice("What to do about a file that cannot be decoded.", ("fail", "skip"), "fail"),
     }
     return _mapping("The images.", properties, ("source",))
@@ -160,10 +161,25 @@ def _phase() -> Schema:
     return _mapping("One phase of the training.", properties, ("trainable", "lr", "epochs"))
 
 
+def _figure(label: str) -> Schema:
+    bounds = {"minimum": 0, "maximum": 1}
+    spread = {
+        "mean": number("Its mean over runs with other seeds.", **bounds),
+        "std": number("Their standard deviation, as `surgeon run --repeat` gives it.", minimum=0, maximum=1),
+    }
+    long = _mapping(f"Its {label} on the test images.", spread, ("mean",))
+    return {
+        "description": long.pop("description"),
+        "type": ["number", "object"],
+        "if": {"type": "object"},
+        "then": long,
+        "else": bounds,
+    }
+
+
 @functools.cache
 def recipe_schema() -> Schema:
     """Returns the schema that recipes are checked against and that editors read."""
-    figure = {"minimum": 0, "maximum": 1}
     properties: Schema = {
         "recipe": {"description": "Version of the recipe language.", "const": 1},
         "extends": path("Another recipe that this one is laid upon; null removes a key of it."),
@@ -204,13 +220,14 @@ def recipe_schema() -> Schema:
             PRECISIONS,
             "float32",
         ),
+        "deterministic": boolean("Bit-identical results on one machine, whatever may be faster without.", False),
         "evaluate": _mapping(
             "What is measured on the test images at the end.",
             {"linear_probe": boolean("Also a logistic regression on the same frozen features.", False)},
         ),
         "expected": _mapping(
             "What the author measured; a run compares itself with it.",
-            {name: number(f"Its {label} on the test images.", **figure) for name, label in FIGURES.items()},
+            {name: _figure(label) for name, label in FIGURES.items()},
         ),
     }
     return {

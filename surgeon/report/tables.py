@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import statistics
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +13,15 @@ from rich.table import Table
 from rich.text import Text
 
 from surgeon.catalogue.backbones import BackboneSpec
-from surgeon.results import figure
+from surgeon.results import figure, short_value
 
 if TYPE_CHECKING:
     from surgeon.catalogue.entry import Entry
     from surgeon.catalogue.layer_table import LayerRow, LayerTable
     from surgeon.recipe.network import Network
-    from surgeon.results import Evaluation, RunResult
+    from surgeon.results import Difference, Evaluation, RunResult
 
+_SHOWN = 20  # differences of a part
 _STATE_STYLES = {"frozen": "cyan", "trained": "bold green", "trained, inference": "green"}
 
 
@@ -114,8 +117,49 @@ def methods_table(result: RunResult) -> Table:
         if evaluation is not None:
             made.add_row(method, *(f"{figure(evaluation, name):.4f}" for name in names))
     if result.expected:
-        expected = [f"{result.expected[name]:.4f}" if name in result.expected else "" for name in names]
-        made.add_row("expected", *expected, style="dim")
+        made.add_row("expected", *(_spread(result.expected.get(name, {})) for name in names), style="dim")
+    return made
+
+
+def _spread(figure: Mapping[str, float]) -> str:
+    """Returns a mean with its standard deviation, as far as they are known."""
+    return " ± ".join(f"{figure[name]:.4f}" for name in ("mean", "std") if name in figure)
+
+
+def expectation_text(result: RunResult) -> Text | None:
+    """Says how far a result is from what the recipe's author measured; None where that is not known."""
+    if result.evaluation is None or not result.expected:
+        return None
+    said = []
+    for name, expected in result.expected.items():
+        off = figure(result.evaluation, name) - expected["mean"]
+        spread = (
+            f", {abs(off) / expected['std']:.1f} standard deviations of a change of seed" if expected.get("std") else ""
+        )
+        said.append(f"{name} is {abs(off):.4f} {'above' if off > 0 else 'below'} what the author measured{spread}")
+    return Text("; ".join(said))
+
+
+def repeat_table(figures: Mapping[str, Sequence[float]]) -> Table:
+    """Renders what runs that differ in their seed came to: a row a figure."""
+    columns = ("mean", "std", "min", "max")
+    made = table(f"{len(next(iter(figures.values())))} seeds", "figure", *columns, numbers=columns)
+    for name, values in figures.items():
+        numbers = (statistics.fmean(values), statistics.stdev(values), min(values), max(values))
+        made.add_row(name, *(f"{number:.4f}" for number in numbers))
+    return made
+
+
+def differences_table(title: str, differences: Sequence[Difference], before: str, after: str) -> Table:
+    """Renders what differs, as many of each part as a person reads."""
+    made = table(title, "", "", before, after)
+    for part, found in itertools.groupby(differences, key=lambda difference: difference.part):
+        group = list(found)
+        for difference in group[:_SHOWN]:
+            values = (difference.before, difference.after)
+            made.add_row(part, Text(difference.name), *(Text(short_value(value)) for value in values))
+        if len(group) > _SHOWN:
+            made.add_row(part, f"and {len(group) - _SHOWN:,} more", "", "")
     return made
 
 

@@ -95,6 +95,7 @@ def end_audit(model: Any, before: Before, phase: PhasePlan) -> AuditResult:
         frozen_layers=sum(not paths & before.trained for paths in holders.values()),
         trained_layers=sum(bool(paths & before.trained) for paths in holders.values()),
         unmoved=tuple(sorted(unmoved)),
+        digest=hashlib.sha256("".join(after.values()).encode()).hexdigest(),
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from surgeon.model.processor import processor_name
 from surgeon.training.audit import variable_digests
+from surgeon.training.run_folder import write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from surgeon.data.dataset import Dataset
     from surgeon.recipe.plan import Plan
 
+INPUTS = ("recipe", "images", "splits", "weights")  # parts without which a run would be another one
+_FILE = "lock.json"
 PACKAGES = ("surgeon", "tensorflow", "keras", "numpy", "scikit-learn", "pillow", "openvino")
 
 
@@ -41,9 +44,13 @@ def build_lock(plan: Plan, dataset: Dataset, network: Any) -> dict[str, Any]:
 
 def write_lock(folder: Path, lock: Mapping[str, Any]) -> None:
     """Writes ``lock.json``."""
-    partial = folder / "lock.json.partial"
-    partial.write_text(json.dumps(lock, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(folder / "lock.json")
+    write_whole(folder / _FILE, json.dumps(lock, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_lock(folder: Path) -> dict[str, Any] | None:
+    """Returns what a run stands on, or None if it did not come so far."""
+    path = folder / _FILE
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
 
 
 def installed_versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,80 +19,164 @@ from surgeon.model.prediction import build_predictor, predict, signature
 from surgeon.model.surgery import part_of
 from surgeon.results import BatchEnded, EpochEnded, PhaseResult, PhaseStarted, Progress
 from surgeon.training.audit import begin_audit, end_audit
-from surgeon.training.stopping import EarlyStopping
+from surgeon.training.checkpoint import Checkpoint, restore, values_of
+from surgeon.training.stopping import best_epoch, is_over
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from surgeon.data.batches import Examples, Tensors
+    from surgeon.data.batches import Examples
     from surgeon.model.frontier import Frontier
     from surgeon.recipe.plan import PhasePlan, Plan
+    from surgeon.training.checkpoint import Checkpoints, Values
     from surgeon.training.features import Feed, Setup
 
 TrainingEvent = PhaseStarted | BatchEnded | EpochEnded | PhaseResult | Progress
 Step = Callable[[Any, Any, Any], tuple[Any, Any]]
 
+_CALMER = "lower the phase's lr, or set clipnorm in its optimizer"
+
+
+class DivergedError(SurgeonError):
+    """Training left the finite numbers."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Training:
+    """A phase that is ready to be trained.
+
+    Attributes:
+        number: Which phase, from 1.
+        weights: Those of all layers that this phase and those before it train, by path.
+        state: What else a phase goes on from: the optimizer's variables, the states of random generators.
+    """
+
+    plan: Plan
+    number: int
+    examples: Examples
+    optimizer: Any
+    step: Step
+    validate: Callable[[], Generator[Progress, None, dict[str, float]]] | None
+    weights: Mapping[str, Any]
+    state: Mapping[str, Any]
+
+    @property
+    def phase(self) -> PhasePlan:
+        """What the recipe says of the phase."""
+        return self.plan.phases[self.number - 1]
+
 
 def train_phase(
-    setup: Setup, number: int, train: Feed, validation: Feed | None
+    setup: Setup, finished: tuple[PhaseResult, ...], train: Feed, validation: Feed | None, checkpoints: Checkpoints
 ) -> Generator[TrainingEvent, None, PhaseResult]:
-    """Trains phase ``number`` (from 1) of a plan, changing the network's weights in place.
+    """Trains the next phase of a plan, changing the network's weights in place.
+
+    If the latest checkpoint is of this phase, training goes on from there.
 
     Args:
         setup: What the run works with.
-        number: Which phase.
+        finished: The phases before this one.
         train: The training images.
         validation: The validation images, if there are any.
+        checkpoints: Get one an epoch.
 
     Raises:
-        SurgeonError: If the loss is no longer a finite number.
+        DivergedError: If a loss or a weight is no longer a finite number.
     """
-    plan, network, examples = setup.plan, setup.network, train.examples
+    plan, network, number = setup.plan, setup.network, len(finished) + 1
     phase = plan.phases[number - 1]
     started = time.perf_counter()
     set_trainable(network, phase)
     before = begin_audit(network, plan.network, phase)
-    steps = math.ceil(len(examples) / plan.data.batch_size)
+    steps = math.ceil(len(train.examples) / plan.data.batch_size)
     parameters = sum(math.prod(variable.shape) for variable in network.trainable_variables)
     yield PhaseStarted(phase.name, number, len(plan.phases), phase.epochs, steps, parameters)
+    training = _prepare(setup, number, train, validation)
+    tracing_seconds = time.perf_counter() - started
+    start = Checkpoint(finished, {}, tracing_seconds, before.digests, values_of(training.weights), {}, {})
+    if latest := checkpoints.of_phase(number):
+        start, before = latest, replace(before, digests=latest.digests)
+        restore(training.weights, latest.weights)
+        restore(training.state, latest.state)
+    end = yield from _train_epochs(training, start, checkpoints)
+    training.optimizer.finalize_variable_values(network.trainable_variables)
+    if end.best:
+        restore(training.weights, end.best)
+    result = PhaseResult(
+        name=phase.name,
+        epochs=end.epoch,
+        seconds=end.seconds,
+        tracing_seconds=tracing_seconds,
+        trainable_parameters=parameters,
+        best_epoch=best_epoch(phase.until, end.history) if phase.until and end.best else None,
+        history=end.history,
+        audit=end_audit(network, before, phase),
+    )
+    yield result
+    return result
+
+
+def trained_weights(setup: Setup, number: int) -> dict[str, Any]:
+    """Returns the weights of all layers that phases up to ``number``, from 1, train; by path."""
+    trained = {name for phase in setup.plan.phases[:number] for name in phase.trainable}
+    layers = (layer for layer in setup.network.layers if layer.name in trained)
+    return {weight.path: weight for layer in layers for weight in layer.weights}
+
+
+def _prepare(setup: Setup, number: int, train: Feed, validation: Feed | None) -> _Training:
+    """Builds and compiles what a phase needs; the network's layers are trainable already."""
+    plan, network = setup.plan, setup.network
+    phase = plan.phases[number - 1]
+    steps = math.ceil(len(train.examples) / plan.data.batch_size)
     optimizer = _build_optimizer(phase, steps, network)
     loss = _build_loss(plan, phase)
     with computing_in(network, plan.precision):
         step = _build_step(setup, phase, optimizer, loss, train.frontier)
         validate = _build_validation(setup, loss, validation) if validation else None
-    tracing_seconds = time.perf_counter() - started
-    class_weights = _class_weights(phase, examples, len(plan.classes))
-    stopping = EarlyStopping(phase.until, network) if phase.until else None
-    history: dict[str, list[float]] = {}
-    for epoch in range(1, phase.epochs + 1):
-        epoch_started = time.perf_counter()
-        random = np.random.default_rng((plan.seed, number, epoch))
-        order = random.permutation(examples.positions)
-        if plan.views:
-            order += len(examples.numbers) * random.integers(1, plan.views + 1, len(order))
-        batches = examples.batches(plan.data.batch_size, order)
-        figures = yield from _train_epoch(step, batches, class_weights, phase.name, epoch)
-        figures["lr"] = float(optimizer.learning_rate)
-        if validate is not None:
-            figures |= yield from validate()
-        for name, value in figures.items():
-            history.setdefault(name, []).append(value)
-        yield EpochEnded(phase.name, epoch, time.perf_counter() - epoch_started, figures)
-        if stopping is not None and stopping.is_over(epoch, figures):
-            break
-    optimizer.finalize_variable_values(network.trainable_variables)
-    result = PhaseResult(
-        name=phase.name,
-        epochs=epoch,
-        seconds=time.perf_counter() - started,
-        tracing_seconds=tracing_seconds,
-        trainable_parameters=parameters,
-        best_epoch=None if stopping is None else stopping.restore(),
-        history={name: tuple(values) for name, values in history.items()},
-        audit=end_audit(network, before, phase),
+    weights = {id(weight) for weight in network.weights}
+    generators = [variable for variable in network.variables if id(variable) not in weights]
+    state = [*optimizer.variables, *generators, *setup.pipeline.variables]
+    return _Training(
+        plan=plan,
+        number=number,
+        examples=train.examples,
+        optimizer=optimizer,
+        step=step,
+        validate=validate,
+        weights=trained_weights(setup, number),
+        state={str(at): variable for at, variable in enumerate(state)},
     )
-    yield result
-    return result
+
+
+def _train_epochs(
+    training: _Training, latest: Checkpoint, checkpoints: Checkpoints
+) -> Generator[TrainingEvent, None, Checkpoint]:
+    """Trains from a checkpoint to the end of its phase; returns the last one."""
+    phase, started = training.phase, time.perf_counter() - latest.seconds
+    class_weights = _class_weights(phase, training.examples, len(training.plan.classes))
+    while latest.epoch < phase.epochs and not is_over(phase.until, latest.history):
+        epoch, epoch_started = latest.epoch + 1, time.perf_counter()
+        figures = yield from _train_epoch(training, epoch, class_weights)
+        figures["lr"] = float(training.optimizer.learning_rate)
+        if training.validate is not None:
+            figures |= yield from training.validate()
+        seconds, weights = time.perf_counter() - epoch_started, values_of(training.weights)
+        _check_finite(phase, epoch, figures, weights)
+        history = {
+            name: (*latest.history.get(name, ()), value) for name, value in {"seconds": seconds, **figures}.items()
+        }
+        is_best = phase.until and phase.until.restore_best and best_epoch(phase.until, history) == epoch
+        latest = replace(
+            latest,
+            history=history,
+            seconds=time.perf_counter() - started,
+            weights=weights,
+            best=weights if is_best else latest.best,
+            state=values_of(training.state),
+        )
+        checkpoints.add(latest)
+        yield EpochEnded(phase.name, epoch, seconds, figures)
+    return latest
 
 
 def _build_optimizer(phase: PhasePlan, steps_per_epoch: int, model: Any) -> Any:
@@ -143,25 +228,36 @@ def _build_step(setup: Setup, phase: PhasePlan, optimizer: Any, loss: Callable[.
 
 
 def _train_epoch(
-    step: Step,
-    batches: Iterator[tuple[Tensors, NDArray[np.int32]]],
-    class_weights: NDArray[np.float32],
-    phase: str,
-    epoch: int,
+    training: _Training, epoch: int, class_weights: NDArray[np.float32]
 ) -> Generator[TrainingEvent, None, dict[str, float]]:
+    plan, phase, examples = training.plan, training.phase, training.examples
+    random = np.random.default_rng((plan.seed, training.number, epoch))
+    order = random.permutation(examples.positions)
+    if plan.views:
+        order += len(examples.numbers) * random.integers(1, plan.views + 1, len(order))
     total, right, seen = 0.0, 0, 0
-    for number, (tensors, labels) in enumerate(batches, start=1):
-        loss, hits = step(tensors, labels, class_weights[labels])
+    for number, (tensors, labels) in enumerate(examples.batches(plan.data.batch_size, order), start=1):
+        loss, hits = training.step(tensors, labels, class_weights[labels])
         if not math.isfinite(loss):
-            raise SurgeonError(
-                f"phase {phase!r}, epoch {epoch}, step {number}: the loss is {float(loss)}",
-                "lower the phase's lr, or set clipnorm in its optimizer",
+            lr = float(training.optimizer.learning_rate)
+            raise DivergedError(
+                f"phase {phase.name!r}, epoch {epoch}, step {number}: the loss is {float(loss)} at lr {lr:g}", _CALMER
             )
         seen += len(labels)
         total += float(loss) * len(labels)
         right += int(hits)
-        yield BatchEnded(phase, epoch, number, total / seen, right / seen)
+        yield BatchEnded(phase.name, epoch, number, total / seen, right / seen)
     return {"loss": total / seen, "accuracy": right / seen}
+
+
+def _check_finite(phase: PhasePlan, epoch: int, figures: Mapping[str, float], weights: Values) -> None:
+    """Raises DivergedError if the last step of an epoch broke the network, which no loss of a step tells."""
+    broken = [name for name, value in figures.items() if not math.isfinite(value)]
+    broken += [path for path, values in weights.items() if not np.isfinite(values).all()]
+    if broken:
+        raise DivergedError(
+            f"phase {phase.name!r}, epoch {epoch}: {broken[0]} is no finite number at lr {figures['lr']:g}", _CALMER
+        )
 
 
 def _build_validation(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
 
 from surgeon.errors import UsageError
 from surgeon.recipe.text import dump_text
@@ -20,22 +23,73 @@ if TYPE_CHECKING:
     from surgeon.data.dataset import Dataset
     from surgeon.recipe.plan import Plan
 
-_HISTORY = ("phase", "epoch", "seconds", "lr", "loss", "accuracy", "val_loss", "val_accuracy")
+MODEL = "model.keras"  # the network after the last finished phase
+CHECKPOINT = "checkpoint.npz"  # see checkpoint.py
+HISTORY = "history.csv"
+_RECIPE, _RESULT = "recipe.yaml", "result.json"
+_COLUMNS = ("phase", "epoch", "seconds", "lr", "loss", "accuracy", "val_loss", "val_accuracy")
 
 
-def create_run_folder(plan: Plan, out: Path | None) -> Path:
-    """Makes the folder of a run, ``runs/NAME-TIME`` if none is asked for, and writes its ``recipe.yaml``.
+def new_folder(plan: Plan) -> Path:
+    """Returns where a run goes if nobody says: ``runs/NAME-TIME``."""
+    return Path("runs") / f"{plan.name}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+def create_run_folder(plan: Plan, folder: Path) -> None:
+    """Makes the folder of a run and writes its ``recipe.yaml``.
 
     Raises:
-        UsageError: If it exists; nothing is ever overwritten.
+        UsageError: If there is anything in it; nothing is ever overwritten.
     """
-    folder = out or Path("runs") / f"{plan.name}-{datetime.now():%Y%m%d-%H%M%S}"
+    folder.mkdir(parents=True, exist_ok=True)
+    if (folder / _RECIPE).exists() and not is_finished(folder):
+        raise UsageError(
+            f"{folder} holds a run that was not finished, and a run never overwrites",
+            f"go on with it, `surgeon resume {folder}`, or give another --out",
+        )
+    if any(folder.iterdir()):
+        raise UsageError(f"{folder} is not empty, and a run never overwrites", "give another --out")
+    write_whole(folder / _RECIPE, dump_text(plan.recipe))
+
+
+def is_finished(folder: Path) -> bool:
+    """Tells whether a run was brought to its end."""
+    return (folder / _RESULT).exists()
+
+
+def read_result(folder: Path) -> dict[str, Any] | None:
+    """Returns the JSON form of a run's result, or None if it is not finished."""
+    return dict(json.loads((folder / _RESULT).read_text(encoding="utf-8"))) if is_finished(folder) else None
+
+
+def recipe_of(folder: Path) -> Path:
+    """Returns the recipe of a run.
+
+    Raises:
+        UsageError: If the folder holds no run.
+    """
+    path = folder / _RECIPE
+    if not path.exists():
+        raise UsageError(f"{folder} holds no run: there is no {_RECIPE} in it", "give the folder that a run named")
+    return path
+
+
+@contextmanager
+def run_in_use(folder: Path) -> Iterator[None]:
+    """Keeps a run to one process.
+
+    Raises:
+        UsageError: If another process works on it.
+    """
+    lock = FileLock(folder / ".lock")
     try:
-        folder.mkdir(parents=True)
-    except FileExistsError as error:
-        raise UsageError(f"{folder} exists, and a run never overwrites", "give another --out") from error
-    (folder / "recipe.yaml").write_text(dump_text(plan.recipe), encoding="utf-8")
-    return folder
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise UsageError(f"{folder} is being worked on by another process", "wait until it ends, or stop it") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def record_event(folder: Path, event: Event) -> None:
@@ -45,14 +99,35 @@ def record_event(folder: Path, event: Event) -> None:
     with (folder / "events.jsonl").open("a", encoding="utf-8") as events:
         events.write(json.dumps(event_record(event), ensure_ascii=False) + "\n")
     if isinstance(event, EpochEnded):
-        row = {"phase": event.phase, "epoch": event.epoch, "seconds": round(event.seconds, 3), **event.figures}
-        path = folder / "history.csv"
-        is_new = not path.exists()
+        path = folder / HISTORY
+        if not path.exists():
+            _write_csv(path, _COLUMNS, ())
         with path.open("a", newline="", encoding="utf-8") as history:
-            writer = csv.DictWriter(history, _HISTORY)
-            if is_new:
-                writer.writeheader()
-            writer.writerow(row)
+            figures = {"seconds": event.seconds, **event.figures}
+            csv.writer(history).writerow(_history_row(event.phase, event.epoch, figures))
+
+
+def write_history(folder: Path, phases: Iterable[tuple[str, Mapping[str, Sequence[float]]]]) -> None:
+    """Writes the history anew, from the name and the figures of each phase."""
+    rows = (
+        _history_row(name, epoch, dict(zip(history, figures, strict=True)))
+        for name, history in phases
+        for epoch, figures in enumerate(zip(*history.values(), strict=True), start=1)
+    )
+    _write_csv(folder / HISTORY, _COLUMNS, rows)
+
+
+def mend_events(folder: Path) -> None:
+    """Cuts off the half line that a power failure may have left, so that events go on behind a whole one."""
+    events = folder / "events.jsonl"
+    if events.exists():
+        whole, newline, _ = events.read_bytes().rpartition(b"\n")
+        events.write_bytes(whole + newline)
+
+
+def _history_row(phase: str, epoch: int, figures: Mapping[str, float]) -> list[Any]:
+    row = {"phase": phase, "epoch": epoch, **figures, "seconds": round(figures["seconds"], 3)}
+    return [row.get(column, "") for column in _COLUMNS]
 
 
 def write_splits(folder: Path, dataset: Dataset) -> None:
@@ -75,17 +150,23 @@ def write_predictions(
 
 
 def save_model(folder: Path, model: Any) -> None:
-    """Writes ``model.keras``; an earlier one stays until the new one is whole."""
+    """Writes a network into a run; an earlier one stays until the new one is whole."""
     partial = folder / "partial.keras"
     model.save(partial)
-    partial.replace(folder / "model.keras")
+    partial.replace(folder / MODEL)
 
 
-def write_result(folder: Path, result: RunResult) -> None:
-    """Writes ``result.json``, the sign that a run is finished."""
-    partial = folder / "result.json.partial"
-    partial.write_text(json.dumps(result_record(result), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(folder / "result.json")
+def finish_run(folder: Path, result: RunResult) -> None:
+    """Writes ``result.json``, the sign that a run is finished; its checkpoint has served."""
+    write_whole(folder / _RESULT, json.dumps(result_record(result), indent=2, ensure_ascii=False) + "\n")
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file that is there as a whole or not at all."""
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Collection, Generator
+from collections.abc import Collection, Generator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from surgeon.data.checks import quick_checks
 from surgeon.data.dataset import decode_images, index_images
 from surgeon.errors import SurgeonError
 from surgeon.evaluation.linear_probe import FeaturesTooLargeError, fit_linear_probe, gather_features
@@ -19,44 +20,63 @@ from surgeon.model.pipeline import build_pipeline
 from surgeon.model.precision import bfloat16_note, computing_in
 from surgeon.model.prediction import build_predictor, predict
 from surgeon.model.surgery import build_network, part_of
-from surgeon.results import Event, Note, RunResult
+from surgeon.results import Event, Note, PhaseResult, RunResult
+from surgeon.training.checkpoint import Checkpoints, restore
+from surgeon.training.compare import compare
 from surgeon.training.features import Feed, FrozenFeatures, Setup
-from surgeon.training.lock import build_lock, installed_versions, write_lock
-from surgeon.training.phase import train_phase
-from surgeon.training.run_folder import save_model, write_predictions, write_splits
+from surgeon.training.lock import INPUTS, build_lock, installed_versions, read_lock, write_lock
+from surgeon.training.phase import DivergedError, train_phase, trained_weights
+from surgeon.training.run_folder import MODEL, save_model, write_predictions, write_splits
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from surgeon.data.dataset import Dataset
+    from surgeon.data.dataset import Dataset, Index
     from surgeon.recipe.plan import Plan
-    from surgeon.results import Evaluation, PhaseResult
+    from surgeon.results import Evaluation
+    from surgeon.training.checkpoint import Checkpoint
+
+_NAMED = 5  # findings or differences that are said one by one
 
 
-def run(plan: Plan, folder: Path) -> Generator[Event, None, RunResult]:
+def run(plan: Plan, folder: Path, repeated: Mapping[str, Any] | None = None) -> Generator[Event, None, RunResult]:
     """Does what a plan asks for and leaves its files in ``folder``, all but ``result.json`` and the pictures.
 
+    If the folder holds a checkpoint, the run goes on from there.
+
+    Args:
+        plan: What to do.
+        folder: Of the run.
+        repeated: The lock of a run that this one repeats; what differs is said before the long work.
+
     Raises:
-        SurgeonError: If the images or the weights are not what the plan needs, or training diverges.
+        SurgeonError: If the images or the weights are not what the plan needs or what the checkpoint was made
+            with, or if training diverges.
     """
     started = time.perf_counter()
     index = yield from index_images(plan.data)
     if index.classes != plan.classes:
         raise SurgeonError("the classes of the images changed while they were read", "start again")
     _check_monitors(plan, index.splits)
+    yield from _look_at(index, plan)
     if plan.precision == "bfloat16" and (note := bfloat16_note()):
         yield Note(note)
+    if plan.deterministic:
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
     network = build_network(plan)  # weights that do not fit are said before the long work
     with ExitStack() as life:
         dataset = yield from decode_images(index, plan.data, plan.features, life)
+        yield from _settle_lock(folder, build_lock(plan, dataset, network), repeated)
         write_splits(folder, dataset)
-        write_lock(folder, build_lock(plan, dataset, network))
         yield from _say_what_was_passed_over(dataset)
         setup = Setup(plan, network, build_pipeline(plan), dataset)
         features = FrozenFeatures(setup, life)
-        yield from features.keep(upcoming_frontiers(plan, 1))
         linear_probe = (yield from _linear_probe(features)) if plan.linear_probe else None
-        phases, evaluation = yield from _train(features, folder)
+        checkpoints = life.enter_context(Checkpoints(folder))
+        spent = checkpoints.latest.spent if checkpoints.latest else 0.0
+        phases, evaluation = yield from _train(features, folder, checkpoints)
     return RunResult(
         name=plan.name,
         images=dict(Counter(dataset.splits)),
@@ -67,7 +87,7 @@ def run(plan: Plan, folder: Path) -> Generator[Event, None, RunResult]:
         evaluation=evaluation,
         linear_probe=linear_probe,
         expected=plan.expected,
-        seconds=time.perf_counter() - started,
+        seconds=spent + time.perf_counter() - started,
         versions=installed_versions(),
     )
 
@@ -88,21 +108,87 @@ def _check_monitors(plan: Plan, splits: Collection[str]) -> None:
             )
 
 
+def _look_at(index: Index, plan: Plan) -> Generator[Note, None, None]:
+    """Says what is wrong with the images as far as their bytes, labels and splits tell.
+
+    Raises:
+        SurgeonError: If the same image is in two splits, unless the plan lets that pass.
+    """
+    findings = quick_checks(index)
+    leaks = [finding.message for finding in findings if finding.kind == "leak"]
+    if leaks and plan.data.on_leak == "fail":
+        raise SurgeonError(
+            "\n".join(_some(leaks)),
+            "`surgeon check` shows all; remove the copies, or let them pass: data.on_leak: warn",
+        )
+    for text in _some([finding.message for finding in findings]):
+        yield Note(text)
+
+
+def _some(messages: Sequence[str]) -> list[str]:
+    more = len(messages) - _NAMED
+    return [*messages[:_NAMED], *([f"and {more:,} more of the kind"] if more > 0 else [])]
+
+
+def _settle_lock(
+    folder: Path, lock: Mapping[str, Any], repeated: Mapping[str, Any] | None
+) -> Generator[Note, None, None]:
+    """Writes the lock of a new run, or compares it with that of the run which goes on or is repeated.
+
+    Raises:
+        SurgeonError: If the recipe, an image, its split or an initial weight of a run that goes on is another now.
+    """
+    begun = read_lock(folder)
+    differences = [str(difference) for difference in compare(begun, lock) if difference.part in INPUTS] if begun else []
+    if differences:
+        raise SurgeonError(
+            f"{folder} was begun with something else:\n" + "\n".join(_some(differences)),
+            "put it back, or start the recipe again with another --out",
+        )
+    other = begun or repeated
+    for text in _some([str(difference) for difference in compare(other, lock)] if other else []):
+        yield Note(f"{text}, so figures may differ")
+    write_lock(folder, lock)
+
+
 def _train(
-    features: FrozenFeatures, folder: Path
+    features: FrozenFeatures, folder: Path, checkpoints: Checkpoints
 ) -> Generator[Event, None, tuple[tuple[PhaseResult, ...], Evaluation | None]]:
-    """Trains all phases and measures the network."""
-    setup, results = features.setup, []
+    """Trains all phases, or those that are left, and measures the network."""
+    setup, finished = features.setup, tuple[PhaseResult, ...]()
+    if latest := checkpoints.latest:
+        yield Note(f"going on behind epoch {latest.epoch} of phase {setup.plan.phases[latest.phase - 1].name!r}")
+        finished = latest.finished
+        restore(trained_weights(setup, latest.phase), latest.weights)
+        for phase in setup.plan.phases[: latest.phase]:
+            features.forget(phase.trainable)
     has_validation = "validation" in setup.dataset.splits
-    for number, phase in enumerate(setup.plan.phases, start=1):
+    for number in range(len(finished) + 1, len(setup.plan.phases) + 1):
         yield from features.keep(upcoming_frontiers(setup.plan, number))
         training, measuring = phase_frontiers(setup.plan, number)
         train = features.feed("train", training)
         validation = features.feed("validation", measuring) if has_validation else None
-        results.append((yield from train_phase(setup, number, train, validation)))
+        try:
+            finished += ((yield from train_phase(setup, finished, train, validation, checkpoints)),)
+        except DivergedError as error:
+            raise _with_the_best(error, setup, checkpoints.of_phase(number), folder) from error
         save_model(folder, setup.network)
-        features.forget(phase.trainable)
-    return tuple(results), (yield from _evaluate(setup, features.feed("test", measuring), folder))
+        features.forget(setup.plan.phases[number - 1].trainable)
+    measured = features.feed("test", phase_frontiers(setup.plan, len(setup.plan.phases))[1])
+    return finished, (yield from _evaluate(setup, measured, folder))
+
+
+def _with_the_best(error: DivergedError, setup: Setup, latest: Checkpoint | None, folder: Path) -> SurgeonError:
+    """Saves the best network before training diverged; returns the error with where it is."""
+    if latest is not None:
+        restore(trained_weights(setup, latest.phase), latest.best or latest.weights)
+        save_model(folder, setup.network)
+    if not (folder / MODEL).exists():
+        return error
+    which = "before this phase"
+    if latest is not None:
+        which = "of the best epoch" if latest.best else f"after epoch {latest.epoch}"
+    return DivergedError(error.message, f"{error.hint}; {folder / MODEL} holds the network {which}")
 
 
 def _evaluate(setup: Setup, test: Feed, folder: Path) -> Generator[Event, None, Evaluation | None]:
@@ -124,6 +210,7 @@ def _linear_probe(features: FrozenFeatures) -> Generator[Event, None, Evaluation
     train, test = dataset.part("train"), dataset.part("test")
     if not len(test):
         return None
+    yield from features.keep(upcoming_frontiers(features.setup.plan, 1))
     try:
         gathered = yield from gather_features(features, np.concatenate([train, test]))
     except FeaturesTooLargeError as error:

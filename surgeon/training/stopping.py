@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from surgeon.recipe.plan import UntilPlan
 
 
-class EarlyStopping:
-    """Watches one figure of a phase and keeps the weights of its best epoch."""
+def best_epoch(until: UntilPlan, history: Mapping[str, Sequence[float]]) -> int:
+    """Returns the epoch, from 1, whose figure none behind it improves by ``min_delta``; 0 before the first."""
+    sign = 1.0 if until.monitor.endswith("accuracy") else -1.0
+    best, found = -float("inf"), 0
+    for epoch, value in enumerate(history.get(until.monitor, ()), start=1):
+        if not found or sign * value > best + until.min_delta:
+            best, found = sign * value, epoch
+    return found
 
-    def __init__(self, until: UntilPlan, model: Any) -> None:
-        self.until = until
-        self.model = model
-        self.best_epoch = 0
-        self._best: float | None = None
-        self._weights: list[Any] = []
 
-    def is_over(self, epoch: int, figures: Mapping[str, float]) -> bool:
-        """Takes in an epoch's figures and tells whether ``patience`` epochs brought no improvement."""
-        sign = 1.0 if self.until.monitor.endswith("accuracy") else -1.0
-        value = sign * figures[self.until.monitor]
-        if self._best is None or value > self._best + self.until.min_delta:
-            self._best, self.best_epoch = value, epoch
-            if self.until.restore_best:
-                self._weights = self.model.get_weights()
-        return epoch - self.best_epoch >= self.until.patience
-
-    def restore(self) -> int | None:
-        """Gives the model the best epoch's weights; returns that epoch, or None if they are not to be restored."""
-        if not self.until.restore_best:
-            return None
-        self.model.set_weights(self._weights)
-        return self.best_epoch
+def is_over(until: UntilPlan | None, history: Mapping[str, Sequence[float]]) -> bool:
+    """Tells whether ``patience`` epochs brought no improvement."""
+    if until is None:
+        return False
+    return len(history.get(until.monitor, ())) - best_epoch(until, history) >= until.patience

@@ -1,0 +1,52 @@
+"""``surgeon diff``."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from surgeon.cli.output import Format, FormatOption, print_json, print_text
+from surgeon.recipe.compiler import compile_recipe
+
+Side = Annotated[Path, typer.Argument(help="A recipe's file or the folder of a run.", show_default=False)]
+
+
+def command(a: Side, b: Side, output_format: FormatOption = Format.text) -> None:
+    """Compare two recipes or two runs: what was asked differently, what came out differently."""
+    from surgeon.training.compare import compare
+
+    (asked_a, came_a), (asked_b, came_b) = _sides(a), _sides(b)
+    common = asked_a.keys() & asked_b.keys()  # a recipe has no lock
+    asked = compare(*({key: side[key] for key in side if key in common} for side in (asked_a, asked_b)))
+    came = compare(came_a, came_b) if came_a and came_b else ()
+    if output_format is Format.json:
+        print_json(
+            {
+                "asked": [dataclasses.asdict(difference) for difference in asked],
+                "came_out": [dataclasses.asdict(difference) for difference in came],
+            }
+        )
+        return
+    from surgeon.report.tables import differences_table
+
+    for title, differences in (("asked differently", asked), ("came out differently", came)):
+        if differences:
+            print_text(differences_table(title, differences, str(a), str(b)))
+    if not asked and not came:
+        print_text("no difference")
+
+
+def _sides(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns what a recipe or a run asks for and stands on, and what it came to."""
+    if not path.is_dir():
+        return {"recipe": compile_recipe(path).recipe}, {}
+    from surgeon.results import result_figures
+    from surgeon.training.lock import read_lock
+    from surgeon.training.run_folder import read_result, recipe_of
+
+    asked = {"recipe": compile_recipe(recipe_of(path)).recipe, **(read_lock(path) or {})}
+    result = read_result(path)
+    return asked, {} if result is None else {"result": result_figures(result)}

@@ -1,0 +1,66 @@
+"""``surgeon reproduce``."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import typer
+
+from surgeon.cli.output import Format, FormatOption, QuietOption, RunArgument, open_console, print_json, print_text
+from surgeon.cli.running import OutOption, run_plan
+from surgeon.errors import UsageError
+from surgeon.recipe.compiler import compile_recipe
+
+
+def command(
+    run: RunArgument,
+    out: OutOption = None,
+    output_format: FormatOption = Format.text,
+    quiet: QuietOption = False,
+) -> None:
+    """Run the recipe of a finished run again and tell, figure by figure, what is the same."""
+    from surgeon.results import result_figures
+    from surgeon.training.compare import compare
+    from surgeon.training.lock import read_lock
+    from surgeon.training.run_folder import create_run_folder, new_folder, read_result, recipe_of
+
+    plan = compile_recipe(recipe_of(run))
+    before, stood_on = read_result(run), read_lock(run)
+    if before is None or stood_on is None:
+        raise UsageError(f"{run} is not finished, so there is nothing to compare with", f"`surgeon resume {run}`")
+    folder = out or new_folder(plan)
+    create_run_folder(plan, folder)
+    run_plan(plan, folder, open_console(stderr=True, quiet=quiet or output_format is Format.json), stood_on)
+    figures = result_figures(before)
+    causes = compare(stood_on, read_lock(folder) or {})
+    differences = compare({"result": figures}, {"result": result_figures(read_result(folder) or {})})
+    if output_format is Format.json:
+        print_json(
+            {
+                "folder": str(folder),
+                "figures": len(figures),
+                "differences": [dataclasses.asdict(difference) for difference in differences],
+                "causes": [dataclasses.asdict(cause) for cause in causes],
+            }
+        )
+    elif not quiet:
+        from surgeon.report.tables import differences_table
+
+        if differences:
+            print_text(differences_table("what came out differently", differences, "before", "now"))
+        if causes:
+            print_text(differences_table("what they stand on", causes, "before", "now"))
+        print_text(_verdict(len(figures), len(differences), has_causes=bool(causes), deterministic=plan.deterministic))
+    if differences:
+        raise typer.Exit(1)
+
+
+def _verdict(figures: int, differing: int, *, has_causes: bool, deterministic: bool) -> str:
+    if not differing:
+        return f"all {figures} figures match, bit for bit, the weights after every phase among them"
+    said = f"{figures - differing} of {figures} figures match, bit for bit"
+    if has_causes:
+        return f"{said}; what the runs stand on differs, see above"
+    if not deterministic:
+        return f"{said}; both stand on the same, but only `deterministic: true` promises the same bits"
+    return f"{said}, though both stand on the same and are deterministic; please report this"

@@ -1,0 +1,100 @@
+"""What the commands that train share: a run with its progress, and how its result is printed."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from surgeon.cli.interrupt import RunInterruptedError, until_interrupted
+from surgeon.cli.output import Format, open_console, print_json, print_text, show_progress
+from surgeon.cli.tensorflow import load_tensorflow
+from surgeon.errors import SurgeonError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from surgeon.recipe.plan import Plan
+    from surgeon.results import FrozenResult, RunResult
+
+OutOption = Annotated[
+    Path | None, typer.Option(help="Folder for the run; by default runs/NAME-TIME.", show_default=False)
+]
+
+
+def run_and_print(plan: Plan, folder: Path, output_format: Format, *, quiet: bool) -> None:
+    """Does what is left of a run and prints its result; see ``run_plan``."""
+    result = run_plan(plan, folder, open_console(stderr=True, quiet=quiet or output_format is Format.json))
+    if output_format is Format.json:
+        from surgeon.results import result_record
+
+        print_json({**result_record(result), "folder": str(folder)})
+    elif not quiet:
+        print_result(result, folder)
+
+
+def run_plan(plan: Plan, folder: Path, console: Console, earlier: Mapping[str, Any] | None = None) -> RunResult:
+    """Does what is left of a run with its progress on ``console``.
+
+    Args:
+        plan: What its recipe asks for.
+        folder: The run's, which holds its recipe already.
+        console: For the progress.
+        earlier: The lock of a run that this one is to repeat.
+
+    Raises:
+        SurgeonError: If the run cannot be done or was interrupted; what it had written stays.
+    """
+    from surgeon.report.figures import draw_confusion, draw_curves
+    from surgeon.training.checkpoint import rewind
+    from surgeon.training.run_folder import finish_run, record_event, run_in_use
+    from surgeon.training.runner import run
+
+    go_on = f"go on with `surgeon resume {folder}`"
+    try:
+        with run_in_use(folder):
+            rewind(plan, folder)
+            load_tensorflow()
+            work = until_interrupted(run(plan, folder, earlier), console)
+            result = show_progress(work, console, partial(record_event, folder))
+            draw_curves(result, folder / "curves.png")
+            if result.evaluation is not None:
+                draw_confusion(result.evaluation, folder / "confusion.png")
+            finish_run(folder, result)
+    except RunInterruptedError as error:
+        error.hint = go_on
+        raise
+    except KeyboardInterrupt as error:
+        raise RunInterruptedError(signal.SIGINT, go_on) from error
+    except OSError as error:
+        where = error.filename or folder
+        raise SurgeonError(f"cannot use {where}: {error.strerror or error}", f"mend that, and {go_on}") from error
+    return result
+
+
+def print_result(result: RunResult, folder: Path) -> None:
+    """Prints the table of the story, the methods side by side, and where everything lies."""
+    from surgeon.report.tables import classification_table, expectation_text, methods_table
+
+    if result.evaluation is not None:
+        total = sum(result.evaluation.report[name]["support"] for name in result.evaluation.classes)
+        print_text(classification_table(result.evaluation, f"{result.name}: {total:.0f} test images"))
+        print_text(methods_table(result))
+    if (text := expectation_text(result)) is not None:
+        print_text(text)
+    print_text(_saved(result.frozen))
+    print_text(f"{result.seconds:.0f} s; everything is in [bold]{escape(str(folder))}[/]")
+
+
+def _saved(frozen: FrozenResult) -> str:
+    """Returns what the store was good for."""
+    done = f"frozen layers: {frozen.known:,} images known, {frozen.computed:,} computed in {frozen.seconds:.0f} s"
+    if not frozen.saved_seconds:
+        return done
+    saved = f"{frozen.saved_seconds / 60:,.0f} min" if frozen.saved_seconds >= 60 else f"{frozen.saved_seconds:.0f} s"
+    return f"{done}; without the store the run would have taken about {saved} more"

@@ -1,0 +1,257 @@
+"""A run that was stopped goes on, and ends as if it had never been."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from surgeon.errors import SurgeonError
+from surgeon.recipe.compiler import compile_recipe
+from surgeon.results import BatchEnded, EpochEnded
+from surgeon.training.audit import variable_digests
+from surgeon.training.run_folder import run_in_use
+from surgeon.training.runner import run
+
+Surgeon = Callable[..., Any]
+
+# All that a run remembers: dropout, changes of images, moving statistics, momentum, a schedule, the best epoch.
+EVERYTHING = (
+    "deterministic=true",
+    "head=[global_average_pooling, batch_normalization, dropout: 0.3, dense: {units: classes, activation: softmax}]",
+    "augment={flip: horizontal, rotation: 0.1, brightness: 0.2}",
+    "phases=["
+    "{name: warm-up, trainable: head, optimizer: rmsprop, lr: {cosine: {peak: 0.01}}, epochs: 3},"
+    "{name: whole, trainable: all, batch_norm: train, optimizer: adam, lr: {cosine: {peak: 0.003, warmup_epochs: 1}},"
+    " epochs: 4, until: {monitor: val_loss, patience: 9}},"
+    "{name: head, trainable: head, optimizer: {sgd: {momentum: 0.9}}, lr: 0.01, epochs: 2}]",
+)
+
+
+def sets(overrides: tuple[str, ...]) -> list[str]:
+    return [part for override in overrides for part in ("--set", override)]
+
+
+def ends(folder: Path) -> dict[str, Any]:
+    """What must not depend on whether a run was stopped."""
+    network = keras.saving.load_model(folder / "model.keras")
+    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    histories = [
+        {name: values for name, values in phase["history"].items() if name != "seconds"} for phase in result["phases"]
+    ]
+    rows = (folder / "history.csv").read_text(encoding="utf-8").splitlines()
+    return {
+        "weights": variable_digests(network),
+        "histories": histories,
+        "best": [phase["best_epoch"] for phase in result["phases"]],
+        "evaluation": result["evaluation"],
+        "predictions": (folder / "predictions.csv").read_text(encoding="utf-8"),
+        "rows": [[field for at, field in enumerate(row.split(",")) if at != 2] for row in rows],
+    }
+
+
+@pytest.fixture
+def whole(surgeon: Surgeon, tiny: Path, tmp_path: Path) -> Path:
+    """A run of all that there is to remember, never stopped."""
+    done = surgeon("run", tiny, "--out", tmp_path / "whole", *sets(EVERYTHING))
+    assert done.code == 0, done.err
+    return tmp_path / "whole"
+
+
+def stop_at(folder: Path, last: Callable[[Any], bool]) -> None:
+    """Does what is left of a run as far as the first event that ``last`` holds of."""
+    work = run(compile_recipe(folder / "recipe.yaml"), folder)
+    for event in work:
+        if last(event):
+            break
+    work.close()
+
+
+def test_a_run_that_was_stopped_anywhere_ends_as_if_it_had_not_been(
+    surgeon: Surgeon, whole: Path, tmp_path: Path
+) -> None:
+    """Stopped before the first epoch, within and behind epochs of every phase, each time with a new start."""
+    folder = tmp_path / "stopped"
+    folder.mkdir()
+    (folder / "recipe.yaml").write_bytes((whole / "recipe.yaml").read_bytes())
+    stop_at(folder, lambda event: isinstance(event, BatchEnded))
+    for phase, epoch in (("warm-up", 1), ("warm-up", 3), ("whole", 2), ("whole", 4), ("head", 1)):
+        behind = EpochEnded(phase, epoch, 0.0, {})
+        stop_at(
+            folder,
+            lambda event, behind=behind: (
+                isinstance(event, EpochEnded) and (event.phase, event.epoch) == (behind.phase, behind.epoch)
+            ),
+        )
+        stop_at(folder, lambda event: isinstance(event, BatchEnded) and event.step == 2)
+    done = surgeon("resume", folder)
+    assert done.code == 0, done.err
+    assert "going on behind epoch 1 of phase 'head'" in done.err
+    assert ends(folder) == ends(whole)
+    assert not (folder / "checkpoint.npz").exists()
+    again = surgeon("resume", folder)
+    assert (again.code, "is finished" in again.out) == (0, True)
+
+
+def start(tiny: Path, out: Path, *overrides: str) -> subprocess.Popen[str]:
+    """Starts a run and waits until it trains."""
+    command = [sys.executable, "-m", "surgeon", "run", tiny, "--out", out, *sets(overrides)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not (out / "history.csv").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_a_run_behind_its_step(
+    surgeon: Surgeon, tiny: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    out = tmp_path / "run"
+    process = start(tiny, out, "phases[0].epochs=100000")
+    assert "is being worked on" in surgeon("resume", out).err
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert "stopping after this step" in err
+    assert f"hint: go on with `surgeon resume {out}`" in err
+    assert "Traceback" not in err
+    assert (out / "checkpoint.npz").exists()
+    assert not (out / "result.json").exists()
+    assert f"`surgeon resume {out}`" in surgeon("run", tiny, "--out", out).err
+
+
+@pytest.fixture
+def stopped(tiny: Path, tmp_path: Path, surgeon: Surgeon, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run that was stopped behind its first epoch."""
+    folder = tmp_path / "stopped"
+    from surgeon.training import run_folder
+
+    record = run_folder.record_event
+
+    def record_and_stop(folder: Path, event: Any) -> None:
+        record(folder, event)
+        if isinstance(event, EpochEnded):
+            signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_folder, "record_event", record_and_stop)
+        done = surgeon("run", tiny, "--out", folder)
+    assert done.code == 130, done.err
+    return folder
+
+
+def test_a_run_with_another_image_does_not_go_on(surgeon: Surgeon, stopped: Path, tmp_path: Path) -> None:
+    lock = json.loads((stopped / "lock.json").read_text(encoding="utf-8"))
+    lock["images"] |= {"along/3.png": "0" * 64}
+    lock["weights"].popitem()
+    lock["versions"]["keras"] = "3.0.0"
+    (stopped / "lock.json").write_text(json.dumps(lock), encoding="utf-8")
+    done = surgeon("resume", stopped)
+    assert done.code == 1
+    assert "was begun with something else:\nimages along/3.png: was 000000000000..., is " in done.err
+    assert "weights head_dense/bias: " in done.err
+    assert "keras" not in done.err  # another release is worth a note, not a refusal
+    assert (stopped / "checkpoint.npz").exists()
+
+
+def test_a_run_with_another_recipe_does_not_go_on(surgeon: Surgeon, stopped: Path) -> None:
+    recipe = stopped / "recipe.yaml"
+    recipe.write_text(recipe.read_text(encoding="utf-8").replace("epochs: 2", "epochs: 5"), encoding="utf-8")
+    done = surgeon("resume", stopped)
+    assert done.code == 1
+    assert "recipe phases[0].epochs: was 2, is 5" in done.err
+
+
+def test_another_release_is_worth_a_note(surgeon: Surgeon, stopped: Path) -> None:
+    lock = json.loads((stopped / "lock.json").read_text(encoding="utf-8"))
+    release = lock["versions"].pop("keras")
+    (stopped / "lock.json").write_text(json.dumps({**lock, "hardware": {}}), encoding="utf-8")
+    done = surgeon("resume", stopped)
+    assert done.code == 0, done.err
+    assert f'versions keras: "{release}" is new, so figures may differ' in done.err
+
+
+def test_a_damaged_checkpoint_is_told(surgeon: Surgeon, stopped: Path) -> None:
+    checkpoint = stopped / "checkpoint.npz"
+    content = bytearray(checkpoint.read_bytes())
+    content[len(content) // 2] ^= 1
+    checkpoint.write_bytes(content)
+    done = surgeon("resume", stopped)
+    assert done.code == 1
+    assert f"{checkpoint} is damaged" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_half_a_line_of_events_is_no_hindrance(surgeon: Surgeon, stopped: Path) -> None:
+    with (stopped / "events.jsonl").open("a", encoding="utf-8") as events:
+        events.write('{"event": "EpochEn')
+    assert surgeon("resume", stopped).code == 0
+    lines = (stopped / "events.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["epoch"] for line in lines if "EpochEnded" in line] == [1, 2, 1]
+
+
+def test_only_a_run_can_go_on(surgeon: Surgeon, tmp_path: Path) -> None:
+    done = surgeon("resume", tmp_path)
+    assert done.code == 2
+    assert "holds no run" in done.err
+
+
+def test_a_run_belongs_to_one_process(tmp_path: Path) -> None:
+    with run_in_use(tmp_path), pytest.raises(SurgeonError, match="is being worked on"), run_in_use(tmp_path):
+        pass
+    with run_in_use(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("best", [False, True])
+def test_a_diverging_phase_leaves_the_network_before(
+    surgeon: Surgeon, tiny: Path, tmp_path: Path, *, best: bool
+) -> None:
+    """The rate is raised from epoch 3 on until nothing is finite."""
+    until = ", until: {monitor: loss, patience: 9}" if best else ""
+    lr = "{piecewise: {values: [0.001, 1.0e+15], epochs: [2]}}"
+    phase = f"phases=[{{name: wild, trainable: all, optimizer: sgd, lr: {lr}, epochs: 4{until}}}]"
+    done = surgeon("run", tiny, "--out", tmp_path / "wild", "--set", phase)
+    assert done.code == 1
+    assert "phase 'wild', epoch 3" in done.err
+    assert "at lr 1e+15" in done.err
+    assert "lower the phase's lr" in done.err
+    assert ("holds the network of the best epoch" if best else "holds the network after epoch 2") in done.err
+    short = phase.replace("epochs: 4", "epochs: 2")
+    assert surgeon("run", tiny, "--out", tmp_path / "short", "--set", short).code == 0
+    left, expected = (keras.saving.load_model(tmp_path / name / "model.keras") for name in ("wild", "short"))
+    for found, wanted in zip(left.weights, expected.weights, strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    assert not (tmp_path / "wild" / "result.json").exists()
+
+
+@pytest.mark.slow
+def test_thirty_kills_change_nothing(surgeon: Surgeon, whole: Path, tmp_path: Path) -> None:
+    """SIGKILL at random moments of real processes, on a store of its own, until the run is finished."""
+    folder, moments = tmp_path / "killed", random.Random(0)
+    folder.mkdir()
+    (folder / "recipe.yaml").write_bytes((whole / "recipe.yaml").read_bytes())
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    kills = 0
+    while not (folder / "result.json").exists():
+        process = subprocess.Popen([sys.executable, "-m", "surgeon", "resume", folder, "--quiet"], env=environment)
+        try:
+            assert process.wait(timeout=moments.uniform(1, 12)) == 0
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            kills += 1
+    assert ends(folder) == ends(whole)
+    assert kills >= 30
