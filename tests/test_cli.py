@@ -154,6 +154,25 @@ def test_every_recipe_of_the_package_is_well_and_names_its_command(surgeon: Surg
     assert f"# surgeon run recipes/{recipe.name}" in recipe.read_text(encoding="utf-8")
 
 
+def test_a_model_file_that_holds_code_is_refused(surgeon: Surgeon, tiny: Path, tmp_path: Path) -> None:
+    import keras
+
+    image = keras.Input((32, 32, 3))
+    model = tmp_path / "stranger.keras"
+    keras.Model(image, keras.layers.Lambda(lambda pixels: pixels * 2)(image)).save(model)
+    done = surgeon("validate", tiny, "--set", f"backbone={{model: {model}, cut: 1, preprocessing: none}}")
+    assert done.code == 2
+    assert "code of a file is never run" in done.out
+
+
+def test_plan_names_every_host(surgeon: Surgeon, tiny: Path) -> None:
+    keras = ("--set", "backbone={name: vgg16}", "--set", "phases=[{trainable: head, lr: 0.1, epochs: 1}]")
+    plan = json.loads(surgeon("plan", tiny, *keras, "--format", "json").out)
+    assert [url.split("/")[2] for url in plan["downloads"]] == ["storage.googleapis.com"]
+    own = json.loads(surgeon("plan", tiny, "--set", "backbone.weights=imagenet", "--format", "json").out)
+    assert own["downloads"] == []
+
+
 def test_layers_of_a_backbone(surgeon: Surgeon) -> None:
     shown = json.loads(surgeon("layers", "vgg16", "--format", "json").out)
     assert [row["index"] for row in shown["layers"]] == list(range(23))

@@ -20,6 +20,7 @@ class BackboneSpec(Entry):
         build: ``build(input_shape, include_top)`` returns the flat functional model, weights at random.
         imagenet: ``imagenet(model, include_top, mirrored)`` loads its ImageNet weights, from the file
             ``mirrored`` if that is not None.
+        downloads_from: Where Keras downloads those weights from; None if they come with pip.
         group: Which other entries it is listed with.
     """
 
@@ -28,6 +29,7 @@ class BackboneSpec(Entry):
     min_image_size: int
     build: Callable[[tuple[int, int, int], bool], Any]
     imagenet: Callable[[Any, bool, Any], None]
+    downloads_from: str | None
     group: str
 
 
@@ -59,6 +61,7 @@ def _application(
         min_image_size=min_image_size,
         build=build,
         imagenet=lambda model, include_top, mirrored: load(application(), model, include_top, mirrored),
+        downloads_from="https://storage.googleapis.com/tensorflow/keras-applications/",
         group=group,
     )
 
@@ -119,6 +122,7 @@ def _lite(variant: Literal[0, 1, 2], image_size: int) -> BackboneSpec:
         min_image_size=32,
         build=build,
         imagenet=imagenet,
+        downloads_from=None,
         group="EfficientNet-Lite",
     )
 

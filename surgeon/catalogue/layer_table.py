@@ -176,8 +176,12 @@ def open_model(path: Path) -> Any:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises whatever the file provokes
         reason = " ".join(str(error).split())[:300]
+        holds_code = "safe_mode" in str(error) or "unsafe" in str(error)
         raise SurgeonError(
-            f"Keras cannot open {path}: {reason}", "is it a .keras file without Lambda layers?"
+            f"Keras cannot open {path}: {reason}",
+            "it holds code, such as a Lambda layer, and code of a file is never run; save the network without it"
+            if holds_code
+            else "is it a .keras file?",
         ) from error
     # What was frozen when it was saved says nothing about the next phases. Keras passes `trainable` on to the
     # layers only where it changes the model's own.

@@ -11,10 +11,14 @@ import typer
 from surgeon.cli.output import Format, FormatOption, print_json, print_text
 from surgeon.recipe.compiler import compile_recipe
 
-Side = Annotated[Path, typer.Argument(help="A recipe's file or the folder of a run.", show_default=False)]
+_SIDE = "A recipe's file or the folder of a run."
 
 
-def command(a: Side, b: Side, output_format: FormatOption = Format.text) -> None:
+def command(
+    a: Annotated[Path, typer.Argument(metavar="A", help=_SIDE, show_default=False)],
+    b: Annotated[Path, typer.Argument(metavar="B", help=_SIDE, show_default=False)],
+    output_format: FormatOption = Format.text,
+) -> None:
     """Compare two recipes or two runs: what was asked differently, what came out differently."""
     from surgeon.training.compare import compare
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.sources import SOURCES
 from surgeon.cli.output import (
     Format,
@@ -39,7 +40,7 @@ def command(recipe: RecipeArgument, overrides: SetOption = None, output_format: 
     plan = compile_recipe(recipe, overrides or ())
     index = show_progress(index_images(plan.data), open_console(stderr=True))
     values = {path: (_at(plan.recipe, path), origin) for path, origin in plan.origins.items()}
-    downloads = [download.url for download in SOURCES[plan.data.source.name].downloads(plan.data.source.parameters)]
+    downloads = _downloads(plan)
     forecast = _forecast(plan, index)
     if output_format is Format.json:
         origins = {path: {"value": value, "origin": origin} for path, (value, origin) in values.items()}
@@ -57,7 +58,15 @@ def command(recipe: RecipeArgument, overrides: SetOption = None, output_format: 
 
     print_text(values_table(values), counts_table(index.counts(), index.classes), *forecast_text(forecast))
     if downloads:
-        print_text(f"images come from {', '.join(downloads)}, unless a mirror or the cache has them")
+        print_text(f"downloaded, unless a mirror or a cache has it: {', '.join(downloads)}")
+
+
+def _downloads(plan: Plan) -> list[str]:
+    """Returns where the images and the weights come from, if it is not this machine."""
+    urls = [download.url for download in SOURCES[plan.data.source.name].downloads(plan.data.source.parameters)]
+    if plan.backbone.weights == "imagenet" and (url := BACKBONES[str(plan.backbone.name)].downloads_from):
+        urls.append(url)
+    return urls
 
 
 def _forecast(plan: Plan, index: Index) -> dict[str, Any]:

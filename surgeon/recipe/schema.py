@@ -167,7 +167,8 @@ def _figure(label: str) -> Schema:
         "mean": number("Its mean over runs with other seeds.", **bounds),
         "std": number("Their standard deviation, as `surgeon run --repeat` gives it.", minimum=0, maximum=1),
     }
-    long = _mapping(f"Its {label} on the test images.", spread, ("mean",))
+    description = f"Its {label} on the test images: a number, or `{{mean: 0.9, std: 0.01}}` over seeds."
+    long = _mapping(description, spread, ("mean",))
     return {
         "description": long.pop("description"),
         "type": ["number", "object"],
