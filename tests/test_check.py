@@ -365,3 +365,25 @@ def test_wrong_labels_of_flowers_are_found(surgeon: Surgeon, mirror: Path, tmp_p
     planted = {files[at].as_posix() for at in wrong}
     assert len(found & planted) >= 0.8 * len(planted)
     assert len(found & planted) >= 0.75 * len(found)
+
+
+def test_a_run_refuses_a_leak_unless_told_otherwise(surgeon: Callable[..., Any], tiny: Path, tmp_path: Path) -> None:
+    """A folder that holds out a copy of what it trains on."""
+    root = tmp_path / "split"
+    for split, seeds in (("train", range(4)), ("test", range(4, 6))):
+        for label in ("across", "along"):
+            for seed in seeds:
+                path = root / split / label / f"{seed}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                pixels = np.random.default_rng((seed, label == "across")).integers(0, 256, (9, 9, 3), np.uint8)
+                Image.fromarray(pixels).save(path)
+    shutil.copy(root / "train/along/0.png", root / "test/along/x.png")
+    sets = ["--set", f"data.source.folder={root}", "--set", "data.split={}"]
+    sets += ["--set", "phases=[{trainable: head, lr: 0.1, epochs: 1}]"]
+    refused = surgeon("run", tiny, "--out", tmp_path / "refused", *sets)
+    assert refused.code == 1
+    assert "train/along/0.png" in refused.err
+    assert "data.on_leak: warn" in refused.err
+    told = surgeon("run", tiny, "--out", tmp_path / "told", *sets, "--set", "data.on_leak=warn")
+    assert told.code == 0, told.err
+    assert "test/along/x.png" in told.err

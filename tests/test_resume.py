@@ -238,6 +238,38 @@ def test_a_diverging_phase_leaves_the_network_before(
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    sys.platform != "linux"
+    or subprocess.run(["unshare", "-Urm", "true"], capture_output=True, check=False).returncode != 0,
+    reason="needs a mount namespace",
+)
+def test_a_full_disk_keeps_the_last_checkpoint(surgeon: Surgeon, tiny: Path, tmp_path: Path) -> None:
+    """The run lies on a disk that has room for one checkpoint of 18 MB and not for the next beside it."""
+    head = "head=[flatten, dense: 1000, dense: {units: classes, activation: softmax}]"
+    asked = sets((head, "deterministic=true", "phases=[{trainable: head, lr: 1.0e-4, epochs: 3}]"))
+    assert surgeon("run", tiny, "--out", tmp_path / "whole", *asked).code == 0
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    script = (
+        'mount -t tmpfs -o size=30M surgeon "$DISK" || exit 99\n'
+        '"$@" 2> "$KEPT/err"; echo $? > "$KEPT/code"\n'
+        'mount -o remount,size=200M "$DISK" || exit 99\n'
+        '"$PYTHON" -m surgeon resume "$DISK/run" --quiet && cp -r "$DISK/run" "$KEPT/full"\n'
+    )
+    command = [sys.executable, "-m", "surgeon", "run", tiny, "--out", disk / "run", *asked]
+    environment = {**os.environ, "DISK": str(disk), "KEPT": str(tmp_path), "PYTHON": sys.executable}
+    subprocess.run(["unshare", "-Urm", "sh", "-c", script, "sh", *command], env=environment, check=True)
+    assert (tmp_path / "code").read_text(encoding="utf-8") == "1\n"
+    error = (tmp_path / "err").read_text(encoding="utf-8")
+    assert "No space left on device" in error
+    assert "surgeon resume" in error
+    assert "Traceback" not in error
+    rows = (tmp_path / "full" / "events.jsonl").read_text(encoding="utf-8")
+    assert "going on behind epoch 1" in rows
+    assert ends(tmp_path / "full") == ends(tmp_path / "whole")
+
+
+@pytest.mark.slow
 def test_thirty_kills_change_nothing(surgeon: Surgeon, whole: Path, tmp_path: Path) -> None:
     """SIGKILL at random moments of real processes, on a store of its own, until the run is finished."""
     folder, moments = tmp_path / "killed", random.Random(0)
