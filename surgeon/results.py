@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from string import hexdigits
 from typing import Any
@@ -197,6 +197,73 @@ class RunResult:
     versions: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class ExportResult:
+    """How an exported network compares with the run that it comes of, on real images in its own runtime.
+
+    Attributes:
+        format: An entry of the exporters.
+        quantize: What its numbers were narrowed to, or None.
+        reference: What it was compared with.
+        images: How many images were compared, and of which split.
+        split: Of these images.
+        largest_difference: Of any probability.
+        changed_decisions: Images that got another class.
+        accuracy_before: Part of the images whose class the reference found, from 0 to 1.
+        accuracy: The same of the exported network.
+        size: Bytes of the exported network.
+        seconds_an_image: Median time for one image alone, decoded already.
+    """
+
+    format: str
+    quantize: str | None
+    reference: str
+    images: int
+    split: str
+    largest_difference: float
+    changed_decisions: int
+    accuracy_before: float
+    accuracy: float
+    size: int
+    seconds_an_image: float
+
+
+@dataclass(frozen=True)
+class OtherData:
+    """A network measured on images that its run did not know.
+
+    Attributes:
+        evaluation: Over the classes that have an image.
+        images: How many were measured.
+        unknown: Classes that the network does not know, with how many images were left out for that.
+        missing: Classes of the network without an image.
+        bad_images: The images that cannot be decoded, with the reason.
+    """
+
+    evaluation: Evaluation
+    images: int
+    unknown: Mapping[str, int]
+    missing: tuple[str, ...]
+    bad_images: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network takes an image for.
+
+    Attributes:
+        file: The image, as it was given.
+        classes: The likeliest class first.
+        probabilities: Theirs, from 0 to 1.
+        reason: Why the image could not be read, if it could not; then there are no classes.
+    """
+
+    file: str
+    classes: tuple[str, ...]
+    probabilities: tuple[float, ...]
+    reason: str | None = None
+
+
 SEVERITIES = ("error", "warning", "info")
 
 
@@ -294,6 +361,23 @@ def headline_figures(record: Mapping[str, Any]) -> dict[str, float]:
         if evaluation is not None
         for name in ("accuracy", "macro_f1", "weighted_f1")
     }
+
+
+def predictions_of(
+    files: Sequence[str],
+    classes: Sequence[str],
+    probabilities: Sequence[Sequence[float]],
+    bad: Mapping[int, str],
+    top: int,
+) -> list[Prediction]:
+    """Returns the ``top`` likeliest classes of each image, or why it could not be read."""
+    predictions = []
+    for at, (file, row) in enumerate(zip(files, probabilities, strict=True)):
+        order = [] if at in bad else sorted(range(len(classes)), key=lambda number: -row[number])[:top]
+        predictions.append(
+            Prediction(file, tuple(classes[n] for n in order), tuple(row[n] for n in order), bad.get(at))
+        )
+    return predictions
 
 
 def figure(evaluation: Evaluation, name: str) -> float:

@@ -25,6 +25,7 @@ ROWS = (
     {"model"},
     {"evaluation"},
     {"training"},
+    {"export"},
     {"report"},
     {"cli", "__main__"},
     {"generate"},

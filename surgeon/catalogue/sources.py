@@ -139,7 +139,7 @@ def _read_folder(parameters: Parameters, paths: tuple[Path, ...]) -> Listing:
             found = "is a file" if root.exists() else "does not exist"
             raise SurgeonError(f"the folder {root} {found}", "give data.source.folder a folder of class folders")
         class_depth = 1 if _has_split_folders(root) else 0
-        for file, is_image in _walk(root):
+        for file, is_image in walk_images(root):
             *folders, _ = file.relative_to(root).parts
             if is_image and len(folders) > class_depth:
                 split = SPLIT_SPELLINGS[folders[0].casefold()] if class_depth else None
@@ -193,11 +193,11 @@ def _image_folders(folder: Path) -> list[Path]:
     return [
         inner
         for inner in sorted(folder.iterdir())
-        if inner.is_dir() and not _passed_over(inner) and any(is_image for _, is_image in _walk(inner))
+        if inner.is_dir() and not _passed_over(inner) and any(is_image for _, is_image in walk_images(inner))
     ]
 
 
-def _walk(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[tuple[Path, bool]]:
+def walk_images(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[tuple[Path, bool]]:
     """Yields what lies below ``folder`` at any depth, sorted, and whether it is to be taken for an image."""
     real = folder.resolve()
     if real in above:
@@ -206,7 +206,7 @@ def _walk(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[tuple[
         if _passed_over(entry):
             yield entry, False
         elif entry.is_dir():
-            yield from _walk(entry, above | {real})
+            yield from walk_images(entry, above | {real})
         else:
             yield entry, entry.is_file() and _is_image(entry)
 

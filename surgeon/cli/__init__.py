@@ -9,7 +9,23 @@ from typing import Annotated
 import typer
 
 import surgeon
-from surgeon.cli import cache, catalogue, check, diff, init, layers, plan, recipes, reproduce, resume, run, validate
+from surgeon.cli import (
+    cache,
+    catalogue,
+    check,
+    diff,
+    evaluate,
+    export,
+    init,
+    layers,
+    plan,
+    predict,
+    recipes,
+    reproduce,
+    resume,
+    run,
+    validate,
+)
 from surgeon.cli.interrupt import RunInterruptedError
 from surgeon.cli.output import print_error
 from surgeon.errors import SurgeonError
@@ -42,6 +58,9 @@ app.command("run")(run.command)
 app.command("resume")(resume.command)
 app.command("reproduce")(reproduce.command)
 app.command("diff")(diff.command)
+app.command("predict")(predict.command)
+app.command("evaluate")(evaluate.command)
+app.command("export")(export.command)
 app.command("validate")(validate.command)
 app.command("layers")(layers.command)
 app.command("plan")(plan.command)

@@ -234,7 +234,7 @@ def _decode_missing(
 def pixels_key(size: tuple[int, int]) -> str:
     """Returns the digest of all that decoded pixels depend on but the image's bytes."""
     depends_on = [surgeon.__version__, size, PIL.__version__, *(PIL.features.version(name) for name in _DECODERS)]
-    return hashlib.sha256(json.dumps(["decoded images", depends_on]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(["decoded images, width first", depends_on]).encode()).hexdigest()
 
 
 def _decode(image: LabelledImage, size: tuple[int, int]) -> NDArray[np.uint8] | BadImage:

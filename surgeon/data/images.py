@@ -73,7 +73,10 @@ def load_image(data: bytes, size: tuple[int, int]) -> NDArray[np.uint8]:
         BadImageError: If the file cannot be decoded wholly.
     """
     height, width = size
-    return np.array(decode_image(data).resize((width, height), Image.Resampling.BILINEAR))
+    image = decode_image(data)
+    # A side at a time: releases of Pillow differ in the side that they take first, which shows in the last bit.
+    across = image.resize((width, image.height), Image.Resampling.BILINEAR)
+    return np.array(across.resize((width, height), Image.Resampling.BILINEAR))
 
 
 def decode_image(data: bytes) -> Image.Image:

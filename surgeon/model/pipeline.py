@@ -86,4 +86,5 @@ def preprocess(pixels: Any, spec: PreprocessingSpec) -> Any:
     values = ops.cast(pixels, "float32")
     if spec.channels == "bgr":
         values = ops.flip(values, axis=-1)
-    return (values - ops.array(spec.mean, "float32")) / ops.array(spec.std, "float32")
+    # NumPy's constants become constants of whatever graph this is traced into.
+    return (values - np.array(spec.mean, np.float32)) / np.array(spec.std, np.float32)

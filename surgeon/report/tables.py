@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from surgeon.catalogue.entry import Entry
     from surgeon.catalogue.layer_table import LayerRow, LayerTable
     from surgeon.recipe.network import Network
-    from surgeon.results import Difference, Evaluation, RunResult
+    from surgeon.results import Difference, Evaluation, ExportResult, OtherData, Prediction, RunResult
 
 _SHOWN = 20  # differences of a part
 _STATE_STYLES = {"frozen": "cyan", "trained": "bold green", "trained, inference": "green"}
@@ -95,8 +95,9 @@ def classification_table(evaluation: Evaluation, title: str) -> Table:
     """Renders the table of the story: precision, recall, F1 and support of each class, then the averages."""
     measures = ("precision", "recall", "f1-score", "support")
     made = table(title, "class", *measures, numbers=measures)
-    last = evaluation.classes[-1]
-    for name in evaluation.classes:
+    told = [name for name in evaluation.classes if name in evaluation.report]
+    last = told[-1]
+    for name in told:
         made.add_row(name, *_measures(evaluation.report[name]), end_section=name == last)
     total = evaluation.report["weighted avg"]["support"]
     made.add_row("accuracy", "", "", f"{evaluation.accuracy:.2f}", f"{total:.0f}")
@@ -148,6 +149,39 @@ def repeat_table(figures: Mapping[str, Sequence[float]]) -> Table:
         numbers = (statistics.fmean(values), statistics.stdev(values), min(values), max(values))
         made.add_row(name, *(f"{number:.4f}" for number in numbers))
     return made
+
+
+def export_table(result: ExportResult) -> Table:
+    """Renders how an exported network compares with its run."""
+    made = table(None, "", result.reference, f"{result.format}{f', {result.quantize}' if result.quantize else ''}")
+    before, after = (f"{accuracy:.4f}" for accuracy in (result.accuracy_before, result.accuracy))
+    made.add_row(f"accuracy on {result.images:,} {result.split} images", before, after)
+    made.add_row("images with another class", "", f"{result.changed_decisions:,}")
+    made.add_row("largest difference of a probability", "", f"{result.largest_difference:.2g}")
+    made.add_row("size", "", f"{result.size / 1e6:,.1f} MB")
+    made.add_row("one image", "", f"{result.seconds_an_image * 1e3:,.1f} ms")
+    return made
+
+
+def predictions_table(predictions: Sequence[Prediction]) -> Table:
+    """Renders the likeliest classes of each image, a line an image."""
+    made = table(None, "image", "class", "probability", "then", numbers=("probability",))
+    for prediction in predictions:
+        if prediction.reason is not None:
+            made.add_row(Text(prediction.file), Text(prediction.reason, style="red"))
+            continue
+        pairs = list(zip(prediction.classes, prediction.probabilities, strict=True))
+        then = ", ".join(f"{name} {probability:.3f}" for name, probability in pairs[1:])
+        made.add_row(Text(prediction.file), Text(pairs[0][0]), f"{pairs[0][1]:.3f}", Text(then, style="dim"))
+    return made
+
+
+def other_data_text(found: OtherData) -> Text | None:
+    """Says which classes could not be matched and which images not read; None if all could."""
+    said = [f"{name!r} is no class of the network; {count:,} images left out" for name, count in found.unknown.items()]
+    said += [f"no image of {', '.join(found.missing)}, so the averages are over the others"] if found.missing else []
+    said += [f"{name}: {reason}" for name, reason in found.bad_images.items()]
+    return Text("\n".join(said)) if said else None
 
 
 def differences_table(title: str, differences: Sequence[Difference], before: str, after: str) -> Table:

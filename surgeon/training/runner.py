@@ -15,6 +15,7 @@ from surgeon.data.dataset import decode_images, index_images
 from surgeon.errors import SurgeonError
 from surgeon.evaluation.linear_probe import FeaturesTooLargeError, fit_linear_probe, gather_features
 from surgeon.evaluation.measures import evaluate
+from surgeon.model.bundle import bundle_of, write_bundle
 from surgeon.model.frontier import phase_frontiers, upcoming_frontiers
 from surgeon.model.pipeline import build_pipeline
 from surgeon.model.precision import bfloat16_note, computing_in
@@ -70,6 +71,7 @@ def run(plan: Plan, folder: Path, repeated: Mapping[str, Any] | None = None) -> 
         dataset = yield from decode_images(index, plan.data, plan.features, life)
         yield from _settle_lock(folder, build_lock(plan, dataset, network), repeated)
         write_splits(folder, dataset)
+        write_bundle(folder, bundle_of(plan, MODEL))
         yield from _say_what_was_passed_over(dataset)
         setup = Setup(plan, network, build_pipeline(plan), dataset)
         features = FrozenFeatures(setup, life)

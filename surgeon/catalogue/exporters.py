@@ -1,0 +1,179 @@
+"""The formats that a trained network is handed over in.
+
+Every one of them takes RGB pixels from 0 to 255 at the network's size, float32 of shape (batch, height, width, 3), and
+gives probabilities, float32 of shape (batch, classes): preprocessing and softmax are part of the graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from surgeon.catalogue.entry import Entry, table
+
+Classifier = Callable[[Any], Any]  # pixels to probabilities
+Calibration = Callable[[], Iterable[Any]]  # batches of pixels of training images
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExporterSpec(Entry):
+    """A format.
+
+    Attributes:
+        file: What a bundle of this format calls its network, a file or a folder.
+        modules: What has to be importable beyond surgeon's own dependencies.
+        quantizations: What its numbers may be narrowed to.
+        write: ``write(network, path, quantize, calibration)`` writes a Keras model of the form above; ``quantize`` is
+            one of ``quantizations`` or None.
+        open: Returns the function from pixels to probabilities, computed in the format's own runtime.
+        open_encoded: The same from the bytes of image files, for a format that decodes them itself; else None.
+    """
+
+    file: str
+    modules: tuple[str, ...] = ()
+    quantizations: tuple[str, ...] = ()
+    write: Callable[[Any, Path, str | None, Calibration], None]
+    open: Callable[[Path], Classifier]
+    open_encoded: Callable[[Path], Callable[[Sequence[bytes]], Any]] | None = None
+
+
+def _write_keras(network: Any, path: Path, quantize: str | None, calibration: Calibration) -> None:
+    network.save(path)
+
+
+def _open_keras(path: Path) -> Classifier:
+    import keras
+
+    return compiled(keras.saving.load_model(path, compile=False, safe_mode=True))
+
+
+def compiled(network: Any) -> Classifier:
+    """Returns a Keras model as a function in inference mode."""
+    import numpy as np
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec(network.input.shape, tf.float32)])  # type: ignore[untyped-decorator]
+    def classify(pixels: Any) -> Any:
+        return network(pixels, training=False)
+
+    return lambda pixels: np.asarray(classify(tf.cast(pixels, tf.float32)))
+
+
+def _write_savedmodel(network: Any, path: Path, quantize: str | None, calibration: Calibration) -> None:
+    """Writes the signatures of TensorFlow Serving's classification: encoded images to scores, and pixels to scores."""
+    import tensorflow as tf
+
+    from surgeon.networks.decoding import decode_images
+
+    size = tuple(network.input.shape[1:3])
+
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="images")])  # type: ignore[untyped-decorator]
+    def classify_encoded(images: Any) -> dict[str, Any]:
+        return {"scores": network(decode_images(images, size), training=False)}
+
+    @tf.function(  # type: ignore[untyped-decorator]
+        input_signature=[tf.TensorSpec((None, *size, 3), tf.float32, name="pixels")]
+    )
+    def classify_pixels(pixels: Any) -> dict[str, Any]:
+        return {"scores": network(pixels, training=False)}
+
+    tf.saved_model.save(network, str(path), signatures={"serving_default": classify_encoded, "pixels": classify_pixels})
+
+
+def _open_savedmodel(path: Path) -> Classifier:
+    import numpy as np
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(path))
+    return lambda pixels: np.asarray(loaded.signatures["pixels"](pixels=tf.cast(pixels, tf.float32))["scores"])
+
+
+def _open_encoded_savedmodel(path: Path) -> Callable[[Sequence[bytes]], Any]:
+    import numpy as np
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(path))
+    return lambda images: np.asarray(loaded.signatures["serving_default"](images=tf.constant(images))["scores"])
+
+
+def _write_litert(network: Any, path: Path, quantize: str | None, calibration: Calibration) -> None:
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_keras_model(network)
+    if quantize is not None:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if quantize == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if quantize == "int8":
+        converter.representative_dataset = lambda: ([image[None]] for batch in calibration() for image in batch)
+    path.write_bytes(converter.convert())
+
+
+def _open_litert(path: Path) -> Classifier:
+    import numpy as np
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(path))
+    interpreter.allocate_tensors()
+    (image,), (scores,) = interpreter.get_input_details(), interpreter.get_output_details()
+
+    def classify_one(pixels: Any) -> Any:
+        interpreter.set_tensor(image["index"], np.asarray(pixels, np.float32)[None])
+        interpreter.invoke()
+        return interpreter.get_tensor(scores["index"])[0]
+
+    return lambda pixels: np.stack([classify_one(image) for image in pixels])
+
+
+def _write_onnx(network: Any, path: Path, quantize: str | None, calibration: Calibration) -> None:
+    import keras
+
+    network(keras.ops.zeros((1, *network.input.shape[1:])))  # Keras exports only what was called once
+    network.export(path, format="onnx", verbose=False)
+
+
+def _open_onnx(path: Path) -> Classifier:
+    import numpy as np
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (image,) = session.get_inputs()
+    return lambda pixels: session.run(None, {image.name: np.asarray(pixels, np.float32)})[0]
+
+
+EXPORTERS = table(
+    ExporterSpec(
+        name="keras",
+        summary="A `.keras` file, preprocessing included.",
+        file="model.keras",
+        write=_write_keras,
+        open=_open_keras,
+    ),
+    ExporterSpec(
+        name="savedmodel",
+        summary="A TensorFlow SavedModel for TensorFlow Serving; it takes encoded images, and pixels as well.",
+        file="saved_model",
+        write=_write_savedmodel,
+        open=_open_savedmodel,
+        open_encoded=_open_encoded_savedmodel,
+    ),
+    ExporterSpec(
+        name="litert",
+        summary="A LiteRT (TensorFlow Lite) file for phones and small devices, as float16 or int8 if asked.",
+        file="model.tflite",
+        modules=("ai_edge_litert",),
+        quantizations=("float16", "int8"),
+        write=_write_litert,
+        open=_open_litert,
+    ),
+    ExporterSpec(
+        name="onnx",
+        summary="An ONNX file for ONNX Runtime and whatever else reads ONNX.",
+        file="model.onnx",
+        modules=("tf2onnx", "onnx", "onnxruntime"),
+        write=_write_onnx,
+        open=_open_onnx,
+    ),
+)

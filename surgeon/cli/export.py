@@ -1,0 +1,54 @@
+"""``surgeon export``."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from surgeon.catalogue.exporters import EXPORTERS
+from surgeon.cli.output import Format, FormatOption, RunArgument, open_console, print_json, print_text, show_progress
+from surgeon.cli.tensorflow import load_tensorflow
+from surgeon.errors import UsageError
+from surgeon.recipe.compiler import compile_recipe
+
+ExportFormat = enum.Enum("ExportFormat", {name: name for name in EXPORTERS}, type=str)  # type: ignore[misc]
+Quantization = enum.Enum(  # type: ignore[misc]
+    "Quantization", {name: name for spec in EXPORTERS.values() for name in spec.quantizations}, type=str
+)
+
+
+def command(
+    run: RunArgument,
+    to: Annotated[ExportFormat, typer.Option("--to", help="The format.", show_default=False)],
+    quantize: Annotated[
+        Quantization | None, typer.Option(help="Narrow its numbers; `litert` only.", show_default=False)
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The new folder; by default RUN/export/FORMAT.", show_default=False)
+    ] = None,
+    output_format: FormatOption = Format.text,
+) -> None:
+    """Write the network of a run in another format, and compare it with the run before that counts."""
+    from surgeon.export.export import export
+    from surgeon.training.run_folder import recipe_of
+
+    spec = EXPORTERS[to.value]
+    if quantize is not None and quantize.value not in spec.quantizations:
+        able = [other.name for other in EXPORTERS.values() if quantize.value in other.quantizations]
+        raise UsageError(f"{spec.name} cannot be written as {quantize.value}", f"--to {' or '.join(able)} can")
+    narrowed = None if quantize is None else quantize.value
+    folder = out or run / "export" / "-".join(filter(None, (spec.name, narrowed)))
+    plan = compile_recipe(recipe_of(run))
+    load_tensorflow()
+    console = open_console(stderr=True, quiet=output_format is Format.json)
+    result = show_progress(export(plan, run, spec, narrowed, folder), console)
+    if output_format is Format.json:
+        print_json({**dataclasses.asdict(result), "folder": str(folder)})
+    else:
+        from surgeon.report.tables import export_table
+
+        print_text(export_table(result), f"it is in [bold]{folder}[/]")

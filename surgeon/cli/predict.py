@@ -1,0 +1,141 @@
+"""``surgeon predict``."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import enum
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from glob import glob
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from surgeon.catalogue.sources import walk_images
+from surgeon.cli.output import open_console, print_text, show_progress
+from surgeon.cli.tensorflow import load_tensorflow
+from surgeon.errors import UsageError
+
+if TYPE_CHECKING:
+    from surgeon.results import Prediction
+
+
+class PredictFormat(str, enum.Enum):
+    """How predictions are printed."""
+
+    text = "text"
+    csv = "csv"
+    jsonl = "jsonl"
+
+
+@dataclass(frozen=True)
+class _Image:
+    path: Path
+
+    def read(self) -> bytes:
+        return self.path.read_bytes()
+
+
+def command(
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN|BUNDLE", help="A run, or what was exported of one.", show_default=False)
+    ],
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH...", help="Files, folders, globs, or `-` for a list on standard input.", show_default=False
+        ),
+    ],
+    top: Annotated[int, typer.Option(min=1, help="How many classes are told of an image.")] = 3,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Copy the images into a folder for each class in this new one.", show_default=False),
+    ] = None,
+    link: Annotated[bool, typer.Option("--link", help="With --out: symbolic links instead of copies.")] = False,
+    output_format: Annotated[PredictFormat, typer.Option("--format", help="For people or for programs.")] = (
+        PredictFormat.text
+    ),
+) -> None:
+    """Tell the classes of images. Those that cannot be read are named, and the exit code is 1."""
+    if link and out is None:
+        raise UsageError("--link says how images get into --out, which is missing", "give --out a new folder")
+    if out is not None and out.exists():
+        raise UsageError(f"{out} exists", "give another --out")
+    files = list(dict.fromkeys(_files(paths)))
+    if not files:
+        raise UsageError("there is no image in what was given", "give files, folders or globs of images")
+    from surgeon.export.classify import classify, open_classifier
+    from surgeon.results import predictions_of
+
+    load_tensorflow()
+    bundle, classifier = open_classifier(run)
+    console = open_console(stderr=True)
+    probabilities, bad = show_progress(classify(bundle, classifier, [_Image(path) for path in files]), console)
+    predictions = predictions_of(list(map(str, files)), bundle.classes, probabilities.tolist(), bad, top)
+    _print(predictions, output_format)
+    if out is not None:
+        _sort(predictions, out, link=link)
+    if bad:
+        raise typer.Exit(1)
+
+
+def _files(paths: Sequence[str]) -> Iterator[Path]:
+    """Yields the images that paths stand for.
+
+    Raises:
+        UsageError: If one of them is nothing.
+    """
+    for text in paths:
+        if text == "-":
+            yield from _files([line for line in sys.stdin.read().splitlines() if line])
+            continue
+        path = Path(text)
+        # A pattern may begin with a root or a drive, which Path.glob takes none of.
+        found = [path] if path.exists() else [Path(name) for name in sorted(glob(text, recursive=True))]  # noqa: PTH207
+        if not found:
+            raise UsageError(f"there is no {text}", "give a file, a folder or a glob that matches something")
+        for one in found:
+            yield from (file for file, is_image in walk_images(one) if is_image) if one.is_dir() else [one]
+
+
+def _print(predictions: Sequence[Prediction], output_format: PredictFormat) -> None:
+    if output_format is PredictFormat.text:
+        from surgeon.report.tables import predictions_table
+
+        print_text(predictions_table(predictions))
+    elif output_format is PredictFormat.jsonl:
+        for prediction in predictions:
+            typer.echo(json.dumps(dataclasses.asdict(prediction), ensure_ascii=False))
+    else:
+        writer = csv.writer(sys.stdout)
+        writer.writerow(["file", "class", "probability", "reason"])
+        for prediction in predictions:
+            pairs = zip(prediction.classes, prediction.probabilities, strict=True)
+            for name, probability in pairs:
+                writer.writerow([prediction.file, name, f"{probability:.6g}", ""])
+            if prediction.reason is not None:
+                writer.writerow([prediction.file, "", "", prediction.reason])
+
+
+def _sort(predictions: Sequence[Prediction], out: Path, *, link: bool) -> None:
+    """Puts each image into the folder of its likeliest class; files of one name get a number."""
+    for prediction in predictions:
+        if not prediction.classes:
+            continue
+        source = Path(prediction.file)
+        folder = out / prediction.classes[0]
+        folder.mkdir(parents=True, exist_ok=True)
+        target, number = folder / source.name, 1
+        while os.path.lexists(target):
+            number += 1
+            target = folder / f"{source.stem}-{number}{source.suffix}"
+        if link:
+            target.symlink_to(source.absolute())
+        else:
+            shutil.copy2(source, target)

@@ -1,0 +1,1 @@
+"""A trained network in use: classes of images, measures on other data, other formats."""

@@ -1,0 +1,95 @@
+"""Classes of images, by a run or by whatever was exported of one."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from surgeon.catalogue.entry import find
+from surgeon.catalogue.exporters import EXPORTERS, Classifier, ExporterSpec, compiled
+from surgeon.catalogue.layer_table import open_model
+from surgeon.data.batches import ahead
+from surgeon.data.dataset import in_threads
+from surgeon.data.images import BadImageError, load_image
+from surgeon.errors import UsageError
+from surgeon.model.bundle import Bundle, read_bundle, whole_network
+from surgeon.results import Progress
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_BATCH = 32
+
+
+def open_classifier(folder: Path) -> tuple[Bundle, Classifier]:
+    """Opens a run or an exported bundle.
+
+    Returns:
+        What it is, and a function from RGB pixels from 0 to 255, of shape (n, height, width, 3), to probabilities,
+        float32 of shape (n, classes), computed in the format's own runtime.
+
+    Raises:
+        UsageError: If the folder holds no network, or a package for it is missing.
+        SurgeonError: If the network cannot be opened.
+    """
+    bundle = read_bundle(folder)
+    path = folder / bundle.file
+    if bundle.format == "run":
+        return bundle, compiled(whole_network(bundle, open_model(path)))
+    spec = find("format", EXPORTERS, bundle.format)
+    require_modules(spec)
+    return bundle, spec.open(path)
+
+
+def require_modules(spec: ExporterSpec) -> None:
+    """Checks that what a format needs is installed.
+
+    Raises:
+        UsageError: If it is not; the extra that holds it is named.
+    """
+    from importlib.util import find_spec
+
+    missing = [module for module in spec.modules if find_spec(module) is None]
+    if missing:
+        raise UsageError(f"{spec.name} needs {', '.join(missing)}", f"pip install 'surgeon[{spec.name}]'")
+
+
+def classify(
+    bundle: Bundle, classifier: Classifier, images: Sequence[Any]
+) -> Generator[Progress, None, tuple[NDArray[np.float32], dict[int, str]]]:
+    """Classifies images; while one batch is computed the next is decoded, on all cores.
+
+    Args:
+        bundle: What the network needs.
+        classifier: Its function.
+        images: Each with ``read()``, which returns the bytes of a file.
+
+    Returns:
+        Probabilities of shape (n, classes), NaN in the rows of images that cannot be decoded, and why each of those
+        cannot be, by its position.
+    """
+    probabilities = np.full((len(images), len(bundle.classes)), np.nan, np.float32)
+    bad: dict[int, str] = {}
+
+    def decode(positions: range) -> list[tuple[int, NDArray[np.uint8] | str]]:
+        (decoded,) = in_threads(lambda image: _load(image, bundle.image_size), [images[at] for at in positions])
+        return list(zip(positions, decoded, strict=True))
+
+    batches = [range(at, min(at + _BATCH, len(images))) for at in range(0, len(images), _BATCH)]
+    for decoded in ahead(decode, batches):
+        good = [(at, pixels) for at, pixels in decoded if not isinstance(pixels, str)]
+        bad |= {at: reason for at, reason in decoded if isinstance(reason, str)}
+        if good:
+            probabilities[[at for at, _ in good]] = classifier(np.stack([pixels for _, pixels in good]))
+        yield Progress("classify", decoded[-1][0] + 1, len(images), "images")
+    return probabilities, bad
+
+
+def _load(image: Any, size: tuple[int, int]) -> NDArray[np.uint8] | str:
+    try:
+        return load_image(image.read(), size)
+    except BadImageError as error:
+        return error.reason

@@ -1,0 +1,46 @@
+"""A run measured on other images than its own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Generator
+from pathlib import Path
+
+import numpy as np
+
+from surgeon.catalogue.sources import Listing
+from surgeon.errors import SurgeonError
+from surgeon.evaluation.measures import evaluate
+from surgeon.export.classify import classify, open_classifier
+from surgeon.results import OtherData, Progress
+
+
+def evaluate_images(folder: Path, listing: Listing) -> Generator[Progress, None, OtherData]:
+    """Measures the network of a run or a bundle; classes are matched by name, whatever their order.
+
+    Args:
+        folder: The run or the bundle.
+        listing: Images with labels.
+
+    Raises:
+        SurgeonError: If no image has a class that the network knows.
+    """
+    bundle, classifier = open_classifier(folder)
+    numbers = {name: number for number, name in enumerate(bundle.classes)}
+    known = [image for image in listing.images if image.label in numbers]
+    if not known:
+        raise SurgeonError(
+            f"the network knows none of the classes {', '.join(listing.classes[:5])}",
+            f"its own are {', '.join(bundle.classes[:5])}; name the folders or labels like them",
+        )
+    probabilities, bad = yield from classify(bundle, classifier, known)
+    good = [at for at in range(len(known)) if at not in bad]
+    labels = np.array([numbers[known[at].label] for at in good], np.int32)
+    evaluation = evaluate("other", labels, probabilities[good].argmax(axis=-1), bundle.classes, only_present=True)
+    return OtherData(
+        evaluation=evaluation,
+        images=len(good),
+        unknown=dict(Counter(image.label for image in listing.images if image.label not in numbers)),
+        missing=tuple(name for name in bundle.classes if numbers[name] not in labels),
+        bad_images={known[at].name: reason for at, reason in bad.items()},
+    )

@@ -1,0 +1,197 @@
+"""A trained network in another format, compared with its run on real images before it counts."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+import statistics
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import redirect_stdout
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from surgeon.catalogue.exporters import ExporterSpec, compiled
+from surgeon.catalogue.layer_table import open_model
+from surgeon.data.dataset import index_images
+from surgeon.data.images import load_image
+from surgeon.errors import SurgeonError, UsageError
+from surgeon.export.classify import classify, require_modules
+from surgeon.model.bundle import Bundle, read_bundle, whole_network, write_bundle
+from surgeon.results import Event, ExportResult, Note, Progress
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from surgeon.catalogue.sources import LabelledImage
+    from surgeon.data.dataset import Index
+    from surgeon.recipe.plan import Plan
+
+TOLERANCE = 1e-3  # of a probability, in float32
+_CALIBRATION = 128  # training images that int8 is fitted to
+_TIMED = 20  # images that are classified one by one
+
+
+@dataclass(frozen=True, eq=False)
+class _Reference:
+    """What an exported network has to agree with: probabilities of the images of a split."""
+
+    said: str
+    split: str
+    images: Sequence[LabelledImage]
+    labels: NDArray[np.intp]
+    probabilities: NDArray[np.float32]
+
+
+def export(
+    plan: Plan, run: Path, spec: ExporterSpec, quantize: str | None, out: Path
+) -> Generator[Event, None, ExportResult]:
+    """Writes the network of a run in another format into a new folder, which appears once it has been compared.
+
+    Args:
+        plan: Of the run's recipe.
+        run: The run.
+        spec: The format.
+        quantize: One of the format's quantizations, or None.
+        out: The folder.
+
+    Raises:
+        UsageError: If the format cannot be had, or ``out`` exists.
+        SurgeonError: If the exported network does not agree with the run's, or the images are gone.
+    """
+    require_modules(spec)
+    if out.exists():
+        raise UsageError(f"{out} exists", "give another --out")
+    bundle = read_bundle(run)
+    network = whole_network(bundle, open_model(run / bundle.file))
+    index = yield from index_images(plan.data)
+    reference = yield from _reference(plan, run, bundle, network, index)
+    partial = out.with_name(f"{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    try:
+        yield Progress(f"write {spec.name}", 0, None, "files")
+        _write(spec, network, partial / spec.file, quantize, lambda: _training_pixels(index, bundle.image_size))
+        write_bundle(
+            partial,
+            replace(bundle, format=spec.name, file=spec.file, preprocessing="none", from_logits=False),
+        )
+        (partial / "labels.txt").write_text("\n".join(bundle.classes) + "\n", encoding="utf-8")
+        result = yield from _compare(spec, partial / spec.file, quantize, bundle, reference)
+        _check(result)
+        partial.rename(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return result
+
+
+def _write(spec: ExporterSpec, network: Any, path: Path, quantize: str | None, calibration: Callable[[], Any]) -> None:
+    try:
+        with redirect_stdout(io.StringIO()):  # converters print what nobody asked for
+            spec.write(network, path, quantize, calibration)
+    except Exception as error:  # converters raise whatever a layer provokes
+        reason = " ".join(str(error).split())[:300]
+        raise SurgeonError(f"this network cannot be written as {spec.name}: {reason}", "try another format") from error
+
+
+def _reference(plan: Plan, run: Path, bundle: Bundle, network: Any, index: Index) -> Generator[Event, None, _Reference]:
+    """Returns the run's stored predictions of its test images.
+
+    Where it computed in less than float32, or has no test images, its network computes them now.
+    """
+    digests, stored = _splits(run), _predictions(run, bundle)
+    split = next(name for name in ("test", "validation", "train") if name in digests.values() or name == "train")
+    numbers = {name: at for at, name in enumerate(bundle.classes)}
+    chosen = [
+        image
+        for image, digest in zip(index.images, index.digests, strict=True)
+        if digests.get((image.name, digest)) == split
+    ]
+    expected = sum(own == split for own in digests.values())
+    if len(chosen) < expected:
+        raise SurgeonError(
+            f"{expected - len(chosen)} of the run's {expected} {split} images are gone or changed",
+            "bring them back; an export counts only if it agrees with the run on them",
+        )
+    labels = np.array([numbers[image.label] for image in chosen])
+    if stored and plan.precision == plan.features_dtype == "float32":
+        probabilities = np.array([stored[image.name] for image in chosen], np.float32)
+        return _Reference("the run's predictions", split, chosen, labels, probabilities)
+    probabilities, bad = yield from classify(bundle, compiled(network), chosen)
+    good = [at for at in range(len(chosen)) if at not in bad]
+    said = "the run's network, computed in float32"
+    return _Reference(said, split, [chosen[at] for at in good], labels[good], probabilities[good])
+
+
+def _compare(
+    spec: ExporterSpec, path: Path, quantize: str | None, bundle: Bundle, reference: _Reference
+) -> Generator[Event, None, ExportResult]:
+    """Opens what was written and classifies the images of the reference by it."""
+    classifier = spec.open(path)
+    found, _ = yield from classify(bundle, classifier, reference.images)
+    seconds = []
+    for image in reference.images[:_TIMED]:
+        pixels = load_image(image.read(), bundle.image_size)[None]
+        started = time.perf_counter()
+        classifier(pixels)
+        seconds.append(time.perf_counter() - started)
+    if spec.open_encoded is not None:
+        classify_encoded = spec.open_encoded(path)
+        yield Note("it decodes images by itself, so their bytes are what is compared")
+        rows = []
+        for done, image in enumerate(reference.images, start=1):
+            rows.append(classify_encoded([image.read()])[0])
+            yield Progress("classify encoded images", done, len(reference.images), "images")
+        found = np.stack(rows)
+    decisions = found.argmax(axis=1)
+    before = reference.probabilities.argmax(axis=1)
+    return ExportResult(
+        format=spec.name,
+        quantize=quantize,
+        reference=reference.said,
+        images=len(reference.images),
+        split=reference.split,
+        largest_difference=float(np.abs(found - reference.probabilities).max()),
+        changed_decisions=int((decisions != before).sum()),
+        accuracy_before=float((before == reference.labels).mean()),
+        accuracy=float((decisions == reference.labels).mean()),
+        size=sum(file.stat().st_size for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file()),
+        seconds_an_image=statistics.median(seconds),
+    )
+
+
+def _check(result: ExportResult) -> None:
+    """Raises SurgeonError if an export in float32 disagrees; what narrower numbers lose is reported."""
+    if result.quantize is None and (result.largest_difference > TOLERANCE or result.changed_decisions):
+        raise SurgeonError(
+            f"the exported network disagrees with {result.reference}: {result.changed_decisions} of {result.images} "
+            f"{result.split} images get another class, and probabilities differ by up to "
+            f"{result.largest_difference:.2g}; allowed are {TOLERANCE:g}",
+            "nothing was left; try another format, and report this",
+        )
+
+
+def _training_pixels(index: Index, size: tuple[int, int]) -> list[NDArray[np.float32]]:
+    """Returns pixels of training images of all classes, in batches."""
+    chosen = [image for image, split in zip(index.images, index.splits, strict=True) if split == "train"]
+    step = max(1, len(chosen) // _CALIBRATION)
+    return [np.stack([load_image(image.read(), size)]).astype(np.float32) for image in chosen[::step][:_CALIBRATION]]
+
+
+def _splits(run: Path) -> dict[tuple[str, str], str]:
+    with (run / "splits.csv").open(encoding="utf-8", newline="") as file:
+        return {(row["file"], row["sha256"]): row["split"] for row in csv.DictReader(file)}
+
+
+def _predictions(run: Path, bundle: Bundle) -> dict[str, list[float]]:
+    path = run / "predictions.csv"
+    if not path.exists():
+        return {}
+    with path.open(encoding="utf-8", newline="") as file:
+        _, *rows = csv.reader(file)
+    # By position, since a class may be called as another column is.
+    return {row[0]: [float(value) for value in row[-len(bundle.classes) :]] for row in rows}

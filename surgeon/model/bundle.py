@@ -1,0 +1,106 @@
+"""What has to go with a network so that it can be used: its classes, its image size, what it wants of pixels."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from surgeon.catalogue.preprocessing import PREPROCESSINGS
+from surgeon.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from surgeon.recipe.plan import Plan
+
+_FILE = "bundle.json"
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A network in a folder, ready to use: a run, or what was exported of one.
+
+    Attributes:
+        name: What the run is called.
+        classes: Names of the classes, in the order of the network's outputs.
+        image_size: Height and width in pixels, to which images are resized.
+        format: An entry of the exporters, or ``run``.
+        file: The network's file or folder, in the bundle's folder.
+        preprocessing: What pixels go through before the network; ``none`` where it is part of the graph.
+        from_logits: Whether the network ends without a softmax.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    image_size: tuple[int, int]
+    format: str
+    file: str
+    preprocessing: str
+    from_logits: bool
+
+
+def bundle_of(plan: Plan, file: str) -> Bundle:
+    """Returns what the network of a run needs."""
+    return Bundle(
+        name=plan.name,
+        classes=plan.classes,
+        image_size=plan.data.image_size,
+        format="run",
+        file=file,
+        preprocessing=plan.backbone.preprocessing,
+        from_logits=plan.loss_from_logits,
+    )
+
+
+def write_bundle(folder: Path, bundle: Bundle) -> None:
+    """Writes ``bundle.json``."""
+    record = {"bundle": _VERSION, **asdict(bundle)}
+    (folder / _FILE).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Returns what a folder holds.
+
+    Raises:
+        UsageError: If it holds no bundle, or its network is missing.
+    """
+    path = folder / _FILE
+    if not path.is_file():
+        raise UsageError(
+            f"{folder} holds no network: there is no {_FILE} in it", "give a run or what was exported of one"
+        )
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record.pop("bundle") != _VERSION:
+            raise UsageError(f"{path} is of another version of surgeon", "export it again")
+        record["classes"], record["image_size"] = tuple(record["classes"]), tuple(record["image_size"])
+        bundle = Bundle(**record)
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path} is damaged: {error}", "export it again") from error
+    if not (folder / bundle.file).exists():
+        raise UsageError(f"{folder} holds no network yet: no {bundle.file}", "wait until its first phase is finished")
+    return bundle
+
+
+def whole_network(bundle: Bundle, network: Any) -> Any:
+    """Returns a Keras model from pixels to probabilities around the network of a run.
+
+    Args:
+        bundle: The run's.
+        network: As it was trained, behind preprocessing and perhaps before a softmax.
+
+    Returns:
+        A model from RGB pixels from 0 to 255, float32 of shape (batch, height, width, 3), to probabilities, float32
+        of shape (batch, classes).
+    """
+    import keras
+
+    from surgeon.model.pipeline import preprocess
+
+    pixels = keras.Input((*bundle.image_size, 3), name="pixels")
+    outputs = network(preprocess(pixels, PREPROCESSINGS[bundle.preprocessing]))
+    if bundle.from_logits:
+        outputs = keras.layers.Softmax(name="probabilities")(outputs)
+    return keras.Model(pixels, outputs, name="classifier")
