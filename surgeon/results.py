@@ -229,6 +229,41 @@ class ExportResult:
 
 
 @dataclass(frozen=True)
+class Interval:
+    """Where a figure lies with a probability of 95 %."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How far confidence and accuracy agree.
+
+    Attributes:
+        error: The expected calibration error, from 0 to 1.
+        bins: Mean confidence, accuracy and number of images, for each tenth of confidence that has any.
+        temperature: What logits would have to be divided by to agree best; above 1 the network is too sure.
+        error_at_temperature: The error then.
+    """
+
+    error: float
+    bins: tuple[tuple[float, float, int], ...]
+    temperature: float
+    error_at_temperature: float
+
+
+@dataclass(frozen=True)
+class ClassCurve:
+    """Precision over recall of a class against all others, with the average precision."""
+
+    name: str
+    average_precision: float
+    recall: tuple[float, ...]
+    precision: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class OtherData:
     """A network measured on images that its run did not know.
 
@@ -330,6 +365,27 @@ def result_record(result: RunResult) -> dict[str, Any]:
     return dataclasses.asdict(result)
 
 
+def run_result(record: Mapping[str, Any]) -> RunResult:
+    """Returns the result whose JSON form is ``record``."""
+    methods = {
+        name: None if record[name] is None else _evaluation(record[name]) for name in ("evaluation", "linear_probe")
+    }
+    phases = tuple(phase_result(phase) for phase in record["phases"])
+    return RunResult(**{**record, **methods, "frozen": FrozenResult(**record["frozen"]), "phases": phases})
+
+
+def phase_result(record: Mapping[str, Any]) -> PhaseResult:
+    """Returns the phase's result whose JSON form is ``record``."""
+    history = {name: tuple(values) for name, values in record["history"].items()}
+    audit = AuditResult(**{**record["audit"], "unmoved": tuple(record["audit"]["unmoved"])})
+    return PhaseResult(**{**record, "history": history, "audit": audit})
+
+
+def _evaluation(record: Mapping[str, Any]) -> Evaluation:
+    confusion = tuple(map(tuple, record["confusion"]))
+    return Evaluation(**{**record, "classes": tuple(record["classes"]), "confusion": confusion})
+
+
 def result_figures(record: Mapping[str, Any]) -> dict[str, float | str]:
     """Returns all that a run came to, by name: figures of phases and methods, digests of weights.
 
@@ -356,7 +412,7 @@ def headline_figures(record: Mapping[str, Any]) -> dict[str, float]:
     """Returns accuracy and averages of F1 of each method by name, from the JSON form of a result."""
     methods = {"network": record["evaluation"], "linear probe": record["linear_probe"]}
     return {
-        f"{method} {name}": figure(Evaluation(**evaluation), name)
+        f"{method} {name}": figure(_evaluation(evaluation), name)
         for method, evaluation in methods.items()
         if evaluation is not None
         for name in ("accuracy", "macro_f1", "weighted_f1")

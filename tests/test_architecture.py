@@ -27,6 +27,7 @@ ROWS = (
     {"training"},
     {"export"},
     {"report"},
+    {"serve"},
     {"cli", "__main__"},
     {"generate"},
 )

@@ -14,7 +14,23 @@ from typing import Any
 from surgeon.catalogue.entry import Entry, table
 
 Classifier = Callable[[Any], Any]  # pixels to probabilities
-Calibration = Callable[[], Iterable[Any]]  # batches of pixels of training images
+
+
+@dataclass(frozen=True, eq=False)
+class Export:
+    """What is to be written.
+
+    Attributes:
+        network: A Keras model of the form above.
+        classes: Names of the classes, in the order of its outputs.
+        quantize: What its numbers are narrowed to, or None.
+        calibration: Returns batches of pixels of training images, which int8 is fitted to.
+    """
+
+    network: Any
+    classes: tuple[str, ...]
+    quantize: str | None
+    calibration: Callable[[], Iterable[Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +41,7 @@ class ExporterSpec(Entry):
         file: What a bundle of this format calls its network, a file or a folder.
         modules: What has to be importable beyond surgeon's own dependencies.
         quantizations: What its numbers may be narrowed to.
-        write: ``write(network, path, quantize, calibration)`` writes a Keras model of the form above; ``quantize`` is
-            one of ``quantizations`` or None.
+        write: Writes an export to a path.
         open: Returns the function from pixels to probabilities, computed in the format's own runtime.
         open_encoded: The same from the bytes of image files, for a format that decodes them itself; else None.
     """
@@ -34,13 +49,13 @@ class ExporterSpec(Entry):
     file: str
     modules: tuple[str, ...] = ()
     quantizations: tuple[str, ...] = ()
-    write: Callable[[Any, Path, str | None, Calibration], None]
+    write: Callable[[Export, Path], None]
     open: Callable[[Path], Classifier]
     open_encoded: Callable[[Path], Callable[[Sequence[bytes]], Any]] | None = None
 
 
-def _write_keras(network: Any, path: Path, quantize: str | None, calibration: Calibration) -> None:
-    network.save(path)
+def _write_keras(export: Export, path: Path) -> None:
+    export.network.save(path)
 
 
 def _open_keras(path: Path) -> Classifier:
@@ -61,23 +76,26 @@ def compiled(network: Any) -> Classifier:
     return lambda pixels: np.asarray(classify(tf.cast(pixels, tf.float32)))
 
 
-def _write_savedmodel(network: Any, path: Path, quantize: str | None, calibration: Calibration) -> None:
+def _write_savedmodel(export: Export, path: Path) -> None:
     """Writes the signatures of TensorFlow Serving's classification: encoded images to scores, and pixels to scores."""
     import tensorflow as tf
 
     from surgeon.networks.decoding import decode_images
 
-    size = tuple(network.input.shape[1:3])
+    network, size = export.network, tuple(export.network.input.shape[1:3])
+
+    def scored(scores: Any) -> dict[str, Any]:
+        return {"scores": scores, "classes": tf.tile(tf.constant([export.classes]), [tf.shape(scores)[0], 1])}
 
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="images")])  # type: ignore[untyped-decorator]
     def classify_encoded(images: Any) -> dict[str, Any]:
-        return {"scores": network(decode_images(images, size), training=False)}
+        return scored(network(decode_images(images, size), training=False))
 
     @tf.function(  # type: ignore[untyped-decorator]
         input_signature=[tf.TensorSpec((None, *size, 3), tf.float32, name="pixels")]
     )
     def classify_pixels(pixels: Any) -> dict[str, Any]:
-        return {"scores": network(pixels, training=False)}
+        return scored(network(pixels, training=False))
 
     tf.saved_model.save(network, str(path), signatures={"serving_default": classify_encoded, "pixels": classify_pixels})
 
@@ -98,16 +116,16 @@ def _open_encoded_savedmodel(path: Path) -> Callable[[Sequence[bytes]], Any]:
     return lambda images: np.asarray(loaded.signatures["serving_default"](images=tf.constant(images))["scores"])
 
 
-def _write_litert(network: Any, path: Path, quantize: str | None, calibration: Calibration) -> None:
+def _write_litert(export: Export, path: Path) -> None:
     import tensorflow as tf
 
-    converter = tf.lite.TFLiteConverter.from_keras_model(network)
-    if quantize is not None:
+    converter = tf.lite.TFLiteConverter.from_keras_model(export.network)
+    if export.quantize is not None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if quantize == "float16":
+    if export.quantize == "float16":
         converter.target_spec.supported_types = [tf.float16]
-    if quantize == "int8":
-        converter.representative_dataset = lambda: ([image[None]] for batch in calibration() for image in batch)
+    if export.quantize == "int8":
+        converter.representative_dataset = lambda: ([image[None]] for batch in export.calibration() for image in batch)
     path.write_bytes(converter.convert())
 
 
@@ -127,11 +145,12 @@ def _open_litert(path: Path) -> Classifier:
     return lambda pixels: np.stack([classify_one(image) for image in pixels])
 
 
-def _write_onnx(network: Any, path: Path, quantize: str | None, calibration: Calibration) -> None:
+def _write_onnx(export: Export, path: Path) -> None:
     import keras
 
-    network(keras.ops.zeros((1, *network.input.shape[1:])))  # Keras exports only what was called once
-    network.export(path, format="onnx", verbose=False)
+    # Keras exports only what was called once.
+    export.network(keras.ops.zeros((1, *export.network.input.shape[1:])))
+    export.network.export(path, format="onnx", verbose=False)
 
 
 def _open_onnx(path: Path) -> Classifier:

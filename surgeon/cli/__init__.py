@@ -15,15 +15,18 @@ from surgeon.cli import (
     check,
     diff,
     evaluate,
+    explain,
     export,
     init,
     layers,
     plan,
     predict,
     recipes,
+    report,
     reproduce,
     resume,
     run,
+    serve,
     validate,
 )
 from surgeon.cli.interrupt import RunInterruptedError
@@ -61,6 +64,9 @@ app.command("diff")(diff.command)
 app.command("predict")(predict.command)
 app.command("evaluate")(evaluate.command)
 app.command("export")(export.command)
+app.command("report")(report.command)
+app.command("explain")(explain.command)
+app.command("serve")(serve.command)
 app.command("validate")(validate.command)
 app.command("layers")(layers.command)
 app.command("plan")(plan.command)

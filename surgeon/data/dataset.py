@@ -18,7 +18,7 @@ import PIL.features
 
 import surgeon
 from surgeon.catalogue.entry import find
-from surgeon.catalogue.sources import SOURCES, SPLITS, LabelledImage
+from surgeon.catalogue.sources import SOURCES, SPLITS, LabelledImage, Listing
 from surgeon.data.fetch import fetch
 from surgeon.data.images import BadImageError, load_image
 from surgeon.data.splits import split_images
@@ -115,12 +115,7 @@ def index_images(plan: DataPlan) -> Generator[Progress, None, Index]:
     Raises:
         SurgeonError: If the source cannot be had or read, or a class is too small to split.
     """
-    source = find("source", SOURCES, plan.source.name)
-    paths = []
-    for download in source.downloads(plan.source.parameters):
-        paths.append((yield from fetch(download)))
-    yield Progress("list images", 0, None, "images")
-    listing = source.read(plan.source.parameters, tuple(paths))
+    listing = yield from list_images(plan)
     digests: list[str] = []
     for batch in in_threads(_digest, listing.images):
         digests += batch
@@ -129,6 +124,20 @@ def index_images(plan: DataPlan) -> Generator[Progress, None, Index]:
     own = [image.split for image in listing.images]
     splits = split_images(labels, digests, own, plan.split)
     return Index(listing.images, listing.classes, tuple(digests), splits, listing.ignored)
+
+
+def list_images(plan: DataPlan) -> Generator[Progress, None, Listing]:
+    """Lists the images of a source, which is fetched first if need be.
+
+    Raises:
+        SurgeonError: If the source cannot be had or read.
+    """
+    source = find("source", SOURCES, plan.source.name)
+    paths = []
+    for download in source.downloads(plan.source.parameters):
+        paths.append((yield from fetch(download)))
+    yield Progress("list images", 0, None, "images")
+    return source.read(plan.source.parameters, tuple(paths))
 
 
 def decode_images(index: Index, plan: DataPlan, keep: str, life: ExitStack) -> Generator[Progress, None, Dataset]:

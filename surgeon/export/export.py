@@ -7,7 +7,7 @@ import io
 import shutil
 import statistics
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from surgeon.catalogue.exporters import ExporterSpec, compiled
+from surgeon.catalogue.exporters import Export, ExporterSpec, compiled
 from surgeon.catalogue.layer_table import open_model
 from surgeon.data.dataset import index_images
 from surgeon.data.images import load_image
@@ -75,7 +75,8 @@ def export(
     partial.mkdir(parents=True)
     try:
         yield Progress(f"write {spec.name}", 0, None, "files")
-        _write(spec, network, partial / spec.file, quantize, lambda: _training_pixels(index, bundle.image_size))
+        asked = Export(network, bundle.classes, quantize, lambda: _training_pixels(index, bundle.image_size))
+        _write(spec, asked, partial / spec.file)
         write_bundle(
             partial,
             replace(bundle, format=spec.name, file=spec.file, preprocessing="none", from_logits=False),
@@ -89,10 +90,10 @@ def export(
     return result
 
 
-def _write(spec: ExporterSpec, network: Any, path: Path, quantize: str | None, calibration: Callable[[], Any]) -> None:
+def _write(spec: ExporterSpec, asked: Export, path: Path) -> None:
     try:
         with redirect_stdout(io.StringIO()):  # converters print what nobody asked for
-            spec.write(network, path, quantize, calibration)
+            spec.write(asked, path)
     except Exception as error:  # converters raise whatever a layer provokes
         reason = " ".join(str(error).split())[:300]
         raise SurgeonError(f"this network cannot be written as {spec.name}: {reason}", "try another format") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 _TRAIN, _VALIDATION = "#1f77b4", "#d9480f"
 
 
-def draw_curves(result: RunResult, path: Path) -> None:
-    """Draws loss and accuracy over all epochs, the phases side by side."""
+def draw_curves(result: RunResult, path: Path | BinaryIO, form: str = "png") -> None:
+    """Draws loss and accuracy over all epochs, the phases side by side, as ``png`` or ``svg``."""
     figure = Figure(figsize=(10, 4), layout="constrained")
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         start = 0
@@ -34,7 +34,7 @@ def draw_curves(result: RunResult, path: Path) -> None:
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)
-    figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=150, format=form)
 
 
 def draw_confusion(evaluation: Evaluation, path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from surgeon.errors import SurgeonError
-from surgeon.results import AuditResult, PhaseResult
+from surgeon.results import PhaseResult, phase_result
 from surgeon.training.run_folder import CHECKPOINT, HISTORY, mend_events, write_history
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
             for name in set(file.files) - {_RECORD}:
                 group, _, rest = name.partition("/")
                 groups[group][rest] = file[name]
-        finished = tuple(_phase_result(phase) for phase in record.pop("finished"))
+        finished = tuple(phase_result(phase) for phase in record.pop("finished"))
         history = {name: tuple(values) for name, values in record.pop("history").items()}
         return Checkpoint(**record, **groups, finished=finished, history=history)
     except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
@@ -177,9 +177,3 @@ def _write(path: Path, checkpoint: Checkpoint) -> None:
     except OSError:
         partial.unlink(missing_ok=True)
         raise
-
-
-def _phase_result(record: dict[str, Any]) -> PhaseResult:
-    history = {name: tuple(values) for name, values in record.pop("history").items()}
-    audit = record.pop("audit")
-    return PhaseResult(**record, history=history, audit=AuditResult(**{**audit, "unmoved": tuple(audit["unmoved"])}))

@@ -1,0 +1,51 @@
+"""``surgeon explain``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from surgeon.cli.explaining import Method, build_explainer
+from surgeon.cli.output import print_text
+from surgeon.cli.tensorflow import load_tensorflow
+from surgeon.errors import SurgeonError, UsageError, did_you_mean
+
+
+def command(
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN|BUNDLE", help="A run, or what was exported of one.", show_default=False)
+    ],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Files of images.", show_default=False)],
+    label: Annotated[
+        str | None, typer.Option("--class", help="The class to trace; by default the likeliest.", show_default=False)
+    ] = None,
+    method: Annotated[
+        Method, typer.Option(help="`occlusion` looks at answers only; it takes longer.")
+    ] = Method.grad_cam,
+    out: Annotated[Path, typer.Option(help="The folder for the pictures.")] = Path("explanations"),
+) -> None:
+    """Show where in an image a network sees a class: a PNG each, the image with heat over it."""
+    from surgeon.data.images import BadImageError, decode_image, load_image
+    from surgeon.export.classify import open_classifier
+    from surgeon.model.bundle import read_bundle
+
+    classes = read_bundle(run).classes
+    if label is not None and label not in classes:
+        raise UsageError(f"{label!r} is no class of {run}", did_you_mean(label, classes))
+    load_tensorflow()
+    bundle, classifier = open_classifier(run)
+    explain = build_explainer(run, bundle, classifier, method)
+    out.mkdir(parents=True, exist_ok=True)
+    for path in images:
+        try:
+            content = path.read_bytes()
+            pixels, size = load_image(content, bundle.image_size), decode_image(content).size
+        except BadImageError as error:
+            raise SurgeonError(f"{path}: {error.reason}", "leave it out") from error
+        row = classifier(pixels[None])[0]
+        number = int(row.argmax()) if label is None else classes.index(label)
+        target = out / f"{path.stem}-{classes[number].replace('/', '_')}.png"
+        explain(pixels, number).resize(size).save(target)
+        print_text(f"{path}: {classes[number]} {row[number]:.3f}, {target}")

@@ -1,0 +1,46 @@
+"""``surgeon serve``."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from surgeon.cli.explaining import Method, build_explainer
+from surgeon.cli.output import print_text
+from surgeon.cli.tensorflow import load_tensorflow
+from surgeon.errors import UsageError
+
+_MODULES = ("fastapi", "uvicorn", "python_multipart")
+
+
+def command(
+    bundle_folder: Annotated[
+        Path, typer.Argument(metavar="RUN|BUNDLE", help="A run, or what was exported of one.", show_default=False)
+    ],
+    host: Annotated[str, typer.Option(help="Where to listen; `0.0.0.0` is for everybody.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="`0` takes one that is free.")] = 8000,
+    max_images: Annotated[int, typer.Option(min=1, help="Images in a request.")] = 32,
+    max_megabytes: Annotated[float, typer.Option(min=0.001, help="Of one image.")] = 10.0,
+    batch: Annotated[int, typer.Option(min=1, help="Images that go through the network at once.")] = 32,
+) -> None:
+    """Answer over HTTP: `POST /predict`, `/explain`, `/health`, `/ready`, `/docs`, and a page to drop an image on."""
+    from surgeon.model.bundle import read_bundle
+
+    read_bundle(bundle_folder)
+    missing = [module for module in _MODULES if find_spec(module) is None]
+    if missing:
+        raise UsageError(f"serving needs {', '.join(missing)}", "pip install 'surgeon[serve]'")
+    load_tensorflow()
+    import uvicorn
+
+    from surgeon.export.classify import open_classifier
+    from surgeon.serve.app import Limits, build_app
+
+    bundle, classifier = open_classifier(bundle_folder)
+    limits = Limits(images=max_images, image_bytes=round(max_megabytes * 1e6), batch=batch)
+    explain = build_explainer(bundle_folder, bundle, classifier, Method.grad_cam)
+    print_text(f"[bold]{bundle.name}[/] answers at http://{host}:{port}, Ctrl-C ends it")
+    uvicorn.run(build_app(bundle, classifier, explain, limits), host=host, port=port, log_level="warning")

@@ -1,0 +1,84 @@
+"""Where in an image a network sees a class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Explain = Callable[["NDArray[np.float32]", int], "NDArray[np.float32]"]
+
+_OCCLUSION = 8  # squares along a side
+_TINY = 1e-12
+
+
+def build_grad_cam(network: Any) -> Explain:
+    """Returns Grad-CAM (Selvaraju et al. 2017) on the last feature maps of a network.
+
+    The gradient is that of the logarithm of the class's probability, so what speaks for other classes counts against.
+
+    Args:
+        network: A flat functional model of preprocessed images, to probabilities or logits.
+
+    Returns:
+        A function from one preprocessed image, float32 of shape (height, width, 3), and a class number to a map,
+        float32 from 0 to 1 of the feature maps' height and width; all 0 where nothing speaks for the class.
+
+    Raises:
+        ValueError: If the network has no feature maps.
+    """
+    import keras
+    import tensorflow as tf
+
+    maps = [layer.output for layer in network.layers if len(getattr(layer.output, "shape", ())) == 4][1:]
+    if not maps:
+        raise ValueError("the network has no feature maps")
+    before, behind = keras.Model(network.input, maps[-1]), keras.Model(maps[-1], network.output)
+    last = network.layers[-1]
+    is_logits = not isinstance(last, keras.layers.Softmax)
+    is_logits &= getattr(last, "activation", None) is not keras.activations.softmax
+
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    def explain(image: Any, number: Any) -> Any:
+        features = before(image[None], training=False)
+        with tf.GradientTape() as tape:
+            tape.watch(features)
+            outputs = behind(features, training=False)
+            logs = tf.nn.log_softmax(outputs) if is_logits else tf.math.log(outputs + _TINY)
+            score = logs[0, number]
+        weights = tf.reduce_mean(tape.gradient(score, features), axis=(1, 2), keepdims=True)
+        found = tf.nn.relu(tf.reduce_sum(weights * features, axis=-1))[0]
+        return found / tf.maximum(tf.reduce_max(found), _TINY)
+
+    return lambda image, number: np.asarray(explain(tf.constant(image), tf.constant(number)))
+
+
+def build_occlusion(classify: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> Explain:
+    """Returns occlusion (Zeiler and Fergus 2014): how much a class loses where a grey square covers the image.
+
+    It looks at answers only, so it is a check on methods that look inside.
+
+    Args:
+        classify: From pixels from 0 to 255, of shape (n, height, width, 3), to probabilities of shape (n, classes).
+
+    Returns:
+        A function from one image of such pixels and a class number to a map, float32 from 0 to 1 of shape (8, 8); all 0
+        where nothing that is covered lowers the probability.
+    """
+
+    def explain(pixels: NDArray[np.float32], number: int) -> NDArray[np.float32]:
+        height, width = pixels.shape[:2]
+        rows, columns = (np.linspace(0, side, _OCCLUSION + 1).astype(int) for side in (height, width))
+        covered = np.repeat(pixels[None], _OCCLUSION**2 + 1, axis=0).astype(np.float32)
+        for at in range(_OCCLUSION**2):
+            row, column = divmod(at, _OCCLUSION)
+            covered[at, rows[row] : rows[row + 1], columns[column] : columns[column + 1]] = 127
+        probabilities = classify(covered)[:, number]
+        lost = np.maximum(probabilities[-1] - probabilities[:-1], 0).reshape(_OCCLUSION, _OCCLUSION)
+        return np.asarray(lost / max(float(lost.max()), _TINY), np.float32)
+
+    return explain

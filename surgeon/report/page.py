@@ -1,0 +1,224 @@
+"""A run as one page that needs nothing else: ``report.html``."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from surgeon.report.figures import draw_curves
+from surgeon.results import figure
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from surgeon.recipe.network import Network
+    from surgeon.results import Calibration, ClassCurve, Interval, RunResult
+
+_INK, _BLUE, _RED = "#22313f", "#2563a8", "#c2410c"
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """A test image on the page.
+
+    Attributes:
+        file: Its name in its source.
+        thumbnail: The image, small.
+        label: Its true class.
+        predicted: What the network took it for.
+        probability: How sure the network was, from 0 to 1.
+        explanation: Where it saw that class, laid over the image; None for most.
+    """
+
+    file: str
+    thumbnail: Image
+    label: str
+    predicted: str
+    probability: float
+    explanation: Image | None
+
+
+@dataclass(frozen=True, eq=False)
+class Phase:
+    """What a phase does with each layer, for the drawing of the network.
+
+    Attributes:
+        states: ``frozen`` or ``trained`` and so on, by the names of layers with weights.
+        kept: The layers whose output was computed once an image: the frontier.
+    """
+
+    name: str
+    states: Mapping[str, str]
+    kept: Sequence[str]
+
+
+@dataclass(frozen=True, eq=False)
+class Page:
+    """All that the page shows.
+
+    Attributes:
+        description: The recipe's.
+        recipe: Its text, as it was resolved.
+        versions: Releases and machine, from the lock.
+        intervals: Of the test's figures, by name; empty without a test.
+        shown: Test images, all or the most telling ones.
+        left_out: How many test images are not shown.
+    """
+
+    result: RunResult
+    description: str
+    recipe: str
+    versions: Mapping[str, str]
+    network: Network
+    phases: Sequence[Phase]
+    calibration: Calibration | None
+    intervals: Mapping[str, Interval]
+    curves: Sequence[ClassCurve]
+    shown: Sequence[Shown]
+    left_out: int
+
+
+def render_page(page: Page) -> str:
+    """Returns the page as HTML with everything in it, pictures and script included."""
+    evaluation = page.result.evaluation
+    return _template().render(
+        page=page,
+        result=page.result,
+        evaluation=evaluation,
+        figures=_figures(page),
+        strips=[_strip(page.network, phase) for phase in page.phases],
+        cut=page.network.cut,
+        history=_history(page.result),
+        reliability=page.calibration and _svg(_draw_reliability(page.calibration)),
+        precision_recall=_svg(_draw_precision_recall(page.curves)) if page.curves else None,
+        mistakes=sorted(
+            (shown for shown in page.shown if shown.label != shown.predicted), key=lambda shown: -shown.probability
+        )[:12],
+        doubts=sorted(
+            (shown for shown in page.shown if shown.label == shown.predicted), key=lambda shown: shown.probability
+        )[:12],
+        picture=_picture,
+    )
+
+
+@cache
+def _template() -> jinja2.Template:
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    return jinja2.Environment(
+        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    ).get_template("page.html.j2")
+
+
+def _figures(page: Page) -> list[dict[str, Any]]:
+    """Returns the headline: each figure with its interval, and what the other method and the author have."""
+    result, found = page.result, []
+    if result.evaluation is None:
+        return []
+    titles = {"accuracy": "Accuracy", "weighted_f1": "Weighted F1", "macro_f1": "Macro F1"}
+    for name, title in titles.items():
+        beside = []
+        if result.linear_probe is not None:
+            beside.append(f"linear probe {figure(result.linear_probe, name):.3f}")
+        if name in result.expected:
+            beside.append(f"expected {result.expected[name]['mean']:.3f}")
+        interval = page.intervals[name]
+        found.append(
+            {
+                "title": title,
+                "value": f"{figure(result.evaluation, name):.3f}",
+                "interval": f"{interval.low:.3f} to {interval.high:.3f}",
+                "beside": ", ".join(beside),
+            }
+        )
+    return found
+
+
+def _strip(network: Network, phase: Phase) -> dict[str, Any]:
+    """Returns a phase as a row of cells, one a layer."""
+    cells = [
+        {
+            "state": phase.states.get(row.name, "plain").split(",")[0],
+            "kept": row.name in phase.kept,
+            "is_head": row.index > network.cut,
+            "title": f"{row.index} {row.name} ({row.kind}), {' x '.join(map(str, row.shape))}"
+            + (f", {phase.states[row.name]}" if row.name in phase.states else "")
+            + (", computed once an image" if row.name in phase.kept else ""),
+        }
+        for row in network.rows
+    ]
+    return {"name": phase.name, "cells": cells, "kept": ", ".join(phase.kept) or "the decoded image"}
+
+
+def _history(result: RunResult) -> str:
+    buffer = io.BytesIO()
+    with rc_context(_STYLE):
+        draw_curves(result, buffer, "svg")
+    return _data("svg+xml", buffer.getvalue())
+
+
+def _draw_reliability(calibration: Calibration) -> Figure:
+    drawn = Figure(figsize=(4.2, 4), layout="constrained")
+    axes = drawn.subplots()
+    most = max(count for _, _, count in calibration.bins)
+    axes.plot([0, 1], [0, 1], color="0.7", linestyle="--", linewidth=1)
+    for confidence, accuracy, count in calibration.bins:
+        axes.plot([confidence, confidence], [confidence, accuracy], color=_RED, linewidth=1)
+        axes.scatter(confidence, accuracy, s=20 + 180 * count / most, color=_BLUE, alpha=0.8, zorder=3)
+    axes.set(xlim=(0, 1.03), ylim=(0, 1.03), xlabel="confidence", ylabel="accuracy", aspect="equal")
+    return drawn
+
+
+def _draw_precision_recall(curves: Sequence[ClassCurve]) -> Figure:
+    drawn = Figure(figsize=(4.2, 4), layout="constrained")
+    axes = drawn.subplots()
+    worst = sorted(curves, key=lambda curve: curve.average_precision)[:3]
+    for curve in curves:
+        if curve not in worst:
+            axes.plot(curve.recall, curve.precision, color="0.8", linewidth=1, drawstyle="steps-post")
+    for curve, color in zip(worst, (_RED, _BLUE, "#4d7c0f"), strict=False):
+        label = f"{curve.name}, {curve.average_precision:.3f}"
+        axes.plot(curve.recall, curve.precision, color=color, linewidth=1.5, label=label, drawstyle="steps-post")
+    axes.set(xlim=(0, 1.03), ylim=(0, 1.03), xlabel="recall", ylabel="precision", aspect="equal")
+    axes.legend(frameon=False, loc="lower left", title="least average precision", alignment="left")
+    return drawn
+
+
+_STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "surgeon",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["system-ui", "Helvetica", "Arial", "DejaVu Sans"],
+    "text.color": _INK,
+    "axes.labelcolor": _INK,
+    "axes.edgecolor": "0.6",
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+
+
+def _svg(drawn: Figure) -> str:
+    buffer = io.BytesIO()
+    with rc_context(_STYLE):
+        drawn.savefig(buffer, format="svg", transparent=True)
+    return _data("svg+xml", buffer.getvalue())
+
+
+def _picture(image: Image) -> str:
+    buffer = io.BytesIO()
+    image.convert("RGB").save(buffer, "JPEG", quality=82, optimize=True)
+    return _data("jpeg", buffer.getvalue())
+
+
+def _data(kind: str, content: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

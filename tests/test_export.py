@@ -1,0 +1,261 @@
+"""What leaves the project agrees with what was trained, from the bytes of the images on."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from surgeon.catalogue.exporters import EXPORTERS
+from surgeon.data.images import ORIENTATION_TAG, load_image
+from surgeon.networks.decoding import decode_images
+
+Surgeon = Callable[..., Any]
+
+BACKBONES = ("vgg16", "resnet50v2", "densenet121", "efficientnetb0", "mobilenetv3small", "efficientnetlite0")
+
+
+def encoded_images() -> dict[str, bytes]:
+    """One picture in every form that files have."""
+    random = np.random.default_rng(0)
+    picture = Image.fromarray(random.integers(0, 256, (7, 9, 3), np.uint8)).resize((90, 70))
+    transparent = Image.fromarray(np.dstack([np.asarray(picture), random.integers(0, 256, (70, 90), np.uint8)]))
+    forms = {
+        "png": (picture, "PNG", {}),
+        "transparent": (transparent, "PNG", {}),
+        "palette": (picture.convert("P"), "PNG", {}),
+        "grey png": (picture.convert("L"), "PNG", {}),
+        "gif": (picture, "GIF", {}),
+        "bmp": (picture, "BMP", {}),
+        "grey jpeg": (picture.convert("L"), "JPEG", {}),
+        "subsampled": (picture, "JPEG", {"subsampling": 2, "quality": 60}),
+    }
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[ORIENTATION_TAG] = orientation
+        forms[f"orientation {orientation}"] = (picture, "JPEG", {"exif": exif})
+    encoded = {}
+    for name, (image, form, options) in forms.items():
+        buffer = io.BytesIO()
+        image.save(buffer, form, **options)
+        encoded[name] = buffer.getvalue()
+    return encoded
+
+
+@pytest.mark.parametrize("size", [(64, 96), (40, 30), (150, 200), (70, 90)])
+def test_a_graph_decodes_as_pillow_does_to_the_bit(size: tuple[int, int]) -> None:
+    images = encoded_images()
+    found = decode_images(tf.constant(list(images.values())), size).numpy()
+    for (name, content), pixels in zip(images.items(), found, strict=True):
+        np.testing.assert_array_equal(pixels, load_image(content, size), err_msg=name)
+
+
+@pytest.mark.mirror
+def test_a_graph_decodes_photographs_as_pillow_does_to_the_bit(mirror: Path) -> None:
+    files = sorted((mirror / "datasets" / "flowers17" / "jpg").glob("*.jpg"))[::170]
+    contents = [file.read_bytes() for file in files]
+    found = decode_images(tf.constant(contents), (224, 224)).numpy()
+    for file, content, pixels in zip(files, contents, found, strict=True):
+        np.testing.assert_array_equal(pixels, load_image(content, (224, 224)), err_msg=file.name)
+
+
+@pytest.fixture
+def run(surgeon: Surgeon, tiny: Path, tmp_path: Path) -> Path:
+    """A finished run whose network tells the pictures apart."""
+    phase = "phases=[{trainable: all, batch_norm: train, optimizer: adam, lr: 0.01, epochs: 3}]"
+    done = surgeon("run", tiny, "--out", tmp_path / "run", "--set", phase)
+    assert done.code == 0, done.err
+    return tmp_path / "run"
+
+
+def export(surgeon: Surgeon, run: Path, *options: object) -> dict[str, Any]:
+    done = surgeon("export", run, *options, "--format", "json")
+    assert done.code == 0, done.err
+    return dict(json.loads(done.out))
+
+
+def require(name: str) -> None:
+    for module in EXPORTERS[name].modules:
+        pytest.importorskip(module, reason=f"surgeon[{name}] is not installed")
+
+
+@pytest.mark.parametrize("name", EXPORTERS)
+def test_every_format_agrees_and_predicts(surgeon: Surgeon, run: Path, photos: Path, name: str) -> None:
+    require(name)
+    result = export(surgeon, run, "--to", name)
+    assert (result["images"], result["split"], result["changed_decisions"]) == (6, "test", 0)
+    assert result["largest_difference"] < 1e-5
+    assert result["accuracy"] == result["accuracy_before"]
+    assert result["size"] > 10_000
+    folder = Path(result["folder"])
+    assert (folder / "labels.txt").read_text(encoding="utf-8").split() == ["across", "along"]
+    lines = surgeon("predict", folder, photos / "along", "--format", "jsonl").out.splitlines()
+    own = surgeon("predict", run, photos / "along", "--format", "jsonl").out.splitlines()
+    for found, expected in zip(map(json.loads, lines), map(json.loads, own), strict=True):
+        assert found["classes"] == expected["classes"]
+        assert found["probabilities"] == pytest.approx(expected["probabilities"], abs=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.mirror
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_every_preprocessing_agrees_in_every_format(
+    surgeon: Surgeon, tmp_path: Path, mirror: Path, backbone: str
+) -> None:
+    """On photographs of three flowers, from their bytes on; every network is trained as a whole until it decides."""
+    for name in EXPORTERS:
+        require(name)
+    jpg = mirror / "datasets" / "flowers17" / "jpg"
+    for kind in range(3):
+        (tmp_path / "photos" / f"kind {kind}").mkdir(parents=True)
+        for number in range(80 * kind + 1, 80 * kind + 21):
+            shutil.copy(jpg / f"image_{number:04}.jpg", tmp_path / "photos" / f"kind {kind}")
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        "recipe: 1\n"
+        "data: {source: {folder: photos}, image_size: 64, split: {test: 0.25}, batch_size: 15}\n"
+        f"backbone: {{name: {backbone}, weights: none}}\n"
+        "head: [global_average_pooling, dense: {units: classes}]\n"
+        "phases: [{trainable: all, batch_norm: train, lr: 0.001, epochs: 3}]\n",
+        encoding="utf-8",
+    )
+    assert surgeon("run", recipe, "--out", tmp_path / "run").code == 0
+    for name, spec in EXPORTERS.items():
+        result = export(surgeon, tmp_path / "run", "--to", name)
+        assert (result["images"], result["changed_decisions"]) == (15, 0), name
+        assert result["largest_difference"] < 1e-3, name
+        for quantize in spec.quantizations:
+            narrow = export(surgeon, tmp_path / "run", "--to", name, "--quantize", quantize)
+            assert 0 < narrow["size"] < 0.7 * result["size"]
+            assert narrow["largest_difference"] > 0
+
+
+def test_serving_takes_a_batch_of_encoded_images(surgeon: Surgeon, run: Path, photos: Path) -> None:
+    """Under the names that TensorFlow Serving knows."""
+    folder = Path(export(surgeon, run, "--to", "savedmodel")["folder"])
+    loaded = tf.saved_model.load(str(folder / "saved_model"))
+    assert set(loaded.signatures) == {"serving_default", "pixels"}
+    files = sorted((photos / "along").iterdir())
+    found = loaded.signatures["serving_default"](images=tf.constant([file.read_bytes() for file in files]))
+    assert set(found) == {"classes", "scores"}
+    assert found["scores"].shape == (len(files), 2)
+    assert {name.decode() for name in found["classes"].numpy().ravel()} == {"across", "along"}
+
+
+def test_an_export_that_disagrees_leaves_nothing(surgeon: Surgeon, run: Path) -> None:
+    """The stored predictions are of another network, as if preprocessing had got lost on the way."""
+    header, *rows = (run / "predictions.csv").read_text(encoding="utf-8").splitlines()
+    swapped = [",".join([*row.split(",")[:3], *reversed(row.split(",")[3:])]) for row in rows]
+    (run / "predictions.csv").write_text("\n".join([header, *swapped]) + "\n", encoding="utf-8")
+    done = surgeon("export", run, "--to", "keras")
+    assert done.code == 1
+    assert "6 of 6 test images get another class" in done.err
+    assert not list((run / "export").iterdir())
+
+
+def test_a_changed_image_is_said(surgeon: Surgeon, tiny: Path, run: Path, tmp_path: Path, photos: Path) -> None:
+    with (run / "splits.csv").open(encoding="utf-8") as splits:
+        rows = list(csv.DictReader(splits))
+    text = (run / "splits.csv").read_text(encoding="utf-8")
+    changed = next(row for row in rows if row["split"] == "test")
+    (run / "splits.csv").write_text(text.replace(changed["sha256"], "0" * 64), encoding="utf-8")
+    done = surgeon("export", run, "--to", "keras")
+    assert done.code == 1
+    assert "1 of the run's 6 test images are gone or changed" in done.err
+
+
+def test_what_cannot_be_exported_is_said_at_once(surgeon: Surgeon, run: Path, tmp_path: Path) -> None:
+    done = surgeon("export", run, "--to", "onnx", "--quantize", "int8")
+    assert (done.code, "--to litert can" in done.err) == (2, True)
+    done = surgeon("export", tmp_path, "--to", "keras")
+    assert (done.code, "holds no run" in done.err) == (2, True)
+
+
+class TestPredict:
+    def test_files_folders_globs_and_lists(
+        self, surgeon: Surgeon, run: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("sys.stdin", io.StringIO(f"{photos}/along/3.png\n"))
+        done = surgeon("predict", run, photos / "across", f"{photos}/along/1*.png", "-", "--format", "csv", "--top", 1)
+        assert done.code == 0, done.err
+        rows = list(csv.DictReader(io.StringIO(done.out)))
+        assert len(rows) == 12 + 3 + 1
+        assert {row["class"] for row in rows if "along" in row["file"]} == {"along"}
+
+    def test_a_bad_image_is_named_and_the_rest_goes_on(
+        self, surgeon: Surgeon, run: Path, photos: Path, tmp_path: Path
+    ) -> None:
+        bad = tmp_path / "bad.png"
+        bad.write_text("no image", encoding="utf-8")
+        done = surgeon("predict", run, bad, photos / "along" / "1.png", "--format", "jsonl")
+        assert done.code == 1
+        first, second = map(json.loads, done.out.splitlines())
+        assert (first["classes"], first["reason"]) == ([], "not a readable JPEG, PNG, GIF, BMP or WebP image")
+        assert second["classes"][0] == "along"
+
+    @pytest.mark.parametrize("link", [False, True])
+    def test_images_are_sorted_into_class_folders(
+        self, surgeon: Surgeon, run: Path, photos: Path, tmp_path: Path, *, link: bool
+    ) -> None:
+        out = tmp_path / "sorted"
+        assert surgeon("predict", run, photos, "--out", out, *(["--link"] if link else [])).code == 0
+        # Files of both folders have the same names, and a mistake would put two of them side by side.
+        found = sorted(path for path in out.rglob("*.png"))
+        assert len(found) == 24
+        assert {path.is_symlink() for path in found} == {link}
+        assert {path.read_bytes() for path in found} == {path.read_bytes() for path in photos.rglob("*.png")}
+
+    def test_nothing_to_predict(self, surgeon: Surgeon, run: Path, tmp_path: Path) -> None:
+        assert "there is no nowhere/*.jpg" in surgeon("predict", run, "nowhere/*.jpg").err
+        assert "holds no network" in surgeon("predict", tmp_path, tmp_path).err
+
+
+class TestEvaluate:
+    @pytest.fixture
+    def other(self, photos: Path, tmp_path: Path) -> Path:
+        """Other data: a class that the network does not know, and first in the alphabet."""
+        root = tmp_path / "other"
+        shutil.copytree(photos, root)
+        shutil.copytree(photos / "along", root / "aardvark")
+        return root
+
+    def test_classes_are_matched_by_name(self, surgeon: Surgeon, run: Path, photos: Path, other: Path) -> None:
+        own = json.loads(surgeon("evaluate", run, photos, "--format", "json").out)
+        found = json.loads(surgeon("evaluate", run, other, "--format", "json").out)
+        assert found["unknown"] == {"aardvark": 12}
+        assert found["missing"] == []
+        assert found["evaluation"] == own["evaluation"]
+        assert found["evaluation"]["accuracy"] > 0.9
+        assert "'aardvark' is no class of the network; 12 images left out" in surgeon("evaluate", run, other).out
+
+    def test_a_missing_class_spoils_no_average(self, surgeon: Surgeon, run: Path, other: Path) -> None:
+        shutil.rmtree(other / "across")
+        found = json.loads(surgeon("evaluate", run, other, "--format", "json").out)
+        assert found["missing"] == ["across"]
+        assert found["images"] == 12
+        report = found["evaluation"]["report"]
+        assert report["macro avg"] == pytest.approx(report["along"])
+
+    def test_a_csv_in_another_order(self, surgeon: Surgeon, run: Path, photos: Path, tmp_path: Path) -> None:
+        rows = [f"{photos}/{label}/{number}.png,{label}" for number in range(12) for label in ("along", "across")]
+        table = tmp_path / "other.csv"
+        table.write_text("\n".join(["path,label", *reversed(rows)]) + "\n", encoding="utf-8")
+        by_csv = json.loads(surgeon("evaluate", run, table, "--format", "json").out)
+        by_folder = json.loads(surgeon("evaluate", run, photos, "--format", "json").out)
+        assert by_csv["evaluation"] == by_folder["evaluation"]
+
+    def test_nothing_in_common(self, surgeon: Surgeon, run: Path, other: Path) -> None:
+        (other / "along").rename(other / "length")
+        (other / "across").rename(other / "breadth")
+        done = surgeon("evaluate", run, other)
+        assert done.code == 1
+        assert "knows none of the classes aardvark, breadth, length" in done.err
