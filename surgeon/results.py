@@ -264,6 +264,21 @@ class ClassCurve:
 
 
 @dataclass(frozen=True)
+class McNemar:
+    """Two networks on the same images.
+
+    Attributes:
+        only_first: Images that only the first network got right.
+        only_second: Images that only the second one got right.
+        p_value: How probable a difference of at least this is, were the two equally good.
+    """
+
+    only_first: int
+    only_second: int
+    p_value: float
+
+
+@dataclass(frozen=True)
 class OtherData:
     """A network measured on images that its run did not know.
 

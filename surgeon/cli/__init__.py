@@ -11,8 +11,10 @@ import typer
 import surgeon
 from surgeon.cli import (
     cache,
+    card,
     catalogue,
     check,
+    compare,
     diff,
     evaluate,
     explain,
@@ -65,6 +67,8 @@ app.command("predict")(predict.command)
 app.command("evaluate")(evaluate.command)
 app.command("export")(export.command)
 app.command("report")(report.command)
+app.command("compare")(compare.command)
+app.command("card")(card.command)
 app.command("explain")(explain.command)
 app.command("serve")(serve.command)
 app.command("validate")(validate.command)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from surgeon.cli.explaining import Method, build_explainer
 from surgeon.cli.output import print_text
 from surgeon.cli.tensorflow import load_tensorflow
 from surgeon.errors import SurgeonError, UsageError, did_you_mean
+
+
+class Method(str, enum.Enum):
+    """How a class is traced back to the image."""
+
+    grad_cam = "grad-cam"
+    occlusion = "occlusion"
 
 
 def command(
@@ -29,6 +36,7 @@ def command(
     """Show where in an image a network sees a class: a PNG each, the image with heat over it."""
     from surgeon.data.images import BadImageError, decode_image, load_image
     from surgeon.export.classify import open_classifier
+    from surgeon.export.explaining import build_explainer
     from surgeon.model.bundle import read_bundle
 
     classes = read_bundle(run).classes
@@ -36,7 +44,7 @@ def command(
         raise UsageError(f"{label!r} is no class of {run}", did_you_mean(label, classes))
     load_tensorflow()
     bundle, classifier = open_classifier(run)
-    explain = build_explainer(run, bundle, classifier, method)
+    explain = build_explainer(run, bundle, classifier, method.value)
     out.mkdir(parents=True, exist_ok=True)
     for path in images:
         try:

@@ -50,9 +50,10 @@ def run_plan(plan: Plan, folder: Path, console: Console, earlier: Mapping[str, A
     Raises:
         SurgeonError: If the run cannot be done or was interrupted; what it had written stays.
     """
+    from surgeon.export.page import write_report
     from surgeon.report.figures import draw_confusion, draw_curves
     from surgeon.training.checkpoint import rewind
-    from surgeon.training.run_folder import finish_run, record_event, run_in_use
+    from surgeon.training.run_folder import REPORT, finish_run, record_event, run_in_use
     from surgeon.training.runner import run
 
     go_on = f"go on with `surgeon resume {folder}`"
@@ -65,6 +66,7 @@ def run_plan(plan: Plan, folder: Path, console: Console, earlier: Mapping[str, A
             draw_curves(result, folder / "curves.png")
             if result.evaluation is not None:
                 draw_confusion(result.evaluation, folder / "confusion.png")
+            show_progress(write_report(plan, folder, result, folder / REPORT), console)
             finish_run(folder, result)
     except RunInterruptedError as error:
         error.hint = go_on

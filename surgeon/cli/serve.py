@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from surgeon.cli.explaining import Method, build_explainer
 from surgeon.cli.output import print_text
 from surgeon.cli.tensorflow import load_tensorflow
 from surgeon.errors import UsageError
@@ -37,10 +36,11 @@ def command(
     import uvicorn
 
     from surgeon.export.classify import open_classifier
+    from surgeon.export.explaining import build_explainer
     from surgeon.serve.app import Limits, build_app
 
     bundle, classifier = open_classifier(bundle_folder)
     limits = Limits(images=max_images, image_bytes=round(max_megabytes * 1e6), batch=batch)
-    explain = build_explainer(bundle_folder, bundle, classifier, Method.grad_cam)
+    explain = build_explainer(bundle_folder, bundle, classifier, "grad-cam")
     print_text(f"[bold]{bundle.name}[/] answers at http://{host}:{port}, Ctrl-C ends it")
     uvicorn.run(build_app(bundle, classifier, explain, limits), host=host, port=port, log_level="warning")

@@ -16,7 +16,7 @@ _OCCLUSION = 8  # squares along a side
 _TINY = 1e-12
 
 
-def build_grad_cam(network: Any) -> Explain:
+def build_grad_cam(network: Any) -> Explain | None:
     """Returns Grad-CAM (Selvaraju et al. 2017) on the last feature maps of a network.
 
     The gradient is that of the logarithm of the class's probability, so what speaks for other classes counts against.
@@ -26,17 +26,15 @@ def build_grad_cam(network: Any) -> Explain:
 
     Returns:
         A function from one preprocessed image, float32 of shape (height, width, 3), and a class number to a map,
-        float32 from 0 to 1 of the feature maps' height and width; all 0 where nothing speaks for the class.
-
-    Raises:
-        ValueError: If the network has no feature maps.
+        float32 from 0 to 1 of the feature maps' height and width; all 0 where nothing speaks for the class. None if
+        the network has no feature maps.
     """
     import keras
     import tensorflow as tf
 
     maps = [layer.output for layer in network.layers if len(getattr(layer.output, "shape", ())) == 4][1:]
     if not maps:
-        raise ValueError("the network has no feature maps")
+        return None
     before, behind = keras.Model(network.input, maps[-1]), keras.Model(maps[-1], network.output)
     last = network.layers[-1]
     is_logits = not isinstance(last, keras.layers.Softmax)

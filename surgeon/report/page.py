@@ -6,7 +6,6 @@ import base64
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,7 +89,7 @@ class Page:
 def render_page(page: Page) -> str:
     """Returns the page as HTML with everything in it, pictures and script included."""
     evaluation = page.result.evaluation
-    return _template().render(
+    rendered = open_template("page.html.j2", escape=True).render(
         page=page,
         result=page.result,
         evaluation=evaluation,
@@ -108,14 +107,15 @@ def render_page(page: Page) -> str:
         )[:12],
         picture=_picture,
     )
+    return str(rendered)
 
 
-@cache
-def _template() -> jinja2.Template:
+def open_template(name: str, *, escape: bool) -> jinja2.Template:
+    """Returns a template of this room; with ``escape`` what is filled in is escaped for HTML."""
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     return jinja2.Environment(
-        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    ).get_template("page.html.j2")
+        loader=loader, autoescape=escape, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    ).get_template(name)
 
 
 def _figures(page: Page) -> list[dict[str, Any]]:
@@ -192,7 +192,7 @@ def _draw_precision_recall(curves: Sequence[ClassCurve]) -> Figure:
     return drawn
 
 
-_STYLE = {
+_STYLE: Any = {  # matplotlib's own type lists every key that it has
     "svg.fonttype": "none",
     "svg.hashsalt": "surgeon",
     "font.family": "sans-serif",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from surgeon.catalogue.entry import Entry
     from surgeon.catalogue.layer_table import LayerRow, LayerTable
     from surgeon.recipe.network import Network
-    from surgeon.results import Difference, Evaluation, ExportResult, OtherData, Prediction, RunResult
+    from surgeon.results import Difference, Evaluation, ExportResult, McNemar, OtherData, Prediction, RunResult
 
 _SHOWN = 20  # differences of a part
 _STATE_STYLES = {"frozen": "cyan", "trained": "bold green", "trained, inference": "green"}
@@ -148,6 +148,24 @@ def repeat_table(figures: Mapping[str, Sequence[float]]) -> Table:
     for name, values in figures.items():
         numbers = (statistics.fmean(values), statistics.stdev(values), min(values), max(values))
         made.add_row(name, *(f"{number:.4f}" for number in numbers))
+    return made
+
+
+def comparison_table(
+    runs: Sequence[str], figures: Sequence[Mapping[str, float]], tests: Sequence[McNemar | None]
+) -> Table:
+    """Renders runs as columns; the tests are each run's against the first."""
+    made = table(None, "", *runs, numbers=runs)
+    for name in dict.fromkeys(name for own in figures for name in own):
+        form = "{:.4f}" if name.startswith(("network", "linear probe")) else "{:,.0f}"
+        made.add_row(name, *(form.format(own[name]) if name in own else "" for own in figures))
+    first, *others = tests
+    if first is not None and any(others):
+        told = (
+            "other test images" if test is None else f"{test.p_value:.3f} ({test.only_first} : {test.only_second})"
+            for test in others
+        )
+        made.add_row("McNemar's p, right alone", "", *told)
     return made
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 MODEL = "model.keras"  # the network after the last finished phase
 CHECKPOINT = "checkpoint.npz"  # see checkpoint.py
 HISTORY = "history.csv"
+REPORT = "report.html"
 _RECIPE, _RESULT = "recipe.yaml", "result.json"
 _COLUMNS = ("phase", "epoch", "seconds", "lr", "loss", "accuracy", "val_loss", "val_accuracy")
 

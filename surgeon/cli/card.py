@@ -1,0 +1,32 @@
+"""``surgeon card``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from surgeon.cli.output import RunArgument, print_text
+from surgeon.errors import UsageError
+from surgeon.recipe.compiler import compile_recipe
+
+
+def command(
+    run: RunArgument,
+    out: Annotated[Path | None, typer.Option(help="The card; by default RUN/README.md.", show_default=False)] = None,
+) -> None:
+    """Write a model card in Markdown, in the form that model hubs read."""
+    from surgeon.export.page import write_card
+    from surgeon.results import run_result
+    from surgeon.training.run_folder import read_result, recipe_of
+
+    plan = compile_recipe(recipe_of(run))
+    record = read_result(run)
+    if record is None:
+        raise UsageError(f"{run} is not finished", f"`surgeon resume {run}`")
+    path = out or run / "README.md"
+    if path.exists():
+        raise UsageError(f"{path} exists", "give another --out")
+    write_card(plan, run, run_result(record), path)
+    print_text(f"the card is [bold]{path}[/]")

@@ -1,0 +1,180 @@
+"""The page of a run, opened in a browser."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from surgeon.evaluation.calibration import bootstrap, calibrate, class_curves
+
+Surgeon = Callable[..., Any]
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+# Run in the page: what a person would see, written where --dump-dom shows it.
+PROBE = """
+<script>
+const faults = [];
+addEventListener("error", event => faults.push(event.message ?? "a resource"), true);
+addEventListener("load", () => setTimeout(() => {
+  const cells = [...document.querySelectorAll("#matrix button:not(:disabled)")];
+  const shown = () => document.querySelectorAll("#gallery figure:not([hidden])").length;
+  const before = shown();
+  const filtered = cells.map(cell => {
+    cell.click();
+    const right = [...document.querySelectorAll("#gallery figure:not([hidden])")]
+      .every(({dataset}) => dataset.label === cell.dataset.label && dataset.predicted === cell.dataset.predicted);
+    return [Number(cell.textContent), shown(), right];
+  });
+  document.getElementById("all").click();
+  const images = [...document.images];
+  const told = {
+    faults, filtered, before, after: shown(), images: images.length,
+    broken: images.filter(image => !image.complete || !image.naturalWidth).length,
+    requests: performance.getEntriesByType("resource").map(({name}) => name).filter(name => !name.startsWith("data:")),
+    overflow: document.documentElement.scrollWidth > innerWidth,
+  };
+  const end = document.createElement("pre");
+  end.id = "told";
+  end.textContent = btoa(unescape(encodeURIComponent(JSON.stringify(told))));
+  document.body.append(end);
+}, 300));
+</script>
+"""
+
+
+@pytest.fixture
+def run(surgeon: Surgeon, tiny: Path, tmp_path: Path) -> Path:
+    name = "--set=name=<b>tiny & co</b>"
+    done = surgeon("run", tiny, name, "--out", tmp_path / "run", "--set", "evaluate.linear_probe=true")
+    assert done.code == 0, done.err
+    return tmp_path / "run"
+
+
+def look(page: Path, width: int = 1200) -> dict[str, Any]:
+    """Opens a page in a browser without a window; returns what the probe saw."""
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium")
+    probed = page.with_name("probed.html")
+    probed.write_text(page.read_text(encoding="utf-8").replace("<body>", f"<body>{PROBE}"), encoding="utf-8")
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=10000", "--dump-dom"]
+    command = [CHROMIUM, *options, f"--window-size={width},900", probed.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    found = re.search(r'<pre id="told">([^<]+)</pre>', done.stdout)
+    assert found, done.stderr[-2000:]
+    return dict(json.loads(base64.b64decode(found[1])))
+
+
+def check(page: Path, images: int) -> None:
+    """Holds a page against what is asked of it, wide and narrow."""
+    for width in (1200, 500):
+        told = look(page, width)
+        assert told["faults"] == []
+        assert told["broken"] == 0
+        assert told["images"] > images
+        assert told["requests"] == []
+        assert not told["overflow"]
+        assert told["before"] == told["after"] == images
+        assert told["filtered"]
+        assert all(count == shown and right for count, shown, right in told["filtered"])
+
+
+def test_the_page_works_in_a_browser(surgeon: Surgeon, run: Path) -> None:
+    """It was made at the end of the run, and the same is made again."""
+    check(run / "report.html", images=6)
+    before = (run / "report.html").read_text(encoding="utf-8")
+    assert surgeon("report", run).code == 0
+    assert (run / "report.html").read_text(encoding="utf-8") == before
+
+
+@pytest.mark.slow
+@pytest.mark.mirror
+def test_the_page_of_the_flowers(surgeon: Surgeon, tmp_path: Path, mirror: Path) -> None:
+    """The whole 340 test images, by the headline's recipe with a few epochs and without changed copies."""
+    sets = ["phases[0].epochs=3", "phases[1].epochs=1", "augment={}", "precision=float32", "data.image_size=96"]
+    recipe = Path(__file__).parent.parent / "recipes" / "vgg16_flowers17.yaml"
+    options = [part for override in sets for part in ("--set", override)]
+    done = surgeon("run", recipe, "--out", tmp_path / "run", *options)
+    assert done.code == 0, done.err
+    check(tmp_path / "run" / "report.html", images=340)
+
+
+class Tags(HTMLParser):
+    """Collects what a page refers to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.references: list[str] = []
+        self.without_alt = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        self.references += [found[name] or "" for name in ("src", "href") if name in found]
+        self.without_alt += tag == "img" and not found.get("alt")
+
+
+def test_the_page_needs_nothing_else_and_escapes_what_it_shows(run: Path) -> None:
+    text = (run / "report.html").read_text(encoding="utf-8")
+    tags = Tags()
+    tags.feed(text)
+    assert {reference.split(":")[0] for reference in tags.references} == {"data"}
+    assert tags.without_alt == 0
+    assert "<b>tiny" not in text
+    assert "&lt;b&gt;tiny &amp; co" in text
+
+
+def test_only_a_finished_run_has_a_page(surgeon: Surgeon, run: Path) -> None:
+    (run / "result.json").unlink()
+    done = surgeon("report", run)
+    assert (done.code, "is not finished" in done.err) == (2, True)
+
+
+class TestCalibration:
+    def test_a_network_that_is_as_right_as_it_is_sure(self) -> None:
+        random = np.random.default_rng(0)
+        probabilities = random.dirichlet([0.5] * 4, 20_000)
+        labels = np.array([random.choice(4, p=row) for row in probabilities])
+        found = calibrate(probabilities, labels)
+        assert found.error < 0.02
+        assert found.temperature == pytest.approx(1, abs=0.05)
+        assert sum(count for _, _, count in found.bins) == 20_000
+
+    def test_a_network_that_is_too_sure_by_a_factor(self) -> None:
+        random = np.random.default_rng(1)
+        true = random.dirichlet([0.5] * 4, 20_000)
+        labels = np.array([random.choice(4, p=row) for row in true])
+        sharpened = true**3 / (true**3).sum(axis=1, keepdims=True)
+        found = calibrate(sharpened, labels)
+        assert found.temperature == pytest.approx(3, rel=0.1)
+        assert found.error > 3 * found.error_at_temperature
+
+    def test_intervals_hold_the_figure_and_shrink_with_images(self) -> None:
+        random = np.random.default_rng(2)
+        widths = []
+        for count in (100, 10_000):
+            labels = random.integers(0, 3, count)
+            predicted = np.where(random.random(count) < 0.9, labels, (labels + 1) % 3)
+            interval = bootstrap(labels, predicted)["accuracy"]
+            assert interval.low < (labels == predicted).mean() < interval.high
+            widths.append(interval.high - interval.low)
+        # The standard error of a part p of n is the root of p (1 - p) / n.
+        assert widths[1] == pytest.approx(2 * 1.96 * np.sqrt(0.9 * 0.1 / 10_000), rel=0.15)
+        assert widths[0] > 5 * widths[1]
+
+    def test_a_class_that_is_always_first_has_an_average_precision_of_one(self) -> None:
+        labels = np.array([0, 0, 1, 1, 1])
+        probabilities = np.array([[0.9, 0.1, 0], [0.8, 0.2, 0], [0.3, 0.7, 0], [0.7, 0.3, 0], [0.6, 0.4, 0]])
+        first, second = class_curves(probabilities, labels, ("a", "b", "c"))
+        assert (first.name, first.average_precision) == ("a", 1.0)
+        assert second.average_precision == 1.0
+        assert len(first.recall) == len(first.precision)
