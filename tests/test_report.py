@@ -55,7 +55,7 @@ addEventListener("load", () => setTimeout(() => {
 
 @pytest.fixture
 def run(surgeon: Surgeon, tiny: Path, tmp_path: Path) -> Path:
-    name = "--set=name=<b>tiny & co</b>"
+    name = "--set=name=<b>tiny & co"
     done = surgeon("run", tiny, name, "--out", tmp_path / "run", "--set", "evaluate.linear_probe=true")
     assert done.code == 0, done.err
     return tmp_path / "run"

@@ -6,6 +6,7 @@ gives probabilities, float32 of shape (batch, classes): preprocessing and softma
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -150,7 +151,9 @@ def _write_onnx(export: Export, path: Path) -> None:
 
     # Keras exports only what was called once.
     export.network(keras.ops.zeros((1, *export.network.input.shape[1:])))
-    export.network.export(path, format="onnx", verbose=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras asks NumPy for a name that it no longer has
+        export.network.export(path, format="onnx", verbose=False)
 
 
 def _open_onnx(path: Path) -> Classifier:

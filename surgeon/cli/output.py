@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -51,9 +51,9 @@ def open_console(*, stderr: bool = False, quiet: bool = False) -> Console:
 
 
 def show_progress(
-    work: Generator[Event, None, Result], console: Console, record: Callable[[Event], None] | None = None
+    work: Generator[Event, None, Result], console: Console, recorders: Sequence[Callable[[Event], None]] = ()
 ) -> Result:
-    """Does a piece of long work to its end, showing its events and recording them, if asked to; returns its result."""
+    """Does a piece of long work to its end, showing its events and handing them to recorders; returns its result."""
     from surgeon.report.progress import ProgressDisplay
 
     with ProgressDisplay(console) as display:
@@ -63,7 +63,7 @@ def show_progress(
             except StopIteration as finished:
                 return finished.value  # type: ignore[no-any-return]
             display.show(event)
-            if record is not None:
+            for record in recorders:
                 record(event)
 
 

@@ -8,7 +8,7 @@ import typer
 
 from surgeon.cli.output import Format, FormatOption, QuietOption, RecipeArgument, SetOption
 from surgeon.cli.repeat import repeat_and_print
-from surgeon.cli.running import OutOption, run_and_print
+from surgeon.cli.running import OutOption, TensorBoardOption, run_and_print
 from surgeon.recipe.compiler import compile_recipe
 
 
@@ -22,6 +22,7 @@ def command(
     ] = None,
     output_format: FormatOption = Format.text,
     quiet: QuietOption = False,
+    tensorboard: TensorBoardOption = False,
 ) -> None:
     """Train what a recipe asks for, phase by phase, and measure it."""
     from surgeon.training.run_folder import create_run_folder, new_folder
@@ -33,4 +34,4 @@ def command(
         repeat_and_print(plans, folder, output_format, quiet=quiet)
         return
     create_run_folder(plan, folder)
-    run_and_print(plan, folder, output_format, quiet=quiet)
+    run_and_print(plan, folder, output_format, quiet=quiet, tensorboard=tensorboard)

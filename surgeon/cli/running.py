@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,16 +20,18 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from surgeon.recipe.plan import Plan
-    from surgeon.results import FrozenResult, RunResult
+    from surgeon.results import Event, FrozenResult, RunResult
 
+TensorBoardOption = Annotated[bool, typer.Option("--tensorboard", help="Log epochs for TensorBoard into the run.")]
 OutOption = Annotated[
     Path | None, typer.Option(help="Folder for the run; by default runs/NAME-TIME.", show_default=False)
 ]
 
 
-def run_and_print(plan: Plan, folder: Path, output_format: Format, *, quiet: bool) -> None:
+def run_and_print(plan: Plan, folder: Path, output_format: Format, *, quiet: bool, tensorboard: bool) -> None:
     """Does what is left of a run and prints its result; see ``run_plan``."""
-    result = run_plan(plan, folder, open_console(stderr=True, quiet=quiet or output_format is Format.json))
+    console = open_console(stderr=True, quiet=quiet or output_format is Format.json)
+    result = run_plan(plan, folder, console, tensorboard=tensorboard)
     if output_format is Format.json:
         from surgeon.results import result_record
 
@@ -38,7 +40,14 @@ def run_and_print(plan: Plan, folder: Path, output_format: Format, *, quiet: boo
         print_result(result, folder)
 
 
-def run_plan(plan: Plan, folder: Path, console: Console, earlier: Mapping[str, Any] | None = None) -> RunResult:
+def run_plan(
+    plan: Plan,
+    folder: Path,
+    console: Console,
+    *,
+    earlier: Mapping[str, Any] | None = None,
+    tensorboard: bool = False,
+) -> RunResult:
     """Does what is left of a run with its progress on ``console``.
 
     Args:
@@ -46,15 +55,16 @@ def run_plan(plan: Plan, folder: Path, console: Console, earlier: Mapping[str, A
         folder: The run's, which holds its recipe already.
         console: For the progress.
         earlier: The lock of a run that this one is to repeat.
+        tensorboard: Whether epochs are logged for TensorBoard too.
 
     Raises:
         SurgeonError: If the run cannot be done or was interrupted; what it had written stays.
     """
-    from surgeon.export.page import write_report
     from surgeon.report.figures import draw_confusion, draw_curves
     from surgeon.training.checkpoint import rewind
-    from surgeon.training.run_folder import REPORT, finish_run, record_event, run_in_use
+    from surgeon.training.run_folder import finish_run, record_event, run_in_use
     from surgeon.training.runner import run
+    from surgeon.training.tensorboard import log_epochs
 
     go_on = f"go on with `surgeon resume {folder}`"
     try:
@@ -62,11 +72,14 @@ def run_plan(plan: Plan, folder: Path, console: Console, earlier: Mapping[str, A
             rewind(plan, folder)
             load_tensorflow()
             work = until_interrupted(run(plan, folder, earlier), console)
-            result = show_progress(work, console, partial(record_event, folder))
+            recorders: list[Callable[[Event], None]] = [partial(record_event, folder)]
+            if tensorboard:
+                recorders.append(log_epochs(folder / "tensorboard"))
+            result = show_progress(work, console, recorders)
             draw_curves(result, folder / "curves.png")
             if result.evaluation is not None:
                 draw_confusion(result.evaluation, folder / "confusion.png")
-            show_progress(write_report(plan, folder, result, folder / REPORT), console)
+            _write_report(plan, folder, result, console)
             finish_run(folder, result)
     except RunInterruptedError as error:
         error.hint = go_on
@@ -77,6 +90,17 @@ def run_plan(plan: Plan, folder: Path, console: Console, earlier: Mapping[str, A
         where = error.filename or folder
         raise SurgeonError(f"cannot use {where}: {error.strerror or error}", f"mend that, and {go_on}") from error
     return result
+
+
+def _write_report(plan: Plan, folder: Path, result: RunResult, console: Console) -> None:
+    """Writes the run's page; what was trained and measured counts without it, too."""
+    from surgeon.export.page import write_report
+    from surgeon.training.run_folder import REPORT
+
+    try:
+        show_progress(write_report(plan, folder, result, folder / REPORT), console)
+    except SurgeonError as error:
+        console.print(f"no report: {error.message}; `surgeon report {folder}` makes it later", markup=False)
 
 
 def print_result(result: RunResult, folder: Path) -> None:

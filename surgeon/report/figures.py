@@ -34,7 +34,7 @@ def draw_curves(result: RunResult, path: Path | BinaryIO, form: str = "png") -> 
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)
-    figure.savefig(path, dpi=150, format=form)
+    figure.savefig(path, dpi=150, format=form, metadata={"Date": None} if form == "svg" else None)
 
 
 def draw_confusion(evaluation: Evaluation, path: Path) -> None:

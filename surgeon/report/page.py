@@ -210,7 +210,7 @@ _STYLE: Any = {  # matplotlib's own type lists every key that it has
 def _svg(drawn: Figure) -> str:
     buffer = io.BytesIO()
     with rc_context(_STYLE):
-        drawn.savefig(buffer, format="svg", transparent=True)
+        drawn.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     return _data("svg+xml", buffer.getvalue())
 
 

@@ -1,0 +1,71 @@
+"""Runs side by side, and a run as a card."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from surgeon.evaluation.compare import mcnemar
+
+Surgeon = Callable[..., Any]
+
+
+def test_mcnemar_is_the_binomial_test_of_what_one_alone_got_right() -> None:
+    first = [True] * 9 + [False] + [True] * 50
+    second = [False] * 9 + [True] + [True] * 50
+    found = mcnemar(first, second)
+    assert (found.only_first, found.only_second) == (9, 1)
+    assert found.p_value == pytest.approx(2 * (10 + 1) / 2**10)
+    assert mcnemar(first, first).p_value == 1
+
+
+@pytest.fixture
+def runs(surgeon: Surgeon, tiny: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """The same recipe with another seed, on the same test images."""
+    for seed in (1, 2):
+        done = surgeon("run", tiny, "--out", tmp_path / f"seed {seed}", "--set", f"seed={seed}")
+        assert done.code == 0, done.err
+    return tmp_path / "seed 1", tmp_path / "seed 2"
+
+
+def test_compare_shows_runs_side_by_side(surgeon: Surgeon, runs: tuple[Path, Path]) -> None:
+    first, second = json.loads(surgeon("compare", *runs, "--format", "json").out)
+    for run, column in zip(runs, (first, second), strict=True):
+        result = json.loads((run / "result.json").read_text(encoding="utf-8"))
+        assert column["figures"]["network accuracy"] == result["evaluation"]["accuracy"]
+        assert column["figures"]["epochs"] == 3
+    assert 0 < second["against_the_first"]["p_value"] <= 1
+    assert "McNemar's p" in surgeon("compare", *runs).out
+
+
+def test_other_test_images_are_no_test(surgeon: Surgeon, runs: tuple[Path, Path], tiny: Path, tmp_path: Path) -> None:
+    override = ("--set", "data.split.seed=9")
+    assert surgeon("run", tiny, "--out", tmp_path / "other", *override).code == 0
+    _, second, third = json.loads(surgeon("compare", *runs, tmp_path / "other", "--format", "json").out)
+    assert second["against_the_first"] is not None
+    assert third["against_the_first"] is None
+    assert surgeon("compare", runs[0]).code == 2
+
+
+def test_a_card_is_what_hubs_read(surgeon: Surgeon, runs: tuple[Path, Path]) -> None:
+    done = surgeon("card", runs[0])
+    assert done.code == 0, done.err
+    text = (runs[0] / "README.md").read_text(encoding="utf-8")
+    _, front, body = text.split("---\n", 2)
+    metadata = yaml.safe_load(front)
+    result = json.loads((runs[0] / "result.json").read_text(encoding="utf-8"))
+    (model,) = metadata["model-index"]
+    metrics = {metric["type"]: metric["value"] for metric in model["results"][0]["metrics"]}
+    assert metrics["accuracy"] == pytest.approx(result["evaluation"]["accuracy"], abs=1e-4)
+    assert metadata["library_name"] == "keras"
+    assert "| across |" in body
+    assert body.count("| fine-tune | block2a_dwconv to head_dense") == 1
+    recipe = body.split("```yaml\n")[1].split("```")[0]
+    assert yaml.safe_load(recipe)["seed"] == 1
+    again = surgeon("card", runs[0])
+    assert (again.code, "exists" in again.err) == (2, True)
