@@ -10,7 +10,7 @@ test: .venv/tested  ## Run the tests, all but the slow ones.
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 slow: .venv/tested  ## Run the slow tests.
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -n 2 -m slow
 
 lint: .venv/linted
 	$(BIN)/ruff check .

@@ -27,6 +27,7 @@ ORDER = (
     "frozen_pass",
     "frozen_batch_norm",
     "growth",
+    "serving",
 )
 _HEAD = """# Benchmarks
 

@@ -35,6 +35,8 @@ def test_run_leaves_everything(surgeon: Surgeon, tiny: Path, tmp_path: Path) -> 
     done = surgeon("run", tiny, "--out", out, "--set", "evaluate.linear_probe=true")
     assert done.code == 0, done.err
     assert sorted(path.name for path in out.iterdir()) == [
+        ".lock",
+        "bundle.json",
         "confusion.png",
         "curves.png",
         "events.jsonl",
@@ -43,6 +45,7 @@ def test_run_leaves_everything(surgeon: Surgeon, tiny: Path, tmp_path: Path) -> 
         "model.keras",
         "predictions.csv",
         "recipe.yaml",
+        "report.html",
         "result.json",
         "splits.csv",
     ]
@@ -430,16 +433,15 @@ def test_an_output_that_cannot_be_written_is_no_traceback(
     assert "a file" in done.err
 
 
-def test_interrupted_before_an_epoch_names_no_file_that_is_not_there(
+def test_interrupted_before_the_first_epoch(
     surgeon: Surgeon, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from surgeon.cli import run
+    from surgeon.cli import running
 
     def interrupted() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run, "load_tensorflow", interrupted)
+    monkeypatch.setattr(running, "load_tensorflow", interrupted)
     done = surgeon("run", tiny, "--out", tmp_path / "run")
-    assert done.code == 1
-    assert done.err.startswith("error: interrupted")
-    assert "history.csv" not in done.err
+    assert done.code == 130
+    assert done.err == f"error: interrupted\nhint: go on with `surgeon resume {tmp_path}/run`\n"

@@ -79,7 +79,7 @@ def assert_same(one: Any, other: Any) -> None:
     """The same losses and weights, but for the rounding of a graph that is compiled in other pieces."""
     (phases, weights), (expected_phases, expected_weights) = one, other
     for phase, expected in zip(phases, expected_phases, strict=True):
-        for figure in expected.history:
+        for figure in expected.history.keys() - {"seconds"}:
             np.testing.assert_allclose(phase.history[figure], expected.history[figure], rtol=1e-3, atol=1e-5)
     assert weights.keys() == expected_weights.keys()
     for path, weight in weights.items():

@@ -111,7 +111,7 @@ def test_extends_merges_replaces_and_removes() -> None:
     assert (plan.data.split.test, plan.data.split.validation, plan.data.split.seed) == (0.25, 0.0, 4)
     assert [augmentation.name for augmentation in plan.augment] == ["rotation", "contrast"]
     assert [phase.name for phase in plan.phases] == ["phase 1"]
-    assert plan.expected == {"accuracy": 0.9, "weighted_f1": 0.91}
+    assert plan.expected == {"accuracy": {"mean": 0.9}, "weighted_f1": {"mean": 0.91}}
     origins = {path: origin.replace(f"{RECIPES / 'valid'}{os.sep}", "") for path, origin in plan.origins.items()}
     assert origins["data.batch_size"] == "extends_merge.yaml:7:3"
     assert origins["data.split.test"] == "everything.yaml:12:5"

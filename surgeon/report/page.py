@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from surgeon.recipe.network import Network
     from surgeon.results import Calibration, ClassCurve, Interval, RunResult
 
+_SPLITS = {"train": "training", "validation": "validation", "test": "test"}
 _INK, _BLUE, _RED = "#22313f", "#2563a8", "#c2410c"
 
 
@@ -94,11 +95,12 @@ def render_page(page: Page) -> str:
         result=page.result,
         evaluation=evaluation,
         figures=_figures(page),
+        images=_images(page.result.images),
         strips=[_strip(page.network, phase) for phase in page.phases],
         cut=page.network.cut,
         history=_history(page.result),
-        reliability=page.calibration and _svg(_draw_reliability(page.calibration)),
-        precision_recall=_svg(_draw_precision_recall(page.curves)) if page.curves else None,
+        reliability=page.calibration and _svg(_draw_reliability, page.calibration),
+        precision_recall=_svg(_draw_precision_recall, page.curves) if page.curves else None,
         mistakes=sorted(
             (shown for shown in page.shown if shown.label != shown.predicted), key=lambda shown: -shown.probability
         )[:12],
@@ -116,6 +118,11 @@ def open_template(name: str, *, escape: bool) -> jinja2.Template:
     return jinja2.Environment(
         loader=loader, autoescape=escape, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     ).get_template(name)
+
+
+def _images(counts: Mapping[str, int]) -> str:
+    told = [f"{counts[split]:,} {word}" for split, word in _SPLITS.items() if split in counts]
+    return f"{', '.join(told)} images"
 
 
 def _figures(page: Page) -> list[dict[str, Any]]:
@@ -207,10 +214,10 @@ _STYLE: Any = {  # matplotlib's own type lists every key that it has
 }
 
 
-def _svg(drawn: Figure) -> str:
+def _svg(draw: Callable[[Any], Figure], shown: Any) -> str:
     buffer = io.BytesIO()
     with rc_context(_STYLE):
-        drawn.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+        draw(shown).savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     return _data("svg+xml", buffer.getvalue())
 
 
