@@ -21,6 +21,7 @@ from surgeon.errors import SurgeonError
 from surgeon.recipe.compiler import compile_recipe
 from surgeon.results import BatchEnded, EpochEnded
 from surgeon.training.audit import variable_digests
+from surgeon.training.checkpoint import read_checkpoint
 from surgeon.training.run_folder import run_in_use
 from surgeon.training.runner import run
 
@@ -270,20 +271,38 @@ def test_a_full_disk_keeps_the_last_checkpoint(surgeon: Surgeon, tiny: Path, tmp
 
 
 @pytest.mark.slow
-def test_thirty_kills_change_nothing(surgeon: Surgeon, whole: Path, tmp_path: Path) -> None:
-    """SIGKILL at random moments of real processes, on a store of its own, until the run is finished."""
-    folder, moments = tmp_path / "killed", random.Random(0)
+def test_thirty_kills_change_nothing(surgeon: Surgeon, tiny: Path, tmp_path: Path) -> None:
+    """SIGKILL at random moments of real processes: while they load, in the passes, in every phase."""
+    longer = {"augment={": "augment={views: 2, ", " epochs: ": " epochs: 30", "patience: 9": "patience: 999"}
+    asked = EVERYTHING
+    for short, long in longer.items():
+        asked = tuple(override.replace(short, long) for override in asked)
+    whole, folder, moments = tmp_path / "whole", tmp_path / "killed", random.Random(0)
+    assert surgeon("run", tiny, "--out", whole, *sets(asked)).code == 0
     folder.mkdir()
     (folder / "recipe.yaml").write_bytes((whole / "recipe.yaml").read_bytes())
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
-    kills = 0
-    while not (folder / "result.json").exists():
-        process = subprocess.Popen([sys.executable, "-m", "surgeon", "resume", folder, "--quiet"], env=environment)
-        try:
-            assert process.wait(timeout=moments.uniform(1, 12)) == 0
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            kills += 1
+    command = [sys.executable, "-m", "surgeon", "resume", folder, "--quiet"]
+    points = sorted((phase, moments.randint(1, 290)) for phase in (1, 2, 3) for _ in range(11))
+    killed_in = []
+    for point in points:
+        process = subprocess.Popen(command, env=environment)
+        if point == points[0] or moments.random() < 0.3:
+            time.sleep(moments.uniform(0.5, 4))  # while it loads, or in a pass
+        else:
+            while latest_epoch(folder) < point:
+                assert process.poll() is None
+                time.sleep(0.005)
+            time.sleep(moments.uniform(0, 0.05))
+        process.kill()
+        process.wait()
+        killed_in.append(latest_epoch(folder)[0])
+    subprocess.run(command, env=environment, check=True)
+    assert set(killed_in) == {0, 1, 2, 3}
     assert ends(folder) == ends(whole)
-    assert kills >= 30
+
+
+def latest_epoch(folder: Path) -> tuple[int, int]:
+    """The phase and the epoch that a run stands behind; zeros before the first."""
+    latest = read_checkpoint(folder)
+    return (0, 0) if latest is None else (latest.phase, latest.epoch)

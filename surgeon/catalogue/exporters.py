@@ -6,7 +6,6 @@ gives probabilities, float32 of shape (batch, classes): preprocessing and softma
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,12 +147,15 @@ def _open_litert(path: Path) -> Classifier:
 
 def _write_onnx(export: Export, path: Path) -> None:
     import keras
+    import numpy as np
 
+    for layer in export.network._flatten_layers():
+        if isinstance(layer, keras.layers.Normalization):
+            # Its tensors would become inputs of the graph; NumPy's arrays become constants of it.
+            layer.mean, layer.variance = np.asarray(layer.mean), np.asarray(layer.variance)
     # Keras exports only what was called once.
     export.network(keras.ops.zeros((1, *export.network.input.shape[1:])))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Keras asks NumPy for a name that it no longer has
-        export.network.export(path, format="onnx", verbose=False)
+    export.network.export(path, format="onnx", verbose=False)
 
 
 def _open_onnx(path: Path) -> Classifier:

@@ -7,6 +7,7 @@ import io
 import shutil
 import statistics
 import time
+import warnings
 from collections.abc import Generator, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
@@ -92,7 +93,9 @@ def export(
 
 def _write(spec: ExporterSpec, asked: Export, path: Path) -> None:
     try:
-        with redirect_stdout(io.StringIO()):  # converters print what nobody asked for
+        # Converters print and warn of what nobody asked for; what counts is compared below.
+        with redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             spec.write(asked, path)
     except Exception as error:  # converters raise whatever a layer provokes
         reason = " ".join(str(error).split())[:300]
