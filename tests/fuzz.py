@@ -3,7 +3,7 @@
     python tests/fuzz.py text|recipe|image FOLDER_OF_SEEDS -max_total_time=60
 
 It stops with another exit code than 0, and leaves the input in the current folder, if a reader raises anything but
-its own error, takes longer than libFuzzer's ``-timeout`` or more memory than its ``-rss_limit_mb``.
+its own error or takes longer than libFuzzer's ``-timeout``.
 """
 
 from __future__ import annotations
