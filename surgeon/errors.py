@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -78,6 +79,24 @@ class RecipeError(SurgeonError):
     def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
         self.diagnostics = tuple(diagnostics)
         super().__init__("\n".join(str(diagnostic) for diagnostic in self.diagnostics))
+
+
+def require_modules(what: str, modules: Iterable[str], extra: str) -> None:
+    """Makes sure that modules of an extra are installed.
+
+    Args:
+        what: What needs them.
+        modules: Their names.
+        extra: The extra of surgeon that brings them.
+
+    Raises:
+        SurgeonError: If one is not.
+    """
+    missing = [module for module in modules if find_spec(module) is None]
+    if missing:
+        raise UsageError(
+            f"{what} needs {', '.join(missing)}, which is not installed", f"pip install 'surgeon[{extra}]'"
+        )
 
 
 def quote(value: object) -> str:

@@ -14,7 +14,7 @@ from PIL import Image
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from surgeon.results import Progress
+    from surgeon.results.events import Progress
 
 # A machine that does other things besides is slow at times.
 settings.register_profile("surgeon", deadline=None)

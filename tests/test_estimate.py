@@ -21,7 +21,7 @@ from surgeon.model.machine import Machine, measure_machine
 from surgeon.recipe.compiler import compile_recipe
 from surgeon.recipe.network import Network, whole
 from surgeon.recipe.plan import Plan
-from surgeon.results import FeaturesKept
+from surgeon.results.events import FeaturesKept
 from surgeon.store.places import Place
 from surgeon.training import forecast as forecasts
 from surgeon.training.forecast import forecast_run

@@ -94,5 +94,7 @@ def test_explain_draws_a_picture_an_image(
     with Image.open(out / "1-along.png") as drawn, Image.open(image) as original:
         assert drawn.size == original.size
         assert np.abs(np.asarray(drawn.convert("RGB"), int) - np.asarray(original.convert("RGB"), int)).max() > 20
+    assert surgeon("explain", tmp_path / "run", image, "--class", "along", "--out", out).code == 0
+    assert {path.name for path in out.iterdir()} == {"1-along.png", "1-along-2.png"}
     unknown = surgeon("explain", tmp_path / "run", image, "--class", "alogn")
     assert (unknown.code, "did you mean 'along'?" in unknown.err) == (2, True)

@@ -214,6 +214,22 @@ class TestPredict:
         assert {path.is_symlink() for path in found} == {link}
         assert {path.read_bytes() for path in found} == {path.read_bytes() for path in photos.rglob("*.png")}
 
+    def test_a_strangers_bundle_writes_and_reads_nowhere_else(
+        self, surgeon: Surgeon, run: Path, photos: Path, tmp_path: Path
+    ) -> None:
+        """Its classes are called like paths, and its network like a file above."""
+        bundle = run / "bundle.json"
+        record = json.loads(bundle.read_text(encoding="utf-8"))
+        bundle.write_text(json.dumps({**record, "classes": ["../../out", ".."]}), encoding="utf-8")
+        out = tmp_path / "deep" / "sorted"
+        assert surgeon("predict", run, photos, "--out", out).code == 0
+        assert {path.name for path in out.iterdir()} == {".._.._out", "_.."}
+        assert [path.name for path in (tmp_path / "deep").iterdir()] == ["sorted"]
+        shutil.copy(run / "model.keras", tmp_path / "above.keras")
+        bundle.write_text(json.dumps({**record, "file": "../above.keras"}), encoding="utf-8")
+        done = surgeon("predict", run, photos)
+        assert (done.code, "outside of its folder" in done.err) == (2, True)
+
     def test_nothing_to_predict(self, surgeon: Surgeon, run: Path, tmp_path: Path) -> None:
         assert "there is no nowhere/*.jpg" in surgeon("predict", run, "nowhere/*.jpg").err
         assert "holds no network" in surgeon("predict", tmp_path, tmp_path).err

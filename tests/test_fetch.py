@@ -13,7 +13,7 @@ import pytest
 from surgeon.catalogue.sources import SOURCES, Download
 from surgeon.data.fetch import fetch, mirror_path
 from surgeon.errors import SurgeonError
-from surgeon.results import Progress
+from surgeon.results.events import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

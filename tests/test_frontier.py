@@ -17,7 +17,7 @@ from surgeon.model.pipeline import build_pipeline
 from surgeon.model.surgery import build_network
 from surgeon.recipe.compiler import compile_recipe
 from surgeon.recipe.plan import Plan
-from surgeon.results import FeaturesKept, PhaseResult
+from surgeon.results.events import FeaturesKept, PhaseResult
 from surgeon.store.places import Place
 from surgeon.training import features
 from surgeon.training.runner import run

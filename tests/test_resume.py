@@ -19,7 +19,7 @@ import pytest
 
 from surgeon.errors import SurgeonError
 from surgeon.recipe.compiler import compile_recipe
-from surgeon.results import BatchEnded, EpochEnded
+from surgeon.results.events import BatchEnded, EpochEnded
 from surgeon.training.audit import variable_digests
 from surgeon.training.checkpoint import read_checkpoint
 from surgeon.training.run_folder import run_in_use

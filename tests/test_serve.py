@@ -178,6 +178,25 @@ def test_a_busy_network_is_given_what_waits_at_once() -> None:
     assert len(sizes) <= 4
 
 
+def test_a_guarded_network_is_asked_by_one_thread_at_a_time() -> None:
+    from surgeon.serve.batching import one_at_a_time
+
+    inside: list[int] = []
+    most: list[int] = []
+
+    def classify(pixels: Any) -> Any:
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.01)
+        inside.pop()
+        return pixels
+
+    guarded = one_at_a_time(classify)
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(guarded, [np.zeros((1, 1, 1, 3), np.uint8)] * 16))
+    assert set(most) == {1}
+
+
 def test_a_failing_network_fails_those_who_wait_and_no_others() -> None:
     from surgeon.serve.batching import Batcher
 

@@ -27,7 +27,7 @@ from surgeon.model.prediction import build_predictor, predict
 from surgeon.model.surgery import build_network
 from surgeon.recipe.compiler import compile_recipe
 from surgeon.recipe.plan import Plan
-from surgeon.results import EpochEnded, PhaseResult, PhaseStarted
+from surgeon.results.events import EpochEnded, PhaseResult, PhaseStarted
 from surgeon.training.checkpoint import Checkpoints
 from surgeon.training.features import FrozenFeatures, Setup
 from surgeon.training.phase import train_phase

@@ -24,7 +24,7 @@ class Export:
         network: A Keras model of the form above.
         classes: Names of the classes, in the order of its outputs.
         quantize: What its numbers are narrowed to, or None.
-        calibration: Returns batches of pixels of training images, which int8 is fitted to.
+        calibration: Returns pixels of training images, one by one, which int8 is fitted to.
     """
 
     network: Any
@@ -125,7 +125,7 @@ def _write_litert(export: Export, path: Path) -> None:
     if export.quantize == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if export.quantize == "int8":
-        converter.representative_dataset = lambda: ([image[None]] for batch in export.calibration() for image in batch)
+        converter.representative_dataset = lambda: ([image[None]] for image in export.calibration())
     path.write_bytes(converter.convert())
 
 

@@ -18,15 +18,12 @@ def command(
 ) -> None:
     """Write a model card in Markdown, in the form that model hubs read."""
     from surgeon.export.page import write_card
-    from surgeon.results import run_result
     from surgeon.training.run_folder import read_result, recipe_of
 
     plan = compile_recipe(recipe_of(run))
-    record = read_result(run)
-    if record is None:
-        raise UsageError(f"{run} is not finished", f"`surgeon resume {run}`")
+    result = read_result(run)
     path = out or run / "README.md"
     if path.exists():
         raise UsageError(f"{path} exists", "give another --out")
-    write_card(plan, run, run_result(record), path)
+    write_card(plan, run, result, path)
     print_text(f"the card is [bold]{path}[/]")

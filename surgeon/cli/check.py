@@ -15,7 +15,7 @@ import typer
 
 from surgeon.cli.output import Format, FormatOption, SetOption, open_console, print_json, print_text, show_progress
 from surgeon.cli.tensorflow import load_tensorflow
-from surgeon.errors import UsageError
+from surgeon.errors import UsageError, require_modules
 from surgeon.recipe.compiler import compile_recipe
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from surgeon.data.dataset import Index
     from surgeon.recipe.plan import Plan
-    from surgeon.results import Event, Finding
+    from surgeon.results.events import Event
+    from surgeon.results.findings import Finding
 
 # Of a folder without a recipe nothing is held out but what it holds out itself, and nothing is trained.
 _FOLDER_OVERRIDES = ("data.split={test: 0, validation: 0}", "phases=[{trainable: head, lr: 0.001, epochs: 1}]")
@@ -81,9 +82,7 @@ def command(
 def _check_options(labels: bool, sheet: Path | None) -> None:
     """Says what cannot be done before the long work."""
     if labels:
-        from surgeon.evaluation.label_issues import require_cleanlab
-
-        require_cleanlab()
+        require_modules("--labels", ("cleanlab",), "labels")
     if sheet is not None and sheet.suffix.lower() not in (".png", ".html"):
         raise UsageError(f"cannot draw a sheet into {sheet}", "give --sheet a file that ends in .png or .html")
     if sheet is not None and sheet.exists():

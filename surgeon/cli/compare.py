@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from surgeon.cli.output import Format, FormatOption, print_json, print_text
 from surgeon.errors import UsageError
+
+if TYPE_CHECKING:
+    from surgeon.results.run import RunResult
+    from surgeon.results.use import McNemar
+
+Hits = dict[tuple[str, str], bool]
 
 
 def command(
@@ -18,15 +23,13 @@ def command(
     output_format: FormatOption = Format.text,
 ) -> None:
     """Show runs side by side, and whether each differs from the first by more than chance on the same test images."""
-    from surgeon.evaluation.compare import mcnemar
-    from surgeon.results import headline_figures
+    from surgeon.training.run_folder import read_result
 
     if len(runs) < 2:
         raise UsageError("there is nothing to compare one run with", "give two runs or more")
-    records = [_result(run) for run in runs]
-    hits = [_hits(run) for run in runs]
-    figures = [{**headline_figures(record), **_costs(record)} for record in records]
-    tests = [mcnemar(*_aligned(hits[0], other)) if other and hits[0].keys() == other.keys() else None for other in hits]
+    figures = [_figures(read_result(run)) for run in runs]
+    first, *others = [_hits(run) for run in runs]
+    tests = [None, *(_test(first, other) for other in others)]
     if output_format is Format.json:
         columns = zip(runs, figures, tests, strict=True)
         print_json(
@@ -41,33 +44,33 @@ def command(
     print_text(comparison_table([str(run) for run in runs], figures, tests))
 
 
-def _result(run: Path) -> dict[str, Any]:
-    from surgeon.training.run_folder import read_result, recipe_of
+def _figures(result: RunResult) -> dict[str, float]:
+    from surgeon.results.run import headline_figures
 
-    recipe_of(run)
-    record = read_result(run)
-    if record is None:
-        raise UsageError(f"{run} is not finished", f"`surgeon resume {run}`")
-    return record
-
-
-def _costs(record: dict[str, Any]) -> dict[str, float]:
     return {
-        "seconds": record["seconds"],
-        "epochs": float(sum(phase["epochs"] for phase in record["phases"])),
-        "parameters trained": float(max(phase["trainable_parameters"] for phase in record["phases"])),
+        **headline_figures(result),
+        "seconds": result.seconds,
+        "epochs": sum(phase.epochs for phase in result.phases),
+        "parameters trained": max(phase.trainable_parameters for phase in result.phases),
     }
 
 
-def _hits(run: Path) -> dict[tuple[str, str], bool]:
+def _hits(run: Path) -> Hits:
     """Returns whether the network was right about each test image, by the file and its label."""
-    path = run / "predictions.csv"
-    if not path.exists():
+    from surgeon.training.run_folder import read_predictions
+
+    tested = read_predictions(run)
+    if tested is None:
         return {}
-    with path.open(encoding="utf-8", newline="") as file:
-        _, *rows = csv.reader(file)
-    return {(row[0], row[1]): row[1] == row[2] for row in rows}
+    labels = [tested.classes[number] for number in tested.labels]
+    right = tested.predicted == tested.labels
+    return dict(zip(zip(tested.files, labels, strict=True), map(bool, right), strict=True))
 
 
-def _aligned(first: dict[tuple[str, str], bool], second: dict[tuple[str, str], bool]) -> tuple[list[bool], list[bool]]:
-    return list(first.values()), [second[image] for image in first]
+def _test(first: Hits, other: Hits) -> McNemar | None:
+    """Tests two networks against each other if they saw the same test images."""
+    from surgeon.evaluation.compare import mcnemar
+
+    if not first or first.keys() != other.keys():
+        return None
+    return mcnemar(list(first.values()), [other[image] for image in first])

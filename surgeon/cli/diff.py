@@ -47,10 +47,9 @@ def _sides(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Returns what a recipe or a run asks for and stands on, and what it came to."""
     if not path.is_dir():
         return {"recipe": compile_recipe(path).recipe}, {}
-    from surgeon.results import result_figures
+    from surgeon.results.run import result_figures
     from surgeon.training.lock import read_lock
-    from surgeon.training.run_folder import read_result, recipe_of
+    from surgeon.training.run_folder import is_finished, read_result, recipe_of
 
-    asked = {"recipe": compile_recipe(recipe_of(path)).recipe, **(read_lock(path) or {})}
-    result = read_result(path)
-    return asked, {} if result is None else {"result": result_figures(result)}
+    asked = read_lock(path) or {"recipe": compile_recipe(recipe_of(path)).recipe}
+    return asked, {"result": result_figures(read_result(path))} if is_finished(path) else {}

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from surgeon.cli.output import print_text
+from surgeon.cli.output import file_name, print_text, unused
 from surgeon.cli.tensorflow import load_tensorflow
 from surgeon.errors import SurgeonError, UsageError, did_you_mean
 
@@ -34,7 +34,7 @@ def command(
     out: Annotated[Path, typer.Option(help="The folder for the pictures.")] = Path("explanations"),
 ) -> None:
     """Show where in an image a network sees a class: a PNG each, the image with heat over it."""
-    from surgeon.data.images import BadImageError, decode_image, load_image
+    from surgeon.data.images import BadImageError, decode_image, fit_image
     from surgeon.export.classify import open_classifier
     from surgeon.export.explaining import build_explainer
     from surgeon.model.bundle import read_bundle
@@ -44,16 +44,16 @@ def command(
         raise UsageError(f"{label!r} is no class of {run}", did_you_mean(label, classes))
     load_tensorflow()
     bundle, classifier = open_classifier(run)
-    explain = build_explainer(run, bundle, classifier, method.value)
+    explain = build_explainer(run, bundle, method.value, classifier)
     out.mkdir(parents=True, exist_ok=True)
     for path in images:
         try:
-            content = path.read_bytes()
-            pixels, size = load_image(content, bundle.image_size), decode_image(content).size
+            picture = decode_image(path.read_bytes())
         except BadImageError as error:
             raise SurgeonError(f"{path}: {error.reason}", "leave it out") from error
+        pixels = fit_image(picture, bundle.image_size)
         row = classifier(pixels[None])[0]
         number = int(row.argmax()) if label is None else classes.index(label)
-        target = out / f"{path.stem}-{classes[number].replace('/', '_')}.png"
-        explain(pixels, number).resize(size).save(target)
+        target = unused(out / f"{path.stem}-{file_name(classes[number])}.png")
+        explain(pixels, number).resize(picture.size).save(target)
         print_text(f"{path}: {classes[number]} {row[number]:.3f}, {target}")

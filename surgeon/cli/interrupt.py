@@ -12,7 +12,7 @@ from surgeon.errors import SurgeonError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from surgeon.results import Event
+    from surgeon.results.events import Event
 
 Result = TypeVar("Result")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import enum
 import json
+import os
+import re
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -15,7 +17,7 @@ from rich.text import Text
 from surgeon.errors import RecipeError, SurgeonError
 
 if TYPE_CHECKING:
-    from surgeon.results import Event
+    from surgeon.results.events import Event
 
 Result = TypeVar("Result")
 
@@ -65,6 +67,21 @@ def show_progress(
             display.show(event)
             for record in recorders:
                 record(event)
+
+
+def file_name(text: str) -> str:
+    """Returns a text, such as the name of a class in a stranger's bundle, as the name of a file and no way out."""
+    name = re.sub(r"[/\\\x00]", "_", text)
+    return name if name.strip(".") else f"_{name}"
+
+
+def unused(path: Path) -> Path:
+    """Returns a path or, where there is something already, the same with a number."""
+    found, number = path, 1
+    while os.path.lexists(found):
+        number += 1
+        found = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return found
 
 
 def print_text(*renderables: RenderableType) -> None:

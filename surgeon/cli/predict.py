@@ -6,7 +6,6 @@ import csv
 import dataclasses
 import enum
 import json
-import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -18,12 +17,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from surgeon.catalogue.sources import walk_images
-from surgeon.cli.output import open_console, print_text, show_progress
+from surgeon.cli.output import file_name, open_console, print_text, show_progress, unused
 from surgeon.cli.tensorflow import load_tensorflow
 from surgeon.errors import UsageError
 
 if TYPE_CHECKING:
-    from surgeon.results import Prediction
+    from surgeon.results.use import Prediction
 
 
 class PredictFormat(str, enum.Enum):
@@ -71,7 +70,7 @@ def command(
     if not files:
         raise UsageError("there is no image in what was given", "give files, folders or globs of images")
     from surgeon.export.classify import classify, open_classifier
-    from surgeon.results import predictions_of
+    from surgeon.results.use import predictions_of
 
     load_tensorflow()
     bundle, classifier = open_classifier(run)
@@ -129,12 +128,9 @@ def _sort(predictions: Sequence[Prediction], out: Path, *, link: bool) -> None:
         if not prediction.classes:
             continue
         source = Path(prediction.file)
-        folder = out / prediction.classes[0]
+        folder = out / file_name(prediction.classes[0])
         folder.mkdir(parents=True, exist_ok=True)
-        target, number = folder / source.name, 1
-        while os.path.lexists(target):
-            number += 1
-            target = folder / f"{source.stem}-{number}{source.suffix}"
+        target = unused(folder / source.name)
         if link:
             target.symlink_to(source.absolute())
         else:

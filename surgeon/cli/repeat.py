@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,9 +17,12 @@ from surgeon.recipe.compiler import compile_recipe
 
 if TYPE_CHECKING:
     from surgeon.recipe.plan import Plan
+    from surgeon.results.run import Spread
 
 
-def repeat_and_print(plans: Sequence[Plan], folder: Path, output_format: Format, *, quiet: bool) -> None:
+def repeat_and_print(
+    plans: Sequence[Plan], folder: Path, output_format: Format, *, quiet: bool, tensorboard: bool
+) -> None:
     """Runs plans that differ in their seed and prints the spread of what they came to.
 
     Runs that are there already are taken as they are, or up where they were stopped.
@@ -27,8 +31,8 @@ def repeat_and_print(plans: Sequence[Plan], folder: Path, output_format: Format,
         UsageError: If one of them is of another recipe.
         SurgeonError: If there are no test images.
     """
-    from surgeon.results import headline_figures
-    from surgeon.training.run_folder import create_run_folder, read_result, recipe_of
+    from surgeon.results.run import headline_figures
+    from surgeon.training.run_folder import create_run_folder, is_finished, read_result, recipe_of
 
     console = open_console(stderr=True, quiet=quiet or output_format is Format.json)
     folders = [folder / f"seed-{plan.seed}" for plan in plans]
@@ -37,34 +41,35 @@ def repeat_and_print(plans: Sequence[Plan], folder: Path, output_format: Format,
             create_run_folder(plan, own)
         elif compile_recipe(recipe_of(own)).recipe != plan.recipe:
             raise UsageError(f"{own} is a run of another recipe", "give another --out")
-    records = []
+    results = []
     for plan, own in zip(plans, folders, strict=True):
         console.print(f"[bold]seed {plan.seed}[/]")
-        if read_result(own) is None:
-            run_plan(plan, own, console)
-        records.append(headline_figures(read_result(own) or {}))
-    values = {name: [record[name] for record in records] for name in records[0]}
-    if not values:
+        done = is_finished(own)
+        results.append(read_result(own) if done else run_plan(plan, own, console, tensorboard=tensorboard))
+    figures = [headline_figures(result) for result in results]
+    spreads = {name: _spread([own[name] for own in figures]) for name in figures[0]}
+    if not spreads:
         raise SurgeonError("there are no test images, so nothing was measured", "hold some out: data.split.test: 0.2")
     if output_format is Format.json:
-        spread = {name: _spread(found) for name, found in values.items()}
-        print_json({"runs": [str(own) for own in folders], "figures": spread})
+        record = {name: dataclasses.asdict(spread) for name, spread in spreads.items()}
+        print_json({"runs": [str(own) for own in folders], "figures": record})
     elif not quiet:
-        from surgeon.report.tables import repeat_table
+        from surgeon.report.tables import spread_table
 
-        print_text(repeat_table(values), _expected(values), f"the runs are in [bold]{escape(str(folder))}[/]")
-
-
-def _spread(values: Sequence[float]) -> dict[str, object]:
-    return {"mean": statistics.fmean(values), "std": statistics.stdev(values), "values": list(values)}
+        print_text(spread_table(spreads), _expected(spreads), f"the runs are in [bold]{escape(str(folder))}[/]")
 
 
-def _expected(values: dict[str, list[float]]) -> str:
+def _spread(values: Sequence[float]) -> Spread:
+    from surgeon.results.run import Spread
+
+    return Spread(statistics.fmean(values), statistics.stdev(values), tuple(values))
+
+
+def _expected(spreads: Mapping[str, Spread]) -> str:
     """Returns the lines with which a recipe says what to expect of it."""
     lines = [
-        f"  {name.removeprefix('network ')}: "
-        f"{{mean: {statistics.fmean(found):.4f}, std: {statistics.stdev(found):.4f}}}"
-        for name, found in values.items()
+        f"  {name.removeprefix('network ')}: {{mean: {spread.mean:.4f}, std: {spread.std:.4f}}}"
+        for name, spread in spreads.items()
         if name.startswith("network ")
     ]
     return "\n".join(["in the recipe:", "expected:", *lines])

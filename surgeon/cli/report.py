@@ -9,7 +9,6 @@ import typer
 
 from surgeon.cli.output import RunArgument, open_console, print_text, show_progress
 from surgeon.cli.tensorflow import load_tensorflow
-from surgeon.errors import UsageError
 from surgeon.recipe.compiler import compile_recipe
 
 
@@ -19,14 +18,11 @@ def command(
 ) -> None:
     """Write a finished run as one page that needs nothing else to be looked at."""
     from surgeon.export.page import write_report
-    from surgeon.results import run_result
     from surgeon.training.run_folder import REPORT, read_result, recipe_of
 
     plan = compile_recipe(recipe_of(run))
-    record = read_result(run)
-    if record is None:
-        raise UsageError(f"{run} is not finished", f"`surgeon resume {run}`")
+    result = read_result(run)
     load_tensorflow()
     path = out or run / REPORT
-    show_progress(write_report(plan, run, run_result(record), path), open_console(stderr=True))
+    show_progress(write_report(plan, run, result, path), open_console(stderr=True))
     print_text(f"the report is [bold]{path}[/]")

@@ -8,7 +8,6 @@ import typer
 
 from surgeon.cli.output import Format, FormatOption, QuietOption, RunArgument, open_console, print_json, print_text
 from surgeon.cli.running import OutOption, run_plan
-from surgeon.errors import UsageError
 from surgeon.recipe.compiler import compile_recipe
 
 
@@ -19,22 +18,19 @@ def command(
     quiet: QuietOption = False,
 ) -> None:
     """Run the recipe of a finished run again and tell, figure by figure, what is the same."""
-    from surgeon.results import result_figures
+    from surgeon.results.run import result_figures
     from surgeon.training.compare import compare
     from surgeon.training.lock import read_lock
     from surgeon.training.run_folder import create_run_folder, new_folder, read_result, recipe_of
 
     plan = compile_recipe(recipe_of(run))
-    before, stood_on = read_result(run), read_lock(run)
-    if before is None or stood_on is None:
-        raise UsageError(f"{run} is not finished, so there is nothing to compare with", f"`surgeon resume {run}`")
+    figures, stood_on = result_figures(read_result(run)), read_lock(run) or {}
     folder = out or new_folder(plan)
     create_run_folder(plan, folder)
     console = open_console(stderr=True, quiet=quiet or output_format is Format.json)
-    run_plan(plan, folder, console, earlier=stood_on)
-    figures = result_figures(before)
+    result = run_plan(plan, folder, console, earlier=stood_on)
     causes = compare(stood_on, read_lock(folder) or {})
-    differences = compare({"result": figures}, {"result": result_figures(read_result(folder) or {})})
+    differences = compare({"result": figures}, {"result": result_figures(result)})
     if output_format is Format.json:
         print_json(
             {

@@ -31,7 +31,7 @@ def command(
     folder = out or new_folder(plan)
     if repeat is not None:
         plans = [compile_recipe(recipe, [*(overrides or ()), f"seed={plan.seed + at}"]) for at in range(repeat)]
-        repeat_and_print(plans, folder, output_format, quiet=quiet)
+        repeat_and_print(plans, folder, output_format, quiet=quiet, tensorboard=tensorboard)
         return
     create_run_folder(plan, folder)
     run_and_print(plan, folder, output_format, quiet=quiet, tensorboard=tensorboard)

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from surgeon.recipe.plan import Plan
-    from surgeon.results import Event, FrozenResult, RunResult
+    from surgeon.results.events import Event
+    from surgeon.results.run import FrozenResult, RunResult
 
 TensorBoardOption = Annotated[bool, typer.Option("--tensorboard", help="Log epochs for TensorBoard into the run.")]
 OutOption = Annotated[
@@ -33,7 +34,7 @@ def run_and_print(plan: Plan, folder: Path, output_format: Format, *, quiet: boo
     console = open_console(stderr=True, quiet=quiet or output_format is Format.json)
     result = run_plan(plan, folder, console, tensorboard=tensorboard)
     if output_format is Format.json:
-        from surgeon.results import result_record
+        from surgeon.results.run import result_record
 
         print_json({**result_record(result), "folder": str(folder)})
     elif not quiet:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -10,9 +9,7 @@ import typer
 
 from surgeon.cli.output import print_text
 from surgeon.cli.tensorflow import load_tensorflow
-from surgeon.errors import UsageError
-
-_MODULES = ("fastapi", "uvicorn", "python_multipart")
+from surgeon.errors import require_modules
 
 
 def command(
@@ -29,18 +26,18 @@ def command(
     from surgeon.model.bundle import read_bundle
 
     read_bundle(bundle_folder)
-    missing = [module for module in _MODULES if find_spec(module) is None]
-    if missing:
-        raise UsageError(f"serving needs {', '.join(missing)}", "pip install 'surgeon[serve]'")
+    require_modules("serving", ("fastapi", "uvicorn", "python_multipart"), "serve")
     load_tensorflow()
     import uvicorn
 
     from surgeon.export.classify import open_classifier
     from surgeon.export.explaining import build_explainer
     from surgeon.serve.app import Limits, build_app
+    from surgeon.serve.batching import one_at_a_time
 
-    bundle, classifier = open_classifier(bundle_folder)
+    bundle, unguarded = open_classifier(bundle_folder)
+    classifier = one_at_a_time(unguarded)  # answers and explanations are computed in threads
     limits = Limits(images=max_images, image_bytes=round(max_megabytes * 1e6), batch=batch)
-    explain = build_explainer(bundle_folder, bundle, classifier, "grad-cam")
+    explain = build_explainer(bundle_folder, bundle, "grad-cam", classifier)
     print_text(f"[bold]{bundle.name}[/] answers at http://{host}:{port}, Ctrl-C ends it")
     uvicorn.run(build_app(bundle, classifier, explain, limits), host=host, port=port, log_level="warning")

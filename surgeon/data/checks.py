@@ -15,7 +15,8 @@ from PIL import Image
 from surgeon.data.dataset import in_threads
 from surgeon.data.duplicates import THUMBNAIL, Fingerprint, join_pairs, near_pairs, take_fingerprint
 from surgeon.data.images import FORMATS, BadImageError, look_at
-from surgeon.results import SEVERITIES, Finding, Progress
+from surgeon.results.events import Progress
+from surgeon.results.findings import SEVERITIES, Finding
 
 if TYPE_CHECKING:
     from collections.abc import Generator

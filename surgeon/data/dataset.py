@@ -23,7 +23,7 @@ from surgeon.data.fetch import fetch
 from surgeon.data.images import BadImageError, load_image
 from surgeon.data.splits import split_images
 from surgeon.errors import SurgeonError
-from surgeon.results import Progress
+from surgeon.results.events import Progress
 from surgeon.store.cache import cache_root, filling, make_room, shelf_in_use
 from surgeon.store.places import choose_place
 from surgeon.store.shelf import Shelf, TensorSpec

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from platformdirs import user_cache_path
 
 from surgeon.errors import SurgeonError
-from surgeon.results import Progress
+from surgeon.results.events import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Generator

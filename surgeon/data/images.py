@@ -72,8 +72,12 @@ def load_image(data: bytes, size: tuple[int, int]) -> NDArray[np.uint8]:
     Raises:
         BadImageError: If the file cannot be decoded wholly.
     """
+    return fit_image(decode_image(data), size)
+
+
+def fit_image(image: Image.Image, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Resizes an RGB image as ``load_image`` does."""
     height, width = size
-    image = decode_image(data)
     # A side at a time: releases of Pillow differ in the side that they take first, which shows in the last bit.
     across = image.resize((width, image.height), Image.Resampling.BILINEAR)
     return np.array(across.resize((width, height), Image.Resampling.BILINEAR))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from surgeon.results import Calibration, ClassCurve, Interval
+from surgeon.results.use import Calibration, ClassCurve, Interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,16 +30,17 @@ def calibrate(probabilities: NDArray[np.float64], labels: NDArray[np.intp]) -> C
         log-likelihood of these same images.
     """
     from scipy.optimize import minimize_scalar
+    from scipy.special import softmax
 
     logits = np.log(np.maximum(probabilities, _TINY))
 
     def loss(log_temperature: float) -> float:
-        scaled = _softmax(logits / np.exp(log_temperature))
+        scaled = softmax(logits / np.exp(log_temperature), axis=1)
         return float(-np.log(np.maximum(scaled[np.arange(len(labels)), labels], _TINY)).mean())
 
     temperature = float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))
     error, bins = _calibration_error(probabilities, labels)
-    after, _ = _calibration_error(_softmax(logits / temperature), labels)
+    after, _ = _calibration_error(softmax(logits / temperature, axis=1), labels)
     return Calibration(error=error, bins=bins, temperature=temperature, error_at_temperature=after)
 
 
@@ -54,12 +55,6 @@ def _calibration_error(
         if inside.any()
     )
     return sum(count * abs(sure - true) for sure, true, count in bins) / len(labels), bins
-
-
-def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    from scipy.special import softmax
-
-    return np.asarray(softmax(logits, axis=1))
 
 
 def bootstrap(labels: NDArray[np.intp], predicted: NDArray[np.intp]) -> dict[str, Interval]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from surgeon.results import McNemar
+from surgeon.results.use import McNemar
 
 
 def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> McNemar:

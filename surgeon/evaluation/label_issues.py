@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -11,14 +10,15 @@ import numpy as np
 from surgeon.errors import SurgeonError
 from surgeon.evaluation.linear_probe import gather_features
 from surgeon.model.frontier import probe_frontier
-from surgeon.results import Finding, Note
+from surgeon.results.events import Note
+from surgeon.results.findings import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from numpy.typing import NDArray
 
-    from surgeon.results import Event
+    from surgeon.results.events import Event
     from surgeon.training.features import FrozenFeatures
 
 _FOLDS = 5
@@ -26,16 +26,6 @@ _FOLDS = 5
 # it is regularized the fewer are found and the fewer are found wrongly: 30 finds 83 % with 98 % right, 200 finds 92 %
 # with 85 % right, and this 90 % with 90 % right.
 _INVERSE_REGULARIZATION = 100.0
-
-
-def require_cleanlab() -> None:
-    """Makes sure that cleanlab is installed.
-
-    Raises:
-        SurgeonError: If it is not.
-    """
-    if importlib.util.find_spec("cleanlab") is None:
-        raise SurgeonError("--labels needs cleanlab, which is not installed", "pip install 'surgeon[labels]'")
 
 
 def label_findings(features: FrozenFeatures) -> Generator[Event, None, tuple[Finding, ...]]:

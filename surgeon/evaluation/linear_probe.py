@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from surgeon.recipe.plan import Plan
-    from surgeon.results import Progress
+    from surgeon.results.events import Progress
     from surgeon.training.features import FrozenFeatures
 
 # What only lays features out differently; the probe sees them as the head's first trained layer does.

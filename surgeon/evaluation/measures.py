@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from surgeon.results import Evaluation
+from surgeon.results.run import Evaluation
 
 if TYPE_CHECKING:
     import numpy as np

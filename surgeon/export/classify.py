@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from surgeon.catalogue.entry import find
-from surgeon.catalogue.exporters import EXPORTERS, Classifier, ExporterSpec, compiled
+from surgeon.catalogue.exporters import EXPORTERS, Classifier, compiled
 from surgeon.catalogue.layer_table import open_model
 from surgeon.data.batches import ahead
 from surgeon.data.dataset import in_threads
 from surgeon.data.images import BadImageError, load_image
-from surgeon.errors import UsageError
+from surgeon.errors import require_modules
 from surgeon.model.bundle import Bundle, read_bundle, whole_network
-from surgeon.results import Progress
+from surgeon.results.events import Progress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,29 +32,16 @@ def open_classifier(folder: Path) -> tuple[Bundle, Classifier]:
         float32 of shape (n, classes), computed in the format's own runtime.
 
     Raises:
-        UsageError: If the folder holds no network, or a package for it is missing.
-        SurgeonError: If the network cannot be opened.
+        UsageError: If the folder holds no network.
+        SurgeonError: If the network cannot be opened, or a package for it is missing.
     """
     bundle = read_bundle(folder)
     path = folder / bundle.file
     if bundle.format == "run":
         return bundle, compiled(whole_network(bundle, open_model(path)))
     spec = find("format", EXPORTERS, bundle.format)
-    require_modules(spec)
+    require_modules(spec.name, spec.modules, spec.name)
     return bundle, spec.open(path)
-
-
-def require_modules(spec: ExporterSpec) -> None:
-    """Checks that what a format needs is installed.
-
-    Raises:
-        UsageError: If it is not; the extra that holds it is named.
-    """
-    from importlib.util import find_spec
-
-    missing = [module for module in spec.modules if find_spec(module) is None]
-    if missing:
-        raise UsageError(f"{spec.name} needs {', '.join(missing)}", f"pip install 'surgeon[{spec.name}]'")
 
 
 def classify(

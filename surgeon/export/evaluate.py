@@ -12,7 +12,8 @@ from surgeon.catalogue.sources import Listing
 from surgeon.errors import SurgeonError
 from surgeon.evaluation.measures import evaluate
 from surgeon.export.classify import classify, open_classifier
-from surgeon.results import OtherData, Progress
+from surgeon.results.events import Progress
+from surgeon.results.use import OtherData
 
 
 def evaluate_images(folder: Path, listing: Listing) -> Generator[Progress, None, OtherData]:

@@ -12,6 +12,7 @@ from PIL import Image
 from surgeon.catalogue.layer_table import open_model
 from surgeon.catalogue.preprocessing import PREPROCESSINGS
 from surgeon.evaluation.explanations import build_grad_cam, build_occlusion
+from surgeon.export.classify import open_classifier
 from surgeon.model.pipeline import preprocess
 from surgeon.report.overlays import lay_over
 
@@ -25,19 +26,21 @@ if TYPE_CHECKING:
 Explainer = Callable[["NDArray[np.uint8]", int], Image.Image]
 
 
-METHODS = ("grad-cam", "occlusion")
-
-
-def build_explainer(folder: Path, bundle: Bundle, classifier: Classifier, method: str) -> Explainer:
+def build_explainer(folder: Path, bundle: Bundle, method: str, classifier: Classifier | None = None) -> Explainer:
     """Returns a function from pixels, of shape (height, width, 3), and a class number to the image with heat over it.
 
-    ``method`` is one of ``METHODS``. Grad-CAM needs the network of a run, and feature maps in it; others are asked by
-    occlusion.
+    Args:
+        folder: That of a run or of a bundle.
+        bundle: What it holds.
+        method: ``grad-cam`` or ``occlusion``. Grad-CAM needs the network of a run, and feature maps in it; others are
+            asked by occlusion.
+        classifier: The network's function, if it is open already.
     """
-    explain: Callable[[Any, int], Any] = build_occlusion(classifier)
+    explain: Callable[[Any, int], Any] | None = None
     if method == "grad-cam" and bundle.format == "run":
-        explain = _grad_cam(open_model(folder / bundle.file), PREPROCESSINGS[bundle.preprocessing]) or explain
-    return lambda pixels, number: lay_over(Image.fromarray(pixels), explain(pixels, number))
+        explain = _grad_cam(open_model(folder / bundle.file), PREPROCESSINGS[bundle.preprocessing])
+    found: Callable[[Any, int], Any] = explain or build_occlusion(classifier or open_classifier(folder)[1])
+    return lambda pixels, number: lay_over(Image.fromarray(pixels), found(pixels, number))
 
 
 def _grad_cam(network: Any, spec: PreprocessingSpec) -> Callable[[Any, int], Any] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import shutil
 import statistics
@@ -20,10 +19,12 @@ from surgeon.catalogue.exporters import Export, ExporterSpec, compiled
 from surgeon.catalogue.layer_table import open_model
 from surgeon.data.dataset import index_images
 from surgeon.data.images import load_image
-from surgeon.errors import SurgeonError, UsageError
-from surgeon.export.classify import classify, require_modules
+from surgeon.errors import SurgeonError, UsageError, require_modules
+from surgeon.export.classify import classify
 from surgeon.model.bundle import Bundle, read_bundle, whole_network, write_bundle
-from surgeon.results import Event, ExportResult, Note, Progress
+from surgeon.results.events import Event, Note, Progress
+from surgeon.results.use import ExportResult
+from surgeon.training.run_folder import read_predictions, read_splits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,10 +62,10 @@ def export(
         out: The folder.
 
     Raises:
-        UsageError: If the format cannot be had, or ``out`` exists.
-        SurgeonError: If the exported network does not agree with the run's, or the images are gone.
+        UsageError: If ``out`` exists.
+        SurgeonError: If a package for the format is missing, the exported network does not agree with the run's, or the images are gone.
     """
-    require_modules(spec)
+    require_modules(spec.name, spec.modules, spec.name)
     if out.exists():
         raise UsageError(f"{out} exists", "give another --out")
     bundle = read_bundle(run)
@@ -107,7 +108,7 @@ def _reference(plan: Plan, run: Path, bundle: Bundle, network: Any, index: Index
 
     Where it computed in less than float32, or has no test images, its network computes them now.
     """
-    digests, stored = _splits(run), _predictions(run, bundle)
+    digests, stored = read_splits(run), read_predictions(run)
     split = next(name for name in ("test", "validation", "train") if name in digests.values() or name == "train")
     numbers = {name: at for at, name in enumerate(bundle.classes)}
     chosen = [
@@ -122,8 +123,9 @@ def _reference(plan: Plan, run: Path, bundle: Bundle, network: Any, index: Index
             "bring them back; an export counts only if it agrees with the run on them",
         )
     labels = np.array([numbers[image.label] for image in chosen])
-    if stored and plan.precision == plan.features_dtype == "float32":
-        probabilities = np.array([stored[image.name] for image in chosen], np.float32)
+    if stored is not None and plan.precision == plan.features_dtype == "float32":
+        rows = dict(zip(stored.files, stored.probabilities, strict=True))
+        probabilities = np.array([rows[image.name] for image in chosen], np.float32)
         return _Reference("the run's predictions", split, chosen, labels, probabilities)
     probabilities, bad = yield from classify(bundle, compiled(network), chosen)
     good = [at for at in range(len(chosen)) if at not in bad]
@@ -180,22 +182,7 @@ def _check(result: ExportResult) -> None:
 
 
 def _training_pixels(index: Index, size: tuple[int, int]) -> list[NDArray[np.float32]]:
-    """Returns pixels of training images of all classes, in batches."""
+    """Returns pixels of training images of all classes, which lie side by side in an index."""
     chosen = [image for image, split in zip(index.images, index.splits, strict=True) if split == "train"]
     step = max(1, len(chosen) // _CALIBRATION)
-    return [np.stack([load_image(image.read(), size)]).astype(np.float32) for image in chosen[::step][:_CALIBRATION]]
-
-
-def _splits(run: Path) -> dict[tuple[str, str], str]:
-    with (run / "splits.csv").open(encoding="utf-8", newline="") as file:
-        return {(row["file"], row["sha256"]): row["split"] for row in csv.DictReader(file)}
-
-
-def _predictions(run: Path, bundle: Bundle) -> dict[str, list[float]]:
-    path = run / "predictions.csv"
-    if not path.exists():
-        return {}
-    with path.open(encoding="utf-8", newline="") as file:
-        _, *rows = csv.reader(file)
-    # By position, since a class may be called as another column is.
-    return {row[0]: [float(value) for value in row[-len(bundle.classes) :]] for row in rows}
+    return [load_image(image.read(), size).astype(np.float32) for image in chosen[::step][:_CALIBRATION]]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,34 +10,35 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from surgeon.data.dataset import list_images
-from surgeon.data.images import decode_image, load_image
+from surgeon.data.images import decode_image, fit_image
 from surgeon.evaluation.calibration import bootstrap, calibrate, class_curves
-from surgeon.export.classify import open_classifier
 from surgeon.export.explaining import build_explainer
+from surgeon.model.bundle import read_bundle
 from surgeon.model.freezing import layer_states
 from surgeon.model.frontier import phase_frontiers
 from surgeon.recipe.text import dump_text
 from surgeon.report.card import render_card
 from surgeon.report.page import Page, Phase, Shown, render_page
-from surgeon.results import Progress
+from surgeon.results.events import Progress
 from surgeon.training.lock import read_lock
+from surgeon.training.run_folder import read_predictions
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from surgeon.catalogue.sources import LabelledImage
     from surgeon.export.explaining import Explainer
     from surgeon.recipe.plan import Plan
-    from surgeon.results import Event, RunResult
+    from surgeon.results.events import Event
+    from surgeon.results.run import RunResult
+    from surgeon.training.run_folder import Predictions
 
 _SHOWN = 400  # test images on a page
-_EXPLAINED = 12  # of the mistakes, and of the hits
+_EXPLAINED = 12  # mistakes
 _SIDE = 144  # pixels of a thumbnail
 
 
 def write_report(plan: Plan, run: Path, result: RunResult, path: Path) -> Generator[Event, None, None]:
     """Writes the page of a run whose other files are there."""
-    tested = _read_predictions(run, plan.classes)
+    tested = read_predictions(run)
     shown: list[Shown] = []
     if tested is not None:
         shown = yield from _look_at(plan, run, tested)
@@ -66,58 +65,28 @@ def write_report(plan: Plan, run: Path, result: RunResult, path: Path) -> Genera
 
 def write_card(plan: Plan, run: Path, result: RunResult, path: Path) -> None:
     """Writes the model card of a run."""
-    tested = _read_predictions(run, plan.classes)
+    tested = read_predictions(run)
     calibration = calibrate(tested.probabilities, tested.labels) if tested else None
     intervals = bootstrap(tested.labels, tested.predicted) if tested else {}
     path.write_text(render_card(plan, result, dump_text(plan.recipe), calibration, intervals), encoding="utf-8")
 
 
-@dataclass(frozen=True, eq=False)
-class _Tested:
-    """The test images and what the network said of them."""
-
-    files: Sequence[str]
-    labels: NDArray[np.intp]
-    probabilities: NDArray[np.float64]
-
-    @property
-    def predicted(self) -> NDArray[np.intp]:
-        return np.asarray(self.probabilities.argmax(axis=1))
-
-    @property
-    def sureness(self) -> NDArray[np.float64]:
-        return np.asarray(self.probabilities.max(axis=1))
-
-
-def _read_predictions(run: Path, classes: Sequence[str]) -> _Tested | None:
-
-    path = run / "predictions.csv"
-    if not path.exists():
-        return None
-    with path.open(encoding="utf-8", newline="") as file:
-        _, *rows = csv.reader(file)
-    numbers = {name: number for number, name in enumerate(classes)}
-    labels = np.array([numbers[row[1]] for row in rows])
-    return _Tested([row[0] for row in rows], labels, np.array([row[3:] for row in rows], np.float64))
-
-
 def _phases(plan: Plan) -> list[Phase]:
-
     return [
         Phase(phase.name, layer_states(plan.network, phase), phase_frontiers(plan, number)[0].layers)
         for number, phase in enumerate(plan.phases, start=1)
     ]
 
 
-def _look_at(plan: Plan, run: Path, tested: _Tested) -> Generator[Event, None, list[Shown]]:
+def _look_at(plan: Plan, run: Path, tested: Predictions) -> Generator[Event, None, list[Shown]]:
     """Returns the images that the page shows: all mistakes first, then the hits, the least sure ones first."""
     listing = yield from list_images(plan.data)
     images = {image.name: image for image in listing.images}
     right = tested.predicted == tested.labels
-    order = np.lexsort((np.where(right, tested.sureness, -tested.sureness), right))[:_SHOWN]
-    explained = {int(at) for chosen in (order[~right[order]], order[right[order]]) for at in chosen[:_EXPLAINED]}
-    bundle, classifier = open_classifier(run)
-    explain = build_explainer(run, bundle, classifier, "grad-cam")
+    sureness = tested.probabilities.max(axis=1)
+    order = np.lexsort((np.where(right, sureness, -sureness), right))[:_SHOWN]
+    explained = {int(at) for at in order[~right[order]][:_EXPLAINED]}
+    explain = build_explainer(run, read_bundle(run), "grad-cam") if explained else None
     shown = []
     for done, at in enumerate(order, start=1):
         image = images.get(tested.files[at])
@@ -127,21 +96,19 @@ def _look_at(plan: Plan, run: Path, tested: _Tested) -> Generator[Event, None, l
     return shown
 
 
-def _shown(plan: Plan, tested: _Tested, at: int, image: LabelledImage, explain: Explainer | None) -> Shown:
-
-    content = image.read()
-    picture = decode_image(content)
+def _shown(plan: Plan, tested: Predictions, at: int, image: LabelledImage, explain: Explainer | None) -> Shown:
+    picture = decode_image(image.read())
     thumbnail = _square(picture)
     number = int(tested.predicted[at])
     overlay = None
     if explain is not None:
-        overlay = explain(load_image(content, plan.data.image_size), number).resize(picture.size)
+        overlay = explain(fit_image(picture, plan.data.image_size), number).resize(picture.size)
     return Shown(
         file=tested.files[at],
         thumbnail=thumbnail,
         label=plan.classes[tested.labels[at]],
         predicted=plan.classes[number],
-        probability=float(tested.sureness[at]),
+        probability=float(tested.probabilities[at, number]),
         explanation=None if overlay is None else _square(overlay),
     )
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from surgeon.catalogue.preprocessing import PREPROCESSINGS
 from surgeon.errors import UsageError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from surgeon.recipe.plan import Plan
 
 _FILE = "bundle.json"
@@ -79,6 +78,8 @@ def read_bundle(folder: Path) -> Bundle:
         bundle = Bundle(**record)
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{path} is damaged: {error}", "export it again") from error
+    if Path(bundle.file).name != bundle.file:
+        raise UsageError(f"{path} names a network outside of its folder: {bundle.file}", "export it again")
     if not (folder / bundle.file).exists():
         raise UsageError(f"{folder} holds no network yet: no {bundle.file}", "wait until its first phase is finished")
     return bundle

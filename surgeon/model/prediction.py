@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from surgeon.results import Progress
+from surgeon.results.events import Progress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,7 +9,8 @@ from surgeon.report.page import open_template
 
 if TYPE_CHECKING:
     from surgeon.recipe.plan import Plan
-    from surgeon.results import Calibration, Interval, RunResult
+    from surgeon.results.run import RunResult
+    from surgeon.results.use import Calibration, Interval
 
 
 def render_card(

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 if TYPE_CHECKING:
-    from surgeon.results import Evaluation, RunResult
+    from surgeon.results.run import Evaluation, RunResult
 
 _TRAIN, _VALIDATION = "#1f77b4", "#d9480f"
 

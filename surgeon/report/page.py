@@ -14,13 +14,14 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from surgeon.report.figures import draw_curves
-from surgeon.results import figure
+from surgeon.results.run import figure
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from surgeon.recipe.network import Network
-    from surgeon.results import Calibration, ClassCurve, Interval, RunResult
+    from surgeon.results.run import RunResult
+    from surgeon.results.use import Calibration, ClassCurve, Interval
 
 _SPLITS = {"train": "training", "validation": "validation", "test": "test"}
 _INK, _BLUE, _RED = "#22313f", "#2563a8", "#c2410c"

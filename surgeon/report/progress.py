@@ -19,7 +19,7 @@ from rich.progress import (
     Progress as Bars,
 )
 
-from surgeon.results import (
+from surgeon.results.events import (
     AuditResult,
     BatchEnded,
     EpochEnded,

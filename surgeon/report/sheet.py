@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from surgeon.report.tables import table
-from surgeon.results import SEVERITIES, Finding
+from surgeon.results.findings import SEVERITIES, Finding
 
 _ROWS_A_KIND = 10  # of the table
 _SHOWN = 100  # findings on a sheet

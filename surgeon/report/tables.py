@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import statistics
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +12,16 @@ from rich.table import Table
 from rich.text import Text
 
 from surgeon.catalogue.backbones import BackboneSpec
-from surgeon.results import figure, short_value
+from surgeon.results.findings import short_value
+from surgeon.results.run import figure
 
 if TYPE_CHECKING:
     from surgeon.catalogue.entry import Entry
     from surgeon.catalogue.layer_table import LayerRow, LayerTable
     from surgeon.recipe.network import Network
-    from surgeon.results import Difference, Evaluation, ExportResult, McNemar, OtherData, Prediction, RunResult
+    from surgeon.results.findings import Difference
+    from surgeon.results.run import Evaluation, RunResult, Spread
+    from surgeon.results.use import ExportResult, McNemar, OtherData, Prediction
 
 _SHOWN = 20  # differences of a part
 _STATE_STYLES = {"frozen": "cyan", "trained": "bold green", "trained, inference": "green"}
@@ -114,9 +116,8 @@ def methods_table(result: RunResult) -> Table:
     """Renders the trained network beside the linear probe and what the recipe's author measured."""
     names = ("accuracy", "macro_f1", "weighted_f1")
     made = table(None, "method", *names, numbers=names)
-    for method, evaluation in (("network", result.evaluation), ("linear probe", result.linear_probe)):
-        if evaluation is not None:
-            made.add_row(method, *(f"{figure(evaluation, name):.4f}" for name in names))
+    for method, evaluation in result.methods().items():
+        made.add_row(method, *(f"{figure(evaluation, name):.4f}" for name in names))
     if result.expected:
         made.add_row("expected", *(_spread(result.expected.get(name, {})) for name in names), style="dim")
     return made
@@ -134,6 +135,9 @@ def expectation_text(result: RunResult) -> Text | None:
     said = []
     for name, expected in result.expected.items():
         off = figure(result.evaluation, name) - expected["mean"]
+        if abs(off) < 5e-5:  # which would show as 0.0000
+            said.append(f"{name} is what the author measured")
+            continue
         spread = (
             f", {abs(off) / expected['std']:.1f} standard deviations of a change of seed" if expected.get("std") else ""
         )
@@ -141,12 +145,12 @@ def expectation_text(result: RunResult) -> Text | None:
     return Text("; ".join(said))
 
 
-def repeat_table(figures: Mapping[str, Sequence[float]]) -> Table:
+def spread_table(spreads: Mapping[str, Spread]) -> Table:
     """Renders what runs that differ in their seed came to: a row a figure."""
     columns = ("mean", "std", "min", "max")
-    made = table(f"{len(next(iter(figures.values())))} seeds", "figure", *columns, numbers=columns)
-    for name, values in figures.items():
-        numbers = (statistics.fmean(values), statistics.stdev(values), min(values), max(values))
+    made = table(None, "figure", *columns, numbers=columns)
+    for name, spread in spreads.items():
+        numbers = (spread.mean, spread.std, min(spread.values), max(spread.values))
         made.add_row(name, *(f"{number:.4f}" for number in numbers))
     return made
 
@@ -154,13 +158,13 @@ def repeat_table(figures: Mapping[str, Sequence[float]]) -> Table:
 def comparison_table(
     runs: Sequence[str], figures: Sequence[Mapping[str, float]], tests: Sequence[McNemar | None]
 ) -> Table:
-    """Renders runs as columns; the tests are each run's against the first."""
+    """Renders runs as columns; the tests are each run's against the first, which has none."""
     made = table(None, "", *runs, numbers=runs)
     for name in dict.fromkeys(name for own in figures for name in own):
         form = "{:.4f}" if name.startswith(("network", "linear probe")) else "{:,.0f}"
         made.add_row(name, *(form.format(own[name]) if name in own else "" for own in figures))
-    first, *others = tests
-    if first is not None and any(others):
+    _, *others = tests
+    if any(others):
         told = (
             "other test images" if test is None else f"{test.p_value:.3f} ({test.only_first} : {test.only_second})"
             for test in others

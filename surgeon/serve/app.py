@@ -142,7 +142,7 @@ def build_app(bundle: Bundle, classify: Classify, explain: Explain, limits: Limi
 
 
 def _limit_size(most: int) -> Callable[[Request, Callable[[Request], Awaitable[Response]]], Awaitable[Response]]:
-    """Returns a middleware that refuses a request which says, or turns out, to be larger."""
+    """Returns a middleware that refuses a request which says that it is larger, or does not say how large it is."""
 
     async def refuse_larger(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
         refusal = JSONResponse({"detail": f"a request has at most {most:,} bytes"}, 413)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Classify = Callable[["NDArray[np.uint8]"], "NDArray[np.float32]"]
+
+
+def one_at_a_time(classify: Classify) -> Classify:
+    """Returns a function that waits while another thread uses it, since not every runtime bears two."""
+    lock = threading.Lock()
+
+    def guarded(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        with lock:
+            return classify(pixels)
+
+    return guarded
 
 
 class Batcher:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from surgeon.errors import SurgeonError
 from surgeon.model.freezing import layers_in_training_mode
-from surgeon.results import AuditResult
+from surgeon.results.events import AuditResult
 
 if TYPE_CHECKING:
     from surgeon.recipe.network import Network

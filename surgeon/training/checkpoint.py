@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from surgeon.errors import SurgeonError
-from surgeon.results import PhaseResult, phase_result
+from surgeon.results.events import PhaseResult, phase_result
 from surgeon.training.run_folder import CHECKPOINT, HISTORY, mend_events, write_history
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from surgeon.recipe.text import ValuePath, spell_path
-from surgeon.results import Difference
+from surgeon.results.findings import Difference
 
 
 def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Difference, ...]:

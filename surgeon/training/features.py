@@ -18,7 +18,8 @@ from surgeon.errors import SurgeonError
 from surgeon.model.engine import build_engine, choose_engine, narrow
 from surgeon.model.frontier import Frontier, image_frontier, pass_multiply_adds, recompute_seconds
 from surgeon.model.surgery import layer_output, part_of
-from surgeon.results import FeaturesKept, FrozenResult, Note, Progress
+from surgeon.results.events import FeaturesKept, Note, Progress
+from surgeon.results.run import FrozenResult
 from surgeon.store.cache import cache_root, facts_of, filling, make_room, note, shelf_in_use
 from surgeon.store.places import choose_place
 from surgeon.store.shelf import Shelf, TensorSpec
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from surgeon.model.engine import Engine
     from surgeon.model.pipeline import Pipeline
     from surgeon.recipe.plan import Plan
-    from surgeon.results import Event
+    from surgeon.results.events import Event
 
 BATCH = 32  # images a call of the frozen layers
 _CHUNK_BYTES = 32 << 20

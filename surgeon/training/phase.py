@@ -17,7 +17,7 @@ from surgeon.model.freezing import set_trainable, training_view
 from surgeon.model.precision import computing_in
 from surgeon.model.prediction import build_predictor, predict, signature
 from surgeon.model.surgery import part_of
-from surgeon.results import BatchEnded, EpochEnded, PhaseResult, PhaseStarted, Progress
+from surgeon.results.events import BatchEnded, EpochEnded, PhaseResult, PhaseStarted, Progress
 from surgeon.training.audit import begin_audit, end_audit
 from surgeon.training.checkpoint import Checkpoint, restore, values_of
 from surgeon.training.stopping import best_epoch, is_over

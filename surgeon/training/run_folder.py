@@ -6,18 +6,20 @@ import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from filelock import FileLock, Timeout
 
 from surgeon.errors import UsageError
 from surgeon.recipe.text import dump_text
-from surgeon.results import BatchEnded, EpochEnded, Event, Progress, RunResult, event_record, result_record
+from surgeon.results.events import BatchEnded, EpochEnded, Event, Progress, event_record
+from surgeon.results.run import RunResult, result_record, run_result
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from surgeon.data.dataset import Dataset
@@ -28,6 +30,8 @@ CHECKPOINT = "checkpoint.npz"  # see checkpoint.py
 HISTORY = "history.csv"
 REPORT = "report.html"
 _RECIPE, _RESULT = "recipe.yaml", "result.json"
+_PREDICTIONS = "predictions.csv"
+_PREDICTED = ("file", "label", "predicted")  # the columns before those of the classes
 _COLUMNS = ("phase", "epoch", "seconds", "lr", "loss", "accuracy", "val_loss", "val_accuracy")
 
 
@@ -58,9 +62,16 @@ def is_finished(folder: Path) -> bool:
     return (folder / _RESULT).exists()
 
 
-def read_result(folder: Path) -> dict[str, Any] | None:
-    """Returns the JSON form of a run's result, or None if it is not finished."""
-    return dict(json.loads((folder / _RESULT).read_text(encoding="utf-8"))) if is_finished(folder) else None
+def read_result(folder: Path) -> RunResult:
+    """Returns what a run came to.
+
+    Raises:
+        UsageError: If the folder holds no run, or one that is not finished.
+    """
+    recipe_of(folder)
+    if not is_finished(folder):
+        raise UsageError(f"{folder} is not finished", f"`surgeon resume {folder}`")
+    return run_result(json.loads((folder / _RESULT).read_text(encoding="utf-8")))
 
 
 def recipe_of(folder: Path) -> Path:
@@ -147,7 +158,52 @@ def write_predictions(
         (dataset.names[at], classes[dataset.labels[at]], classes[row.argmax()], *(f"{value:.6g}" for value in row))
         for at, row in zip(positions, probabilities, strict=True)
     )
-    _write_csv(folder / "predictions.csv", ("file", "label", "predicted", *classes), rows)
+    _write_csv(folder / _PREDICTIONS, (*_PREDICTED, *classes), rows)
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """The test images of a run and what its network said of them; all but ``classes`` are aligned.
+
+    Attributes:
+        classes: Names of the classes; a class's number is its position.
+        files: Names of the images in their source.
+        labels: Class numbers, of shape (n,).
+        probabilities: Of shape (n, classes).
+    """
+
+    classes: tuple[str, ...]
+    files: tuple[str, ...]
+    labels: NDArray[np.intp]
+    probabilities: NDArray[np.float64]
+
+    @property
+    def predicted(self) -> NDArray[np.intp]:
+        """The likeliest class numbers, of shape (n,)."""
+        return np.asarray(self.probabilities.argmax(axis=1))
+
+
+def read_predictions(folder: Path) -> Predictions | None:
+    """Returns what a run's network said of its test images, or None if there were none."""
+    path = folder / _PREDICTIONS
+    if not path.exists():
+        return None
+    with path.open(encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file)
+    # By position, since a class may be called as another column is.
+    classes = tuple(header[len(_PREDICTED) :])
+    return Predictions(
+        classes=classes,
+        files=tuple(row[0] for row in rows),
+        labels=np.array([classes.index(row[1]) for row in rows], np.intp),
+        probabilities=np.array([row[len(_PREDICTED) :] for row in rows], np.float64),
+    )
+
+
+def read_splits(folder: Path) -> dict[tuple[str, str], str]:
+    """Returns the split of each image of a run, by its name and the SHA-256 of its bytes."""
+    with (folder / "splits.csv").open(encoding="utf-8", newline="") as file:
+        return {(row["file"], row["sha256"]): row["split"] for row in csv.DictReader(file)}
 
 
 def save_model(folder: Path, model: Any) -> None:

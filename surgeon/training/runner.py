@@ -21,7 +21,8 @@ from surgeon.model.pipeline import build_pipeline
 from surgeon.model.precision import bfloat16_note, computing_in
 from surgeon.model.prediction import build_predictor, predict
 from surgeon.model.surgery import build_network, part_of
-from surgeon.results import Event, Note, PhaseResult, RunResult
+from surgeon.results.events import Event, Note, PhaseResult
+from surgeon.results.run import RunResult
 from surgeon.training.checkpoint import Checkpoints, restore
 from surgeon.training.compare import compare
 from surgeon.training.features import Feed, FrozenFeatures, Setup
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from surgeon.data.dataset import Dataset, Index
     from surgeon.recipe.plan import Plan
-    from surgeon.results import Evaluation
+    from surgeon.results.run import Evaluation
     from surgeon.training.checkpoint import Checkpoint
 
 _NAMED = 5  # findings or differences that are said one by one

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from surgeon.results import EpochEnded, Event
+from surgeon.results.events import EpochEnded, Event
 
 
 def log_epochs(folder: Path) -> Callable[[Event], None]:

@@ -1,0 +1,1 @@
+"""Frozen results and events, with their JSON form."""

@@ -1,0 +1,143 @@
+"""What a run says while it works, with its JSON form."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A step of work that a person waits for.
+
+    Attributes:
+        task: What is being done, such as ``decode images``.
+        done: How many of ``total`` units are finished.
+        total: How many there are, or None while nobody knows.
+        unit: What is counted, such as ``images`` or ``bytes``.
+    """
+
+    task: str
+    done: int
+    total: int | None
+    unit: str
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something that a person should know and need not wait for."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class FeaturesKept:
+    """The output of frozen layers is to be kept; images that are known already are not computed.
+
+    Attributes:
+        layers: Whose output is kept.
+        size: Bytes that it takes for all images.
+        place: Where, and why there; it may be nowhere.
+        known: Images that were kept before.
+        computed: Images that go through the frozen layers now.
+    """
+
+    layers: tuple[str, ...]
+    size: int
+    place: str
+    known: int
+    computed: int
+
+
+@dataclass(frozen=True)
+class PhaseStarted:
+    """A phase begins; ``number`` counts from 1, ``steps`` are those of one epoch."""
+
+    phase: str
+    number: int
+    phases: int
+    epochs: int
+    steps: int
+    trainable_parameters: int
+
+
+@dataclass(frozen=True)
+class BatchEnded:
+    """A step was made; the figures are means over the epoch so far."""
+
+    phase: str
+    epoch: int
+    step: int
+    loss: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class EpochEnded:
+    """An epoch, counted from 1, is over.
+
+    Attributes:
+        figures: ``loss``, ``accuracy``, ``lr`` at its end and, with validation images, ``val_loss`` and
+            ``val_accuracy``.
+    """
+
+    phase: str
+    epoch: int
+    seconds: float
+    figures: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class AuditResult:
+    """What is proven of a phase.
+
+    Attributes:
+        frozen_layers: Layers with weights of which every variable is bit-identical to what it was before.
+        trained_layers: Layers that were trained and have changed.
+        unmoved: Their variables that have not, since their gradient vanished.
+        digest: SHA-256 of all weights after the phase, in hexadecimal.
+    """
+
+    frozen_layers: int
+    trained_layers: int
+    unmoved: tuple[str, ...]
+    digest: str
+
+
+@dataclass(frozen=True)
+class PhaseResult:
+    """A finished phase.
+
+    Attributes:
+        epochs: How many were trained.
+        seconds: Wall time, validation included.
+        tracing_seconds: How much of that went into compiling the step.
+        best_epoch: The epoch whose weights the phase ends with, if they were restored.
+        history: For each figure its value an epoch.
+    """
+
+    name: str
+    epochs: int
+    seconds: float
+    tracing_seconds: float
+    trainable_parameters: int
+    best_epoch: int | None
+    history: Mapping[str, tuple[float, ...]]
+    audit: AuditResult
+
+
+Event = Progress | Note | FeaturesKept | PhaseStarted | BatchEnded | EpochEnded | PhaseResult
+
+
+def event_record(event: Event) -> dict[str, Any]:
+    """Returns the JSON form of an event, with its kind as ``event``."""
+    return {"event": type(event).__name__, **dataclasses.asdict(event)}
+
+
+def phase_result(record: Mapping[str, Any]) -> PhaseResult:
+    """Returns the phase's result whose JSON form is ``record``."""
+    history = {name: tuple(values) for name, values in record["history"].items()}
+    audit = AuditResult(**{**record["audit"], "unmoved": tuple(record["audit"]["unmoved"])})
+    return PhaseResult(**{**record, "history": history, "audit": audit})
