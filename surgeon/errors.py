@@ -94,7 +94,7 @@ def require_modules(what: str, modules: Iterable[str], extra: str) -> None:
     """
     missing = [module for module in modules if find_spec(module) is None]
     if missing:
-        raise UsageError(
+        raise SurgeonError(
             f"{what} needs {', '.join(missing)}, which is not installed", f"pip install 'surgeon[{extra}]'"
         )
 

@@ -63,7 +63,8 @@ def export(
 
     Raises:
         UsageError: If ``out`` exists.
-        SurgeonError: If a package for the format is missing, the exported network does not agree with the run's, or the images are gone.
+        SurgeonError: If a package for the format is missing, the images are gone, or the exported network does not
+            agree with the run's.
     """
     require_modules(spec.name, spec.modules, spec.name)
     if out.exists():
