@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from surgeon.data.dataset import list_images
-from surgeon.data.images import decode_image, fit_image
+from surgeon.data.dataset import in_threads, list_images
+from surgeon.data.images import decode_image, fit_image, look_at
 from surgeon.evaluation.calibration import bootstrap, calibrate, class_curves
 from surgeon.export.explaining import build_explainer
 from surgeon.model.bundle import read_bundle
@@ -25,7 +25,6 @@ from surgeon.training.run_folder import read_predictions
 
 if TYPE_CHECKING:
     from surgeon.catalogue.sources import LabelledImage
-    from surgeon.export.explaining import Explainer
     from surgeon.recipe.plan import Plan
     from surgeon.results.events import Event
     from surgeon.results.run import RunResult
@@ -86,31 +85,40 @@ def _look_at(plan: Plan, run: Path, tested: Predictions) -> Generator[Event, Non
     sureness = tested.probabilities.max(axis=1)
     order = np.lexsort((np.where(right, sureness, -sureness), right))[:_SHOWN]
     explained = {int(at) for at in order[~right[order]][:_EXPLAINED]}
-    explain = build_explainer(run, read_bundle(run), "grad-cam") if explained else None
-    shown = []
-    for done, at in enumerate(order, start=1):
-        image = images.get(tested.files[at])
-        if image is not None:
-            shown.append(_shown(plan, tested, int(at), image, explain if int(at) in explained else None))
-        yield Progress("draw the report", done, len(order), "images")
+    explain = _explainer(run) if explained else None
+    there = [int(at) for at in order if tested.files[at] in images]
+    shown: list[Shown] = []
+    for thumbnails in in_threads(_thumbnail, [images[tested.files[at]] for at in there]):
+        for at, thumbnail in zip(there[len(shown) :], thumbnails, strict=False):
+            number = int(tested.predicted[at])
+            shown.append(
+                Shown(
+                    file=tested.files[at],
+                    thumbnail=thumbnail,
+                    label=plan.classes[tested.labels[at]],
+                    predicted=plan.classes[number],
+                    probability=float(tested.probabilities[at, number]),
+                    explanation=explain(images[tested.files[at]], number) if explain and at in explained else None,
+                )
+            )
+        yield Progress("draw the report", len(shown), len(there), "images")
     return shown
 
 
-def _shown(plan: Plan, tested: Predictions, at: int, image: LabelledImage, explain: Explainer | None) -> Shown:
-    picture = decode_image(image.read())
-    thumbnail = _square(picture)
-    number = int(tested.predicted[at])
-    overlay = None
-    if explain is not None:
-        overlay = explain(fit_image(picture, plan.data.image_size), number).resize(picture.size)
-    return Shown(
-        file=tested.files[at],
-        thumbnail=thumbnail,
-        label=plan.classes[tested.labels[at]],
-        predicted=plan.classes[number],
-        probability=float(tested.probabilities[at, number]),
-        explanation=None if overlay is None else _square(overlay),
-    )
+def _thumbnail(image: LabelledImage) -> Image.Image:
+    return _square(look_at(image.read(), 2 * _SIDE).picture)
+
+
+def _explainer(run: Path) -> Callable[[LabelledImage, int], Image.Image]:
+    """Returns a function from an image and a class to its thumbnail with Grad-CAM over it."""
+    bundle = read_bundle(run)
+    explain = build_explainer(run, bundle, "grad-cam")
+
+    def explain_image(image: LabelledImage, number: int) -> Image.Image:
+        picture = decode_image(image.read())
+        return _square(explain(fit_image(picture, bundle.image_size), number).resize(picture.size))
+
+    return explain_image
 
 
 def _square(picture: Image.Image) -> Image.Image:
