@@ -28,6 +28,7 @@ ORDER = (
     "frozen_batch_norm",
     "growth",
     "serving",
+    "deterministic",
 )
 _HEAD = """# Benchmarks
 

@@ -9,10 +9,23 @@ from typing import Any
 
 import pytest
 import yaml
+from browser import look
 
 from surgeon.evaluation.compare import mcnemar
+from surgeon.training.run_folder import read_predictions
 
 Surgeon = Callable[..., Any]
+
+# Chooses each group of images; tells how many it announces and how many are shown.
+CHOOSE_PATTERNS = """
+  const shown = () => document.querySelectorAll("#gallery figure:not([hidden])").length;
+  const all = shown();
+  const filtered = [...document.querySelectorAll("#patterns button")].map(button => {
+    button.click();
+    return [Number(button.querySelector("b").textContent), shown()];
+  });
+  return {shown: all, filtered};
+"""
 
 
 def test_mcnemar_is_the_binomial_test_of_what_one_alone_got_right() -> None:
@@ -69,3 +82,27 @@ def test_a_card_is_what_hubs_read(surgeon: Surgeon, runs: tuple[Path, Path]) -> 
     assert yaml.safe_load(recipe)["seed"] == 1
     again = surgeon("card", runs[0])
     assert (again.code, "exists" in again.err) == (2, True)
+
+
+def test_the_page_shows_both_runs_and_what_they_see_differently(
+    surgeon: Surgeon, tiny: Path, runs: tuple[Path, Path], tmp_path: Path
+) -> None:
+    worse = tmp_path / "<i>worse"
+    assert surgeon("run", tiny, "--out", worse, "--set", "seed=1", "--set", "phases[0].lr=1e-9").code == 0
+    page = tmp_path / "compare.html"
+    done = surgeon("compare", runs[0], worse, "--out", page)
+    assert done.code == 0, done.err
+    text = page.read_text(encoding="utf-8")
+    assert "<i>worse" not in text
+    assert "<td>phases[0].lr.constant.value</td><td>0.01</td><td>1e-09</td>" in text
+    first, second = (read_predictions(run) for run in (runs[0], worse))
+    assert first is not None
+    assert second is not None
+    differing = sum(a != b for a, b in zip(first.predicted, second.predicted, strict=True))
+    for width in (1200, 500):
+        told = look(page, width, CHOOSE_PATTERNS)
+        assert told["faults"] == told["requests"] == []
+        assert (told["broken"], told["overflow"]) == (0, False)
+        assert told["shown"] == differing
+        assert sum(count for count, _ in told["filtered"]) == differing
+        assert all(count == shown for count, shown in told["filtered"])

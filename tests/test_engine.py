@@ -90,7 +90,7 @@ def test_engines_agree(network: str, name: str) -> None:
     pixels, prepared = pictures(5, size), pipeline(spec.preprocessing)
     expected = [np.asarray(output) for output in build_predictor(part, IMAGE, prepared)((pixels,))]
     for precision, tolerance in (("float32", 1e-5), ("bfloat16", 0.03)):
-        compute = build_engine(part, IMAGE, prepared, engine(name, precision))
+        compute = build_engine(part, prepared.prepare, engine(name, precision))
         found = compute((pixels,))
         assert [output.dtype for output in found] == [np.float32] * len(expected)
         assert max(map(difference, found, expected)) < tolerance
@@ -107,7 +107,7 @@ def test_one_output_is_a_list_too_and_stays_what_it_was(name: str) -> None:
     layer = keras.layers.Conv2D(4, 3)
     image = keras.Input((8, 8, 3))
     part = keras.Model(image, layer(image))
-    compute = build_engine(part, IMAGE, pipeline("tf"), engine(name))
+    compute = build_engine(part, pipeline("tf").prepare, engine(name))
     (before,) = compute((pictures(2, 8),))
     compute((pictures(4, 8)[2:],))
     (again,) = compute((pictures(2, 8),))
@@ -120,7 +120,7 @@ def test_a_layer_that_openvino_lacks_is_an_error() -> None:
     image = keras.Input((8, 8, 3))
     part = keras.Model(image, keras.ops.erfinv(image / 300))
     with pytest.raises(SurgeonError, match=r"OpenVINO cannot compute the frozen layers: .*Erfinv") as caught:
-        build_engine(part, IMAGE, pipeline("none"), engine("openvino"))
+        build_engine(part, pipeline("none").prepare, engine("openvino"))
     assert caught.value.hint == "set engine: tensorflow"
 
 

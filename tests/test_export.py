@@ -6,17 +6,24 @@ import csv
 import io
 import json
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import flatbuffers
 import numpy as np
 import pytest
 import tensorflow as tf
+from flatbuffers.number_types import Float32Flags, Int8Flags
+from flatbuffers.table import Table
 from PIL import Image
+from tensorflow.lite.tools import flatbuffer_utils
 
 from surgeon.catalogue.exporters import EXPORTERS
 from surgeon.data.images import ORIENTATION_TAG, load_image
+from surgeon.export import classify as classifying
+from surgeon.model.engine import Engine
 from surgeon.networks.decoding import decode_images
 
 Surgeon = Callable[..., Any]
@@ -38,11 +45,17 @@ def encoded_images() -> dict[str, bytes]:
         "bmp": (picture, "BMP", {}),
         "grey jpeg": (picture.convert("L"), "JPEG", {}),
         "subsampled": (picture, "JPEG", {"subsampling": 2, "quality": 60}),
+        "webp": (picture, "WEBP", {"quality": 60}),
+        "transparent webp": (transparent, "WEBP", {"quality": 60}),
+        "lossless webp": (picture, "WEBP", {"lossless": True}),
+        "lossless transparent webp": (transparent, "WEBP", {"lossless": True}),
+        "moving webp": (transparent, "WEBP", {"save_all": True, "append_images": [transparent.rotate(180)]}),
     }
     for orientation in range(1, 9):
         exif = Image.Exif()
         exif[ORIENTATION_TAG] = orientation
-        forms[f"orientation {orientation}"] = (picture, "JPEG", {"exif": exif})
+        for form in ("JPEG", "PNG", "WEBP"):
+            forms[f"{form}, orientation {orientation}"] = (picture, form, {"exif": exif})
     encoded = {}
     for name, (image, form, options) in forms.items():
         buffer = io.BytesIO()
@@ -57,6 +70,15 @@ def test_a_graph_decodes_as_pillow_does_to_the_bit(size: tuple[int, int]) -> Non
     found = decode_images(tf.constant(list(images.values())), size).numpy()
     for (name, content), pixels in zip(images.items(), found, strict=True):
         np.testing.assert_array_equal(pixels, load_image(content, size), err_msg=name)
+
+
+def test_a_graph_refuses_what_it_cannot_decode() -> None:
+    frames = [Image.new("RGB", (6, 4), colour) for colour in ("red", "lime")]
+    moving = io.BytesIO()
+    frames[0].save(moving, "WEBP", save_all=True, append_images=frames[1:])
+    for content in (moving.getvalue(), moving.getvalue()[:40], b"RIFF", b"notes, and a good many more of them", b""):
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            decode_images(tf.constant([content]), (8, 8))
 
 
 @pytest.mark.mirror
@@ -103,6 +125,67 @@ def test_every_format_agrees_and_predicts(surgeon: Surgeon, run: Path, photos: P
     for found, expected in zip(map(json.loads, lines), map(json.loads, own), strict=True):
         assert found["classes"] == expected["classes"]
         assert found["probabilities"] == pytest.approx(expected["probabilities"], abs=1e-5)
+
+
+def test_a_litert_file_tells_its_labels_and_how_pixels_are_scaled(surgeon: Surgeon, run: Path) -> None:
+    """Read as the metadata's schema has it: by the numbers of its fields."""
+    require("litert")
+    model = Path(export(surgeon, run, "--to", "litert")["folder"]) / "model.tflite"
+    with zipfile.ZipFile(model) as archive:
+        assert archive.read("labels.txt").decode().split() == ["across", "along"]
+    opened = flatbuffer_utils.read_model(str(model))
+    (entry,) = (entry for entry in opened.metadata if entry.name == b"TFLITE_METADATA")
+    content = bytes(opened.buffers[entry.buffer].data)
+    assert flatbuffers.util.BufferHasIdentifier(content, 0, b"M001")
+    root = Table(content, flatbuffers.encode.Get(flatbuffers.packer.uoffset, content, 0))
+    assert text(root, 0) == "tiny"
+    (subgraph,) = tables(root, 3)
+    ((image,), (probabilities,)) = (tables(subgraph, field) for field in (2, 3))
+    (normalization,) = tables(image, 4)
+    options = inner(normalization, 1)
+    assert [options.Get(Float32Flags, options.Vector(slot(options, field))) for field in (0, 1)] == [0, 1]
+    (labels,) = tables(probabilities, 6)
+    assert text(labels, 0) == "labels.txt"
+    assert labels.Get(Int8Flags, labels.Pos + slot(labels, 2)) == 2
+
+
+def slot(table: Table, field: int) -> int:
+    return int(table.Offset(4 + 2 * field))
+
+
+def text(table: Table, field: int) -> str:
+    return bytes(table.String(table.Pos + slot(table, field))).decode()
+
+
+def inner(table: Table, field: int) -> Table:
+    return Table(table.Bytes, table.Indirect(table.Pos + slot(table, field)))
+
+
+def tables(table: Table, field: int) -> list[Table]:
+    start, count = table.Vector(slot(table, field)), table.VectorLen(slot(table, field))
+    return [Table(table.Bytes, table.Indirect(start + 4 * at)) for at in range(count)]
+
+
+@pytest.mark.parametrize("name", ["tensorflow", "openvino"])
+@pytest.mark.parametrize("head", ["softmax", "linear"])
+def test_many_images_get_the_same_answers_as_one(
+    surgeon: Surgeon, tiny: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, name: str, head: str
+) -> None:
+    """They go through the engine of the frozen pass."""
+    if name == "openvino":
+        pytest.importorskip("openvino")
+    monkeypatch.setattr(classifying, "pick_engine", lambda _, precision, kinds: Engine(name, precision, "", ""))
+    out = tiny.with_name("run")
+    overrides = ("--set", f"head[1].dense.activation={head}")
+    assert surgeon("run", tiny, "--out", out, *overrides).code == 0
+    one = [json.loads(line) for line in surgeon("predict", out, photos, "--format", "jsonl").out.splitlines()]
+    monkeypatch.setattr(classifying, "_MANY", 2)
+    many = [json.loads(line) for line in surgeon("predict", out, photos, "--format", "jsonl").out.splitlines()]
+    assert len(one) == 24
+    for a, b in zip(one, many, strict=True):
+        assert a["classes"] == b["classes"]
+        assert b["probabilities"] == pytest.approx(a["probabilities"], abs=1e-5)
+        assert sum(b["probabilities"]) == pytest.approx(1)
 
 
 @pytest.mark.slow

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
-import re
-import shutil
-import subprocess
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,19 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from browser import look
 
 from surgeon.evaluation.calibration import bootstrap, calibrate, class_curves
 
 Surgeon = Callable[..., Any]
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-
-# Run in the page: what a person would see, written where --dump-dom shows it.
-PROBE = """
-<script>
-const faults = [];
-addEventListener("error", event => faults.push(event.message ?? "a resource"), true);
-addEventListener("load", () => setTimeout(() => {
+# Chooses each cell of the confusion matrix; tells which images are shown then.
+CHOOSE_CELLS = """
   const cells = [...document.querySelectorAll("#matrix button:not(:disabled)")];
   const shown = () => document.querySelectorAll("#gallery figure:not([hidden])").length;
   const before = shown();
@@ -37,19 +27,7 @@ addEventListener("load", () => setTimeout(() => {
     return [Number(cell.textContent), shown(), right];
   });
   document.getElementById("all").click();
-  const images = [...document.images];
-  const told = {
-    faults, filtered, before, after: shown(), images: images.length,
-    broken: images.filter(image => !image.complete || !image.naturalWidth).length,
-    requests: performance.getEntriesByType("resource").map(({name}) => name).filter(name => !name.startsWith("data:")),
-    overflow: document.documentElement.scrollWidth > innerWidth,
-  };
-  const end = document.createElement("pre");
-  end.id = "told";
-  end.textContent = btoa(unescape(encodeURIComponent(JSON.stringify(told))));
-  document.body.append(end);
-}, 300));
-</script>
+  return {filtered, before, after: shown()};
 """
 
 
@@ -61,24 +39,10 @@ def run(surgeon: Surgeon, tiny: Path, tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-def look(page: Path, width: int = 1200) -> dict[str, Any]:
-    """Opens a page in a browser without a window; returns what the probe saw."""
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium")
-    probed = page.with_name("probed.html")
-    probed.write_text(page.read_text(encoding="utf-8").replace("<body>", f"<body>{PROBE}"), encoding="utf-8")
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=10000", "--dump-dom"]
-    command = [CHROMIUM, *options, f"--window-size={width},900", probed.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
-    found = re.search(r'<pre id="told">([^<]+)</pre>', done.stdout)
-    assert found, done.stderr[-2000:]
-    return dict(json.loads(base64.b64decode(found[1])))
-
-
 def check(page: Path, images: int) -> None:
     """Holds a page against what is asked of it, wide and narrow."""
     for width in (1200, 500):
-        told = look(page, width)
+        told = look(page, width, CHOOSE_CELLS)
         assert told["faults"] == []
         assert told["broken"] == 0
         assert told["images"] > images

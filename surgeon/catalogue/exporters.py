@@ -21,12 +21,14 @@ class Export:
     """What is to be written.
 
     Attributes:
+        name: What the run is called.
         network: A Keras model of the form above.
         classes: Names of the classes, in the order of its outputs.
         quantize: What its numbers are narrowed to, or None.
         calibration: Returns pixels of training images, one by one, which int8 is fitted to.
     """
 
+    name: str
     network: Any
     classes: tuple[str, ...]
     quantize: str | None
@@ -119,6 +121,8 @@ def _open_encoded_savedmodel(path: Path) -> Callable[[Sequence[bytes]], Any]:
 def _write_litert(export: Export, path: Path) -> None:
     import tensorflow as tf
 
+    from surgeon.networks.litert_metadata import add_metadata
+
     converter = tf.lite.TFLiteConverter.from_keras_model(export.network)
     if export.quantize is not None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -126,7 +130,7 @@ def _write_litert(export: Export, path: Path) -> None:
         converter.target_spec.supported_types = [tf.float16]
     if export.quantize == "int8":
         converter.representative_dataset = lambda: ([image[None]] for image in export.calibration())
-    path.write_bytes(converter.convert())
+    path.write_bytes(add_metadata(converter.convert(), export.name, export.classes))
 
 
 def _open_litert(path: Path) -> Classifier:

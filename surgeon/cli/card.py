@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from surgeon.cli.output import RunArgument, print_text
 from surgeon.errors import UsageError
@@ -26,4 +27,4 @@ def command(
     if path.exists():
         raise UsageError(f"{path} exists", "give another --out")
     write_card(plan, run, result, path)
-    print_text(f"the card is [bold]{path}[/]")
+    print_text(f"the card is [bold]{escape(str(path))}[/]")

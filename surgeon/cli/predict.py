@@ -73,7 +73,7 @@ def command(
     from surgeon.results.use import predictions_of
 
     load_tensorflow()
-    bundle, classifier = open_classifier(run)
+    bundle, classifier = open_classifier(run, len(files))
     console = open_console(stderr=True)
     probabilities, bad = show_progress(classify(bundle, classifier, [_Image(path) for path in files]), console)
     predictions = predictions_of(list(map(str, files)), bundle.classes, probabilities.tolist(), bad, top)

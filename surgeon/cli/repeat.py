@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,10 +18,11 @@ from surgeon.recipe.compiler import compile_recipe
 if TYPE_CHECKING:
     from surgeon.recipe.plan import Plan
     from surgeon.results.run import Spread
+    from surgeon.training.trackers import Tracker
 
 
 def repeat_and_print(
-    plans: Sequence[Plan], folder: Path, output_format: Format, *, quiet: bool, tensorboard: bool
+    plans: Sequence[Plan], folder: Path, output_format: Format, *, quiet: bool, log: Collection[Tracker]
 ) -> None:
     """Runs plans that differ in their seed and prints the spread of what they came to.
 
@@ -45,7 +46,7 @@ def repeat_and_print(
     for plan, own in zip(plans, folders, strict=True):
         console.print(f"[bold]seed {plan.seed}[/]")
         done = is_finished(own)
-        results.append(read_result(own) if done else run_plan(plan, own, console, tensorboard=tensorboard))
+        results.append(read_result(own) if done else run_plan(plan, own, console, log=log))
     figures = [headline_figures(result) for result in results]
     spreads = {name: _spread([own[name] for own in figures]) for name in figures[0]}
     if not spreads:

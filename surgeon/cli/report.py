@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from surgeon.cli.output import RunArgument, open_console, print_text, show_progress
 from surgeon.cli.tensorflow import load_tensorflow
@@ -25,4 +26,4 @@ def command(
     load_tensorflow()
     path = out or run / REPORT
     show_progress(write_report(plan, run, result, path), open_console(stderr=True))
-    print_text(f"the report is [bold]{path}[/]")
+    print_text(f"the report is [bold]{escape(str(path))}[/]")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from surgeon.cli.output import Format, FormatOption, QuietOption, RunArgument, print_text
-from surgeon.cli.running import TensorBoardOption, run_and_print
+from surgeon.cli.running import LogOption, run_and_print
 from surgeon.recipe.compiler import compile_recipe
 
 
@@ -11,7 +11,7 @@ def command(
     run: RunArgument,
     output_format: FormatOption = Format.text,
     quiet: QuietOption = False,
-    tensorboard: TensorBoardOption = False,
+    log: LogOption = None,
 ) -> None:
     """Go on with a run that was stopped, behind its last finished epoch."""
     from surgeon.training.run_folder import is_finished, recipe_of
@@ -20,4 +20,4 @@ def command(
     if is_finished(run):
         print_text(f"{run} is finished; there is nothing to go on with")
         return
-    run_and_print(compile_recipe(recipe), run, output_format, quiet=quiet, tensorboard=tensorboard)
+    run_and_print(compile_recipe(recipe), run, output_format, quiet=quiet, log=log or ())

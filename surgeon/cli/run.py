@@ -8,7 +8,7 @@ import typer
 
 from surgeon.cli.output import Format, FormatOption, QuietOption, RecipeArgument, SetOption
 from surgeon.cli.repeat import repeat_and_print
-from surgeon.cli.running import OutOption, TensorBoardOption, run_and_print
+from surgeon.cli.running import LogOption, OutOption, run_and_print
 from surgeon.recipe.compiler import compile_recipe
 
 
@@ -22,7 +22,7 @@ def command(
     ] = None,
     output_format: FormatOption = Format.text,
     quiet: QuietOption = False,
-    tensorboard: TensorBoardOption = False,
+    log: LogOption = None,
 ) -> None:
     """Train what a recipe asks for, phase by phase, and measure it."""
     from surgeon.training.run_folder import create_run_folder, new_folder
@@ -31,7 +31,7 @@ def command(
     folder = out or new_folder(plan)
     if repeat is not None:
         plans = [compile_recipe(recipe, [*(overrides or ()), f"seed={plan.seed + at}"]) for at in range(repeat)]
-        repeat_and_print(plans, folder, output_format, quiet=quiet, tensorboard=tensorboard)
+        repeat_and_print(plans, folder, output_format, quiet=quiet, log=log or ())
         return
     create_run_folder(plan, folder)
-    run_and_print(plan, folder, output_format, quiet=quiet, tensorboard=tensorboard)
+    run_and_print(plan, folder, output_format, quiet=quiet, log=log or ())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,24 +15,31 @@ from surgeon.cli.interrupt import RunInterruptedError, until_interrupted
 from surgeon.cli.output import Format, open_console, print_json, print_text, show_progress
 from surgeon.cli.tensorflow import load_tensorflow
 from surgeon.errors import SurgeonError
+from surgeon.training.trackers import Tracker
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from surgeon.recipe.plan import Plan
-    from surgeon.results.events import Event
     from surgeon.results.run import FrozenResult, RunResult
 
-TensorBoardOption = Annotated[bool, typer.Option("--tensorboard", help="Log epochs for TensorBoard into the run.")]
+LogOption = Annotated[
+    list[Tracker] | None,
+    typer.Option(
+        "--log",
+        help="Log epochs for TensorBoard into the run, or to MLflow where its environment variables say. Repeatable.",
+        show_default=False,
+    ),
+]
 OutOption = Annotated[
     Path | None, typer.Option(help="Folder for the run; by default runs/NAME-TIME.", show_default=False)
 ]
 
 
-def run_and_print(plan: Plan, folder: Path, output_format: Format, *, quiet: bool, tensorboard: bool) -> None:
+def run_and_print(plan: Plan, folder: Path, output_format: Format, *, quiet: bool, log: Collection[Tracker]) -> None:
     """Does what is left of a run and prints its result; see ``run_plan``."""
     console = open_console(stderr=True, quiet=quiet or output_format is Format.json)
-    result = run_plan(plan, folder, console, tensorboard=tensorboard)
+    result = run_plan(plan, folder, console, log=log)
     if output_format is Format.json:
         from surgeon.results.run import result_record
 
@@ -47,7 +54,7 @@ def run_plan(
     console: Console,
     *,
     earlier: Mapping[str, Any] | None = None,
-    tensorboard: bool = False,
+    log: Collection[Tracker] = (),
 ) -> RunResult:
     """Does what is left of a run with its progress on ``console``.
 
@@ -56,7 +63,7 @@ def run_plan(
         folder: The run's, which holds its recipe already.
         console: For the progress.
         earlier: The lock of a run that this one is to repeat.
-        tensorboard: Whether epochs are logged for TensorBoard too.
+        log: What its epochs are logged to besides.
 
     Raises:
         SurgeonError: If the run cannot be done or was interrupted; what it had written stays.
@@ -65,7 +72,7 @@ def run_plan(
     from surgeon.training.checkpoint import rewind
     from surgeon.training.run_folder import finish_run, record_event, run_in_use
     from surgeon.training.runner import run
-    from surgeon.training.tensorboard import log_epochs
+    from surgeon.training.trackers import tracked
 
     go_on = f"go on with `surgeon resume {folder}`"
     try:
@@ -73,15 +80,14 @@ def run_plan(
             rewind(plan, folder)
             load_tensorflow()
             work = until_interrupted(run(plan, folder, earlier), console)
-            recorders: list[Callable[[Event], None]] = [partial(record_event, folder)]
-            if tensorboard:
-                recorders.append(log_epochs(folder / "tensorboard"))
-            result = show_progress(work, console, recorders)
-            draw_curves(result, folder / "curves.png")
-            if result.evaluation is not None:
-                draw_confusion(result.evaluation, folder / "confusion.png")
-            _write_report(plan, folder, result, console)
-            finish_run(folder, result)
+            with tracked(log, plan, folder, partial(console.print, markup=False)) as track:
+                result = show_progress(work, console, (partial(record_event, folder), track))
+                draw_curves(result, folder / "curves.png")
+                if result.evaluation is not None:
+                    draw_confusion(result.evaluation, folder / "confusion.png")
+                _write_report(plan, folder, result, console)
+                finish_run(folder, result)
+                track(result)
     except RunInterruptedError as error:
         error.hint = go_on
         raise

@@ -7,25 +7,34 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.special import softmax
 
 from surgeon.catalogue.entry import find
 from surgeon.catalogue.exporters import EXPORTERS, Classifier, compiled
 from surgeon.catalogue.layer_table import open_model
+from surgeon.catalogue.preprocessing import PREPROCESSINGS
 from surgeon.data.batches import ahead
 from surgeon.data.dataset import in_threads
 from surgeon.data.images import BadImageError, load_image
 from surgeon.errors import require_modules
 from surgeon.model.bundle import Bundle, read_bundle, whole_network
+from surgeon.model.engine import build_engine, pick_engine
+from surgeon.model.pipeline import preprocess
 from surgeon.results.events import Progress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _BATCH = 32
+_MANY = 64  # images that a faster engine is worth its start for
 
 
-def open_classifier(folder: Path) -> tuple[Bundle, Classifier]:
+def open_classifier(folder: Path, images: int = 1) -> tuple[Bundle, Classifier]:
     """Opens a run or an exported bundle.
+
+    Args:
+        folder: That of either.
+        images: About how many will be classified: for many, a run's network takes the time to start in what is fastest.
 
     Returns:
         What it is, and a function from RGB pixels from 0 to 255, of shape (n, height, width, 3), to probabilities,
@@ -38,10 +47,24 @@ def open_classifier(folder: Path) -> tuple[Bundle, Classifier]:
     bundle = read_bundle(folder)
     path = folder / bundle.file
     if bundle.format == "run":
-        return bundle, compiled(whole_network(bundle, open_model(path)))
+        network = open_model(path)
+        return bundle, _pass(bundle, network) if images >= _MANY else compiled(whole_network(bundle, network))
     spec = find("format", EXPORTERS, bundle.format)
     require_modules(spec.name, spec.modules, spec.name)
     return bundle, spec.open(path)
+
+
+def _pass(bundle: Bundle, network: Any) -> Classifier:
+    """Returns a run's network as a function, computed as frozen layers are."""
+    spec = PREPROCESSINGS[bundle.preprocessing]
+    engine = pick_engine("auto", "float32", {type(layer).__name__ for layer in network._flatten_layers()})
+    compute = build_engine(network, lambda pixels: preprocess(pixels, spec), engine)
+
+    def classifier(pixels: Any) -> Any:
+        (outputs,) = compute((pixels,))
+        return softmax(outputs, axis=1) if bundle.from_logits else outputs
+
+    return classifier
 
 
 def classify(

@@ -26,7 +26,7 @@ def evaluate_images(folder: Path, listing: Listing) -> Generator[Progress, None,
     Raises:
         SurgeonError: If no image has a class that the network knows.
     """
-    bundle, classifier = open_classifier(folder)
+    bundle, classifier = open_classifier(folder, len(listing.images))
     numbers = {name: number for number, name in enumerate(bundle.classes)}
     known = [image for image in listing.images if image.label in numbers]
     if not known:

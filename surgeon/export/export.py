@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import shutil
 import statistics
@@ -78,8 +79,8 @@ def export(
     partial.mkdir(parents=True)
     try:
         yield Progress(f"write {spec.name}", 0, None, "files")
-        asked = Export(network, bundle.classes, quantize, lambda: _training_pixels(index, bundle.image_size))
-        _write(spec, asked, partial / spec.file)
+        calibration = functools.partial(_training_pixels, index, bundle.image_size)
+        _write(spec, Export(bundle.name, network, bundle.classes, quantize, calibration), partial / spec.file)
         write_bundle(
             partial,
             replace(bundle, format=spec.name, file=spec.file, preprocessing="none", from_logits=False),

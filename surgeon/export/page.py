@@ -7,23 +7,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageOps
 
-from surgeon.data.dataset import in_threads, list_images
-from surgeon.data.images import decode_image, fit_image, look_at
+from surgeon.data.images import decode_image, fit_image
 from surgeon.evaluation.calibration import bootstrap, calibrate, class_curves
 from surgeon.export.explaining import build_explainer
+from surgeon.export.pictures import draw_thumbnails, look_at_phases, square
 from surgeon.model.bundle import read_bundle
-from surgeon.model.freezing import layer_states
-from surgeon.model.frontier import phase_frontiers
 from surgeon.recipe.text import dump_text
 from surgeon.report.card import render_card
-from surgeon.report.page import Page, Phase, Shown, render_page
+from surgeon.report.page import Page, Shown, render_page
 from surgeon.results.events import Progress
 from surgeon.training.lock import read_lock
-from surgeon.training.run_folder import read_predictions
+from surgeon.training.run_folder import count_images, read_notes, read_predictions
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from surgeon.catalogue.sources import LabelledImage
     from surgeon.recipe.plan import Plan
     from surgeon.results.events import Event
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
 
 _SHOWN = 400  # test images on a page
 _EXPLAINED = 12  # mistakes
-_SIDE = 144  # pixels of a thumbnail
 
 
 def write_report(plan: Plan, run: Path, result: RunResult, path: Path) -> Generator[Event, None, None]:
@@ -51,8 +49,10 @@ def write_report(plan: Plan, run: Path, result: RunResult, path: Path) -> Genera
             **lock.get("versions", {}),
             **({machine["processor"]: f"with {machine['cores']} cores"} if machine else {}),
         },
+        counts=count_images(run, plan.classes),
+        notes=read_notes(run),
         network=plan.network,
-        phases=_phases(plan),
+        phases=look_at_phases(plan),
         calibration=calibrate(tested.probabilities, tested.labels) if tested else None,
         intervals=bootstrap(tested.labels, tested.predicted) if tested else {},
         curves=class_curves(tested.probabilities, tested.labels, plan.classes) if tested else (),
@@ -70,43 +70,33 @@ def write_card(plan: Plan, run: Path, result: RunResult, path: Path) -> None:
     path.write_text(render_card(plan, result, dump_text(plan.recipe), calibration, intervals), encoding="utf-8")
 
 
-def _phases(plan: Plan) -> list[Phase]:
-    return [
-        Phase(phase.name, layer_states(plan.network, phase), phase_frontiers(plan, number)[0].layers)
-        for number, phase in enumerate(plan.phases, start=1)
-    ]
-
-
 def _look_at(plan: Plan, run: Path, tested: Predictions) -> Generator[Event, None, list[Shown]]:
     """Returns the images that the page shows: all mistakes first, then the hits, the least sure ones first."""
-    listing = yield from list_images(plan.data)
-    images = {image.name: image for image in listing.images}
     right = tested.predicted == tested.labels
     sureness = tested.probabilities.max(axis=1)
     order = np.lexsort((np.where(right, sureness, -sureness), right))[:_SHOWN]
-    explained = {int(at) for at in order[~right[order]][:_EXPLAINED]}
+    images = yield from draw_thumbnails(plan, [tested.files[at] for at in order])
+    explained = [int(at) for at in order[~right[order]] if tested.files[at] in images][:_EXPLAINED]
     explain = _explainer(run) if explained else None
-    there = [int(at) for at in order if tested.files[at] in images]
     shown: list[Shown] = []
-    for thumbnails in in_threads(_thumbnail, [images[tested.files[at]] for at in there]):
-        for at, thumbnail in zip(there[len(shown) :], thumbnails, strict=False):
-            number = int(tested.predicted[at])
-            shown.append(
-                Shown(
-                    file=tested.files[at],
-                    thumbnail=thumbnail,
-                    label=plan.classes[tested.labels[at]],
-                    predicted=plan.classes[number],
-                    probability=float(tested.probabilities[at, number]),
-                    explanation=explain(images[tested.files[at]], number) if explain and at in explained else None,
-                )
+    for at in order:
+        if tested.files[at] not in images:
+            continue
+        image, thumbnail = images[tested.files[at]]
+        number = int(tested.predicted[at])
+        if at in explained:
+            yield Progress("explain mistakes", explained.index(at) + 1, len(explained), "images")
+        shown.append(
+            Shown(
+                file=tested.files[at],
+                thumbnail=thumbnail,
+                label=plan.classes[tested.labels[at]],
+                predicted=plan.classes[number],
+                probability=float(tested.probabilities[at, number]),
+                explanation=explain(image, number) if explain and at in explained else None,
             )
-        yield Progress("draw the report", len(shown), len(there), "images")
+        )
     return shown
-
-
-def _thumbnail(image: LabelledImage) -> Image.Image:
-    return _square(look_at(image.read(), 2 * _SIDE).picture)
 
 
 def _explainer(run: Path) -> Callable[[LabelledImage, int], Image.Image]:
@@ -116,11 +106,6 @@ def _explainer(run: Path) -> Callable[[LabelledImage, int], Image.Image]:
 
     def explain_image(image: LabelledImage, number: int) -> Image.Image:
         picture = decode_image(image.read())
-        return _square(explain(fit_image(picture, bundle.image_size), number).resize(picture.size))
+        return square(explain(fit_image(picture, bundle.image_size), number).resize(picture.size))
 
     return explain_image
-
-
-def _square(picture: Image.Image) -> Image.Image:
-    """Returns the middle of an image, small."""
-    return ImageOps.fit(picture, (_SIDE, _SIDE))

@@ -6,6 +6,7 @@ import importlib.metadata
 import math
 import platform
 import sys
+from collections.abc import Set
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -17,16 +18,14 @@ from surgeon.catalogue.layer_table import load_table
 from surgeon.errors import SurgeonError
 from surgeon.model.folding import folded_view
 from surgeon.model.precision import computing_in
-from surgeon.model.prediction import build_predictor, signature
+from surgeon.model.prediction import compile_predictor, signature
 from surgeon.model.processor import cpu_flags
 from surgeon.store.shelf import numpy_dtype
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from surgeon.model.frontier import Frontier
-    from surgeon.model.pipeline import Pipeline
-    from surgeon.model.prediction import Predictor
+    from surgeon.model.prediction import Predictor, Prepare
     from surgeon.recipe.plan import Plan
 
 _SMALL = 5000  # numbers; a bias or the statistics of a BatchNormalization, not a kernel
@@ -52,16 +51,27 @@ class Engine:
 
 def choose_engine(plan: Plan) -> Engine:
     """Returns the engine that a plan names or, for ``auto``, the one that is faster here; loads TensorFlow."""
-    name, why = plan.engine, ", as the recipe asks"
+    own = plan.backbone.model is not None
+    return pick_engine(plan.engine, plan.precision, {row.kind for row in plan.network.backbone} if own else set())
+
+
+def pick_engine(asked: str, precision: str, kinds: Set[str]) -> Engine:
+    """Returns an engine.
+
+    Args:
+        asked: Its name, or ``auto``.
+        precision: What it computes in.
+        kinds: Classes of layers that the catalogue's backbones may not have.
+    """
+    name, why = asked, ", as the recipe asks"
     if name == "auto":
-        obstacle = _obstacle_to_openvino(plan)
+        obstacle = _obstacle_to_openvino(kinds)
         name, why = ("tensorflow", f", since {obstacle}") if obstacle else ("openvino", "")
     version = importlib.metadata.version(name)
-    reason = f"{_TITLES[name]} {version} computes the frozen layers in {plan.precision}{why}"
-    return Engine(name, plan.precision, version, reason)
+    return Engine(name, precision, version, f"{_TITLES[name]} {version} computes the frozen layers in {precision}{why}")
 
 
-def _obstacle_to_openvino(plan: Plan) -> str | None:
+def _obstacle_to_openvino(kinds: Set[str]) -> str | None:
     """Returns why OpenVINO is not taken unasked, or None if nothing speaks against it."""
     import tensorflow as tf
 
@@ -73,22 +83,22 @@ def _obstacle_to_openvino(plan: Plan) -> str | None:
         return "OpenVINO is faster on x86 processors with AVX2 only"
     if tf.config.list_physical_devices("GPU"):
         return "there is a GPU"
-    if plan.backbone.model is not None:
-        kinds = {row.kind for row in plan.network.backbone}
-        for name in BACKBONES:
-            kinds -= {row.kind for row in load_table(name, plan.data.image_size).rows}
-        if kinds:
-            return f"OpenVINO is untried on a {min(kinds)} layer"
-    return None
+    untried = kinds - _tried() if kinds else set()
+    return f"OpenVINO is untried on a {min(untried)} layer" if untried else None
 
 
-def build_engine(part: Any, frontier: Frontier, pipeline: Pipeline, engine: Engine) -> Predictor:
+def _tried() -> set[str]:
+    """Returns the classes of all layers that the catalogue's backbones have."""
+    tables = (load_table(name, (spec.image_size, spec.image_size)) for name, spec in BACKBONES.items())
+    return {row.kind for table in tables for row in table.rows}
+
+
+def build_engine(part: Any, prepare: Prepare, engine: Engine) -> Predictor:
     """Returns a function to the outputs of a part of a network in inference mode.
 
     Args:
-        part: The frozen layers from the image on, one input and one output or several.
-        frontier: That of the decoded image.
-        pipeline: What pixels go through before the network.
+        part: Layers from the image on, one input and one output or several.
+        prepare: What pixels go through before them.
         engine: What computes.
 
     Returns:
@@ -101,16 +111,16 @@ def build_engine(part: Any, frontier: Frontier, pipeline: Pipeline, engine: Engi
     import keras
 
     if engine.name == "openvino":
-        return _compile_openvino(_trace(part, frontier, pipeline), engine.precision)
+        return _compile_openvino(_trace(part, prepare), engine.precision)
     with computing_in(part, engine.precision, whole=True):
         # OpenVINO folds by itself.
         folded = folded_view(part, (), lambda layer, *args, **kwargs: layer(*args, **kwargs))
-        compute = build_predictor(folded, frontier, pipeline)
+        compute = compile_predictor(folded, prepare)
     # Keras returns one output of a list of one bare.
     return lambda tensors: [np.asarray(output) for output in keras.tree.flatten(compute(tensors))]
 
 
-def _trace(part: Any, frontier: Frontier, pipeline: Pipeline) -> Any:
+def _trace(part: Any, prepare: Prepare) -> Any:
     """Traces a part of a network for OpenVINO, preprocessing included.
 
     OpenVINO looks for each variable among all of them, which takes it 18 seconds for NASNetMobile. So the many small
@@ -121,10 +131,10 @@ def _trace(part: Any, frontier: Frontier, pipeline: Pipeline) -> Any:
 
     small = [(variable, variable.numpy()) for variable in part.variables if math.prod(variable.shape) < _SMALL]
 
-    @tf.function(input_signature=[signature(part, frontier)])  # type: ignore[untyped-decorator]
+    @tf.function(input_signature=[signature(part, is_image=True)])  # type: ignore[untyped-decorator]
     def compute(tensors: Any) -> list[Any]:
         with keras.StatelessScope(state_mapping=small):
-            outputs = part(pipeline.prepare(tensors[0]), training=False)
+            outputs = part(prepare(tensors[0]), training=False)
         return [keras.ops.cast(output, "float32") for output in keras.tree.flatten(outputs)]
 
     return compute.get_concrete_function()

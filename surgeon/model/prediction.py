@@ -17,34 +17,45 @@ if TYPE_CHECKING:
     from surgeon.model.pipeline import Pipeline
 
 Predictor = Callable[[Any], Any]
+Prepare = Callable[[Any], Any]  # pixels to what a network wants
 
 
-def signature(part: Any, frontier: Frontier) -> tuple[Any, ...]:
-    """Returns the ``tf.TensorSpec`` of what the part of a network behind a frontier is fed."""
+def signature(part: Any, *, is_image: bool) -> tuple[Any, ...]:
+    """Returns the ``tf.TensorSpec`` of what a part of a network is fed: pixels, or the kept tensors."""
     import tensorflow as tf
 
-    dtypes = ["uint8" if frontier.is_image else tensor.dtype for tensor in part.inputs]
+    dtypes = ["uint8" if is_image else tensor.dtype for tensor in part.inputs]
     return tuple(
         tf.TensorSpec((None, *tensor.shape[1:]), dtype) for tensor, dtype in zip(part.inputs, dtypes, strict=True)
     )
 
 
 def build_predictor(part: Any, frontier: Frontier, pipeline: Pipeline) -> Predictor:
-    """Returns a compiled function to the outputs of a part of a network in inference mode, float32.
-
-    It computes in the precision that the layers have now.
+    """Returns a compiled function to the outputs of the part of a network behind a frontier.
 
     Args:
         part: The part behind ``frontier``.
         frontier: Decides what the function takes as a tuple: pixels, or the kept tensors.
         pipeline: What pixels go through before the network.
     """
+    return compile_predictor(part, pipeline.prepare if frontier.is_image else None)
+
+
+def compile_predictor(part: Any, prepare: Prepare | None) -> Predictor:
+    """Returns a compiled function to the outputs of a part of a network in inference mode, float32.
+
+    It computes in the precision that the layers have now.
+
+    Args:
+        part: A Keras model.
+        prepare: What pixels go through before it; None where it takes kept tensors.
+    """
     import keras
     import tensorflow as tf
 
-    @tf.function(input_signature=[signature(part, frontier)])  # type: ignore[untyped-decorator]
+    @tf.function(input_signature=[signature(part, is_image=prepare is not None)])  # type: ignore[untyped-decorator]
     def predict(tensors: Any) -> Any:
-        outputs = part(pipeline.prepare(tensors[0]) if frontier.is_image else list(tensors), training=False)
+        outputs = part(prepare(tensors[0]) if prepare else list(tensors), training=False)
         return keras.tree.map_structure(lambda output: keras.ops.cast(output, "float32"), outputs)
 
     return predict.get_concrete_function()  # type: ignore[no-any-return]

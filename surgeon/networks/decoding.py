@@ -1,7 +1,9 @@
 """From the bytes of image files to pixels inside a TensorFlow graph, as ``surgeon.data.images`` does it with Pillow.
 
-A SavedModel that takes encoded images has to decode them by itself. JPEG, PNG, GIF (the first frame) and BMP are read;
-transparent parts lie over white, and what EXIF says was stored turned is turned upright.
+A SavedModel that takes encoded images has to decode them by itself. JPEG, PNG, GIF, WebP and BMP are read, of those
+that move the first frame; transparent parts lie over white, and what EXIF says was stored turned is turned upright.
+Moving WebP without transparency is an error: TensorFlow has no way to it, and where it is to find the number of channels
+by itself, such a file ends the process (2.21.0).
 """
 
 from __future__ import annotations
@@ -9,14 +11,14 @@ from __future__ import annotations
 from typing import Any
 
 _ONE = 2.0**22  # Pillow's weights are whole numbers of this fraction
-_EXIF_BYTES = 4096  # the orientation stands among the first tags, near the beginning of the file
+_EXIF_BYTES = 4096  # the orientation stands near the beginning of a file, in WebP near its end
 
 
 def decode_images(encoded: Any, size: tuple[int, int]) -> Any:
     """Decodes and resizes images.
 
     Args:
-        encoded: A string tensor of shape (n,), each the bytes of a JPEG, PNG, GIF or BMP file.
+        encoded: A string tensor of shape (n,), each the bytes of a JPEG, PNG, GIF, WebP or BMP file.
         size: Height and width in pixels.
 
     Returns:
@@ -76,29 +78,56 @@ def _decode(image: Any) -> Any:
 
     is_jpeg = tf.strings.substr(image, 0, 2) == b"\xff\xd8"
     is_png = tf.strings.substr(image, 0, 4) == b"\x89PNG"
-
-    def png() -> Any:
-        pixels = tf.cast(tf.io.decode_png(image, channels=4), tf.float32)
-        opacity = pixels[..., 3:] / 255.0
-        return tf.floor(pixels[..., :3] * opacity + 255.0 * (1.0 - opacity) + 0.5)
+    is_webp = (tf.strings.substr(image, 0, 4) == b"RIFF") & (tf.strings.length(image) > 30)
 
     def jpeg() -> Any:
         # The transform that Pillow uses, not the fast one.
         pixels = tf.io.decode_jpeg(image, channels=3, dct_method="INTEGER_ACCURATE")
-        return tf.cast(_upright(pixels, _orientation(image)), tf.float32)
+        return tf.cast(_upright(pixels, _orientation(image, 0)), tf.float32)
+
+    def png() -> Any:
+        return _upright(_over_white(tf.io.decode_png(image, channels=4)), _orientation(image, 0))
+
+    def webp() -> Any:
+        pixels = tf.cond(
+            _is_transparent(image),
+            lambda: _over_white(tf.io.decode_webp(image, channels=4)[0]),
+            lambda: tf.cast(tf.io.decode_webp(image, channels=3)[0], tf.float32),
+        )
+        return _upright(pixels, _orientation(image, tf.maximum(tf.strings.length(image) - _EXIF_BYTES, 0)))
 
     def other() -> Any:
         return tf.cast(tf.io.decode_image(image, channels=3, expand_animations=False), tf.float32)
 
-    pixels = tf.case([(is_jpeg, jpeg), (is_png, png)], default=other)
+    pixels = tf.case([(is_jpeg, jpeg), (is_png, png), (is_webp, webp)], default=other)
     return tf.ensure_shape(pixels, (None, None, 3))
 
 
-def _orientation(image: Any) -> Any:
-    """Returns the EXIF orientation of a JPEG, int32 from 1 to 8; 1 if there is none."""
+def _over_white(pixels: Any) -> Any:
+    """Returns RGB of RGBA, float32 of shape (height, width, 3)."""
     import tensorflow as tf
 
-    head = tf.cast(tf.io.decode_raw(tf.strings.substr(image, 0, _EXIF_BYTES), tf.uint8), tf.int32)
+    colours, opacity = tf.cast(pixels[..., :3], tf.float32), tf.cast(pixels[..., 3:], tf.float32) / 255.0
+    return tf.floor(colours * opacity + 255.0 * (1.0 - opacity) + 0.5)
+
+
+def _is_transparent(webp: Any) -> Any:
+    """Tells whether a WebP file has four channels; TensorFlow decodes it only into as many as it has.
+
+    Source: https://developers.google.com/speed/webp/docs/riff_container
+    """
+    import tensorflow as tf
+
+    form = tf.strings.substr(webp, 12, 4)
+    flags = tf.io.decode_raw(tf.strings.substr(webp, tf.where(form == b"VP8X", 20, 24), 1), tf.uint8)[0]
+    return ((form == b"VP8X") | (form == b"VP8L")) & (tf.bitwise.bitwise_and(flags, tf.constant(16, tf.uint8)) > 0)
+
+
+def _orientation(image: Any, start: Any) -> Any:
+    """Returns the EXIF orientation in a part of an image's bytes, int32 from 1 to 8; 1 if there is none."""
+    import tensorflow as tf
+
+    head = tf.cast(tf.io.decode_raw(tf.strings.substr(image, start, _EXIF_BYTES), tf.uint8), tf.int32)
     head = tf.pad(head, [[0, 10]])
     count = tf.size(head) - 9
     windows = tf.stack([head[at : at + count] for at in range(10)], axis=1)

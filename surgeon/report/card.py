@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from surgeon.report.page import open_template
+from surgeon.report.parts import open_template
 
 if TYPE_CHECKING:
     from surgeon.recipe.plan import Plan

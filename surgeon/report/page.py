@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jinja2
-from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from surgeon.report.figures import draw_curves
+from surgeon.report.parts import Phase, draw_chart, draw_history, draw_phase, embed_picture, open_template
 from surgeon.results.run import figure
 
 if TYPE_CHECKING:
@@ -24,7 +19,7 @@ if TYPE_CHECKING:
     from surgeon.results.use import Calibration, ClassCurve, Interval
 
 _SPLITS = {"train": "training", "validation": "validation", "test": "test"}
-_INK, _BLUE, _RED = "#22313f", "#2563a8", "#c2410c"
+_BLUE, _RED = "#2563a8", "#c2410c"
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,20 +44,6 @@ class Shown:
 
 
 @dataclass(frozen=True, eq=False)
-class Phase:
-    """What a phase does with each layer, for the drawing of the network.
-
-    Attributes:
-        states: ``frozen`` or ``trained`` and so on, by the names of layers with weights.
-        kept: The layers whose output was computed once an image: the frontier.
-    """
-
-    name: str
-    states: Mapping[str, str]
-    kept: Sequence[str]
-
-
-@dataclass(frozen=True, eq=False)
 class Page:
     """All that the page shows.
 
@@ -70,6 +51,8 @@ class Page:
         description: The recipe's.
         recipe: Its text, as it was resolved.
         versions: Releases and machine, from the lock.
+        counts: How many images each class has in each split.
+        notes: What the run said on its way.
         intervals: Of the test's figures, by name; empty without a test.
         shown: Test images, all or the most telling ones.
         left_out: How many test images are not shown.
@@ -79,6 +62,8 @@ class Page:
     description: str
     recipe: str
     versions: Mapping[str, str]
+    counts: Mapping[str, Mapping[str, int]]
+    notes: Sequence[str]
     network: Network
     phases: Sequence[Phase]
     calibration: Calibration | None
@@ -92,33 +77,28 @@ def render_page(page: Page) -> str:
     """Returns the page as HTML with everything in it, pictures and script included."""
     evaluation = page.result.evaluation
     rendered = open_template("page.html.j2", escape=True).render(
+        title=page.result.name,
         page=page,
         result=page.result,
         evaluation=evaluation,
+        probe=page.result.linear_probe,
+        split_names=_SPLITS,
         figures=_figures(page),
         images=_images(page.result.images),
-        strips=[_strip(page.network, phase) for phase in page.phases],
+        strips=[draw_phase(page.network, phase) for phase in page.phases],
         cut=page.network.cut,
-        history=_history(page.result),
-        reliability=page.calibration and _svg(_draw_reliability, page.calibration),
-        precision_recall=_svg(_draw_precision_recall, page.curves) if page.curves else None,
+        history=draw_history(page.result),
+        reliability=page.calibration and draw_chart(_draw_reliability, page.calibration),
+        precision_recall=draw_chart(_draw_precision_recall, page.curves) if page.curves else None,
         mistakes=sorted(
             (shown for shown in page.shown if shown.label != shown.predicted), key=lambda shown: -shown.probability
         )[:12],
         doubts=sorted(
             (shown for shown in page.shown if shown.label == shown.predicted), key=lambda shown: shown.probability
         )[:12],
-        picture=_picture,
+        picture=embed_picture,
     )
     return str(rendered)
-
-
-def open_template(name: str, *, escape: bool) -> jinja2.Template:
-    """Returns a template of this room; with ``escape`` what is filled in is escaped for HTML."""
-    loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    return jinja2.Environment(
-        loader=loader, autoescape=escape, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    ).get_template(name)
 
 
 def _images(counts: Mapping[str, int]) -> str:
@@ -150,29 +130,6 @@ def _figures(page: Page) -> list[dict[str, Any]]:
     return found
 
 
-def _strip(network: Network, phase: Phase) -> dict[str, Any]:
-    """Returns a phase as a row of cells, one a layer."""
-    cells = [
-        {
-            "state": phase.states.get(row.name, "plain").split(",")[0],
-            "kept": row.name in phase.kept,
-            "is_head": row.index > network.cut,
-            "title": f"{row.index} {row.name} ({row.kind}), {' x '.join(map(str, row.shape))}"
-            + (f", {phase.states[row.name]}" if row.name in phase.states else "")
-            + (", computed once an image" if row.name in phase.kept else ""),
-        }
-        for row in network.rows
-    ]
-    return {"name": phase.name, "cells": cells, "kept": ", ".join(phase.kept) or "the decoded image"}
-
-
-def _history(result: RunResult) -> str:
-    buffer = io.BytesIO()
-    with rc_context(_STYLE):
-        draw_curves(result, buffer, "svg")
-    return _data("svg+xml", buffer.getvalue())
-
-
 def _draw_reliability(calibration: Calibration) -> Figure:
     drawn = Figure(figsize=(4.2, 4), layout="constrained")
     axes = drawn.subplots()
@@ -198,35 +155,3 @@ def _draw_precision_recall(curves: Sequence[ClassCurve]) -> Figure:
     axes.set(xlim=(0, 1.03), ylim=(0, 1.03), xlabel="recall", ylabel="precision", aspect="equal")
     axes.legend(frameon=False, loc="lower left", title="least average precision", alignment="left")
     return drawn
-
-
-_STYLE: Any = {  # matplotlib's own type lists every key that it has
-    "svg.fonttype": "none",
-    "svg.hashsalt": "surgeon",
-    "font.family": "sans-serif",
-    "font.sans-serif": ["system-ui", "Helvetica", "Arial", "DejaVu Sans"],
-    "text.color": _INK,
-    "axes.labelcolor": _INK,
-    "axes.edgecolor": "0.6",
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-}
-
-
-def _svg(draw: Callable[[Any], Figure], shown: Any) -> str:
-    buffer = io.BytesIO()
-    with rc_context(_STYLE):
-        draw(shown).savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    return _data("svg+xml", buffer.getvalue())
-
-
-def _picture(image: Image) -> str:
-    buffer = io.BytesIO()
-    image.convert("RGB").save(buffer, "JPEG", quality=82, optimize=True)
-    return _data("jpeg", buffer.getvalue())
-
-
-def _data(kind: str, content: bytes) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

@@ -16,19 +16,20 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[Differ
 
 
 def _differences(part: str, before: Any, after: Any) -> Iterator[Difference]:
-    old, new = dict(_leaves(before, ())), dict(_leaves(after, ()))
+    old, new = dict(leaves(before)), dict(leaves(after))
     for path in dict.fromkeys([*old, *new]):
         if old.get(path) != new.get(path):
             yield Difference(part, _name(part, path), old.get(path), new.get(path))
 
 
-def _leaves(value: Any, path: ValuePath) -> Iterator[tuple[ValuePath, Any]]:
+def leaves(value: Any, path: ValuePath = ()) -> Iterator[tuple[ValuePath, Any]]:
+    """Yields the scalars of a JSON value with their paths."""
     if isinstance(value, Mapping):
         for key, item in value.items():
-            yield from _leaves(item, (*path, key))
+            yield from leaves(item, (*path, key))
     elif isinstance(value, list | tuple):
         for at, item in enumerate(value):
-            yield from _leaves(item, (*path, at))
+            yield from leaves(item, (*path, at))
     else:
         yield path, value
 

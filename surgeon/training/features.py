@@ -275,7 +275,7 @@ def _fill(
 ) -> Generator[Progress, None, None]:
     """Puts what is missing on the shelves, a chunk of images at a time; ``positions`` are those of the keys."""
     frozen = part_of(setup.network, (), [name for frontier in shelves for name in frontier.layers])
-    compute = build_engine(frozen, image_frontier(setup.plan.network, ()), setup.pipeline, engine)
+    compute = build_engine(frozen, setup.pipeline.prepare, engine)
     keys = list(positions)
     batches = [keys[at : at + BATCH] for at in range(0, len(keys), BATCH)]
     image_bytes = sum(spec.size for shelf in shelves.values() for spec in shelf.specs)

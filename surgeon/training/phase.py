@@ -207,7 +207,11 @@ def _build_step(setup: Setup, phase: PhasePlan, optimizer: Any, loss: Callable[.
     plan, pipeline, variables = setup.plan, setup.pipeline, setup.network.trainable_variables
     part = training_view(part_of(setup.network, frontier.layers, ()), plan.network, phase)
 
-    inputs = (signature(part, frontier), tf.TensorSpec((None,), tf.int32), tf.TensorSpec((None,), tf.float32))
+    inputs = (
+        signature(part, is_image=frontier.is_image),
+        tf.TensorSpec((None,), tf.int32),
+        tf.TensorSpec((None,), tf.float32),
+    )
 
     @tf.function(input_signature=inputs)  # type: ignore[untyped-decorator]
     def step(tensors: Any, labels: Any, weights: Any) -> tuple[Any, Any]:

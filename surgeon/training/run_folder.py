@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from surgeon.errors import UsageError
 from surgeon.recipe.text import dump_text
-from surgeon.results.events import BatchEnded, EpochEnded, Event, Progress, event_record
+from surgeon.results.events import BatchEnded, EpochEnded, Event, Note, Progress, event_record
 from surgeon.results.run import RunResult, result_record, run_result
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ HISTORY = "history.csv"
 REPORT = "report.html"
 _RECIPE, _RESULT = "recipe.yaml", "result.json"
 _PREDICTIONS = "predictions.csv"
+_SPLITS = "splits.csv"
+_EVENTS = "events.jsonl"
 _PREDICTED = ("file", "label", "predicted")  # the columns before those of the classes
 _COLUMNS = ("phase", "epoch", "seconds", "lr", "loss", "accuracy", "val_loss", "val_accuracy")
 
@@ -108,7 +111,7 @@ def record_event(folder: Path, event: Event) -> None:
     """Appends an event to ``events.jsonl`` and an epoch to ``history.csv``; what passes by is left out."""
     if isinstance(event, Progress | BatchEnded):
         return
-    with (folder / "events.jsonl").open("a", encoding="utf-8") as events:
+    with (folder / _EVENTS).open("a", encoding="utf-8") as events:
         events.write(json.dumps(event_record(event), ensure_ascii=False) + "\n")
     if isinstance(event, EpochEnded):
         path = folder / HISTORY
@@ -131,7 +134,7 @@ def write_history(folder: Path, phases: Iterable[tuple[str, Mapping[str, Sequenc
 
 def mend_events(folder: Path) -> None:
     """Cuts off the half line that a power failure may have left, so that events go on behind a whole one."""
-    events = folder / "events.jsonl"
+    events = folder / _EVENTS
     if events.exists():
         whole, newline, _ = events.read_bytes().rpartition(b"\n")
         events.write_bytes(whole + newline)
@@ -146,7 +149,7 @@ def write_splits(folder: Path, dataset: Dataset) -> None:
     """Writes ``splits.csv``: which image is in which split."""
     labels = [dataset.classes[number] for number in dataset.labels]
     rows = zip(dataset.names, labels, dataset.splits, dataset.digests, strict=True)
-    _write_csv(folder / "splits.csv", ("file", "label", "split", "sha256"), rows)
+    _write_csv(folder / _SPLITS, ("file", "label", "split", "sha256"), rows)
 
 
 def write_predictions(
@@ -202,8 +205,23 @@ def read_predictions(folder: Path) -> Predictions | None:
 
 def read_splits(folder: Path) -> dict[tuple[str, str], str]:
     """Returns the split of each image of a run, by its name and the SHA-256 of its bytes."""
-    with (folder / "splits.csv").open(encoding="utf-8", newline="") as file:
+    with (folder / _SPLITS).open(encoding="utf-8", newline="") as file:
         return {(row["file"], row["sha256"]): row["split"] for row in csv.DictReader(file)}
+
+
+def count_images(folder: Path, classes: Sequence[str]) -> dict[str, Counter[str]]:
+    """Returns how many images of a run each class has in each split."""
+    counts: dict[str, Counter[str]] = {name: Counter() for name in classes}
+    with (folder / _SPLITS).open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            counts[row["label"]][row["split"]] += 1
+    return counts
+
+
+def read_notes(folder: Path) -> list[str]:
+    """Returns what a run said on its way, each thing once."""
+    records = map(json.loads, (folder / _EVENTS).read_text(encoding="utf-8").splitlines())
+    return list(dict.fromkeys(record["text"] for record in records if record["event"] == Note.__name__))
 
 
 def save_model(folder: Path, model: Any) -> None:

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.special import softmax
 
 from surgeon.data.checks import quick_checks
 from surgeon.data.dataset import decode_images, index_images
@@ -203,7 +204,7 @@ def _evaluate(setup: Setup, test: Feed, folder: Path) -> Generator[Event, None, 
     with computing_in(setup.network, plan.precision):
         predictor = build_predictor(part, test.frontier, setup.pipeline)
     outputs = yield from predict(predictor, examples, plan.data.batch_size, "evaluate")
-    probabilities = _softmax(outputs) if plan.loss_from_logits else outputs
+    probabilities = softmax(outputs, axis=-1) if plan.loss_from_logits else outputs
     write_predictions(folder, setup.dataset, examples.positions, probabilities)
     return evaluate("test", examples.labels, probabilities.argmax(axis=-1), setup.dataset.classes)
 
@@ -223,9 +224,3 @@ def _linear_probe(features: FrozenFeatures) -> Generator[Event, None, Evaluation
     known, asked = np.split(gathered, [len(train)])
     predicted = fit_linear_probe(known, dataset.labels[train], asked, seed)
     return evaluate("test", dataset.labels[test], predicted, dataset.classes)
-
-
-def _softmax(logits: Any) -> Any:
-    from scipy.special import softmax
-
-    return softmax(logits, axis=-1)

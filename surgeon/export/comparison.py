@@ -1,0 +1,128 @@
+"""Runs side by side: their figures, tests of one against another, and a page that shows both."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from surgeon.evaluation.compare import mcnemar
+from surgeon.export.pictures import draw_thumbnails, look_at_phases
+from surgeon.recipe.compiler import compile_recipe
+from surgeon.report.comparison import Column, ComparisonPage, Disagreement, render_comparison
+from surgeon.results.run import headline_figures
+from surgeon.training.compare import compare
+from surgeon.training.run_folder import read_predictions, read_result, recipe_of
+
+if TYPE_CHECKING:
+    from surgeon.recipe.plan import Plan
+    from surgeon.results.events import Event
+    from surgeon.results.run import RunResult
+    from surgeon.results.use import McNemar
+    from surgeon.training.run_folder import Predictions
+
+_SHOWN = 200  # images that the runs see differently
+
+
+@dataclass(frozen=True, eq=False)
+class ComparedRun:
+    """A finished run among others; ``test`` is against the first, None for that and for other test images."""
+
+    folder: Path
+    plan: Plan
+    result: RunResult
+    tested: Predictions | None
+    test: McNemar | None
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """What it came to, by name."""
+        return {
+            **headline_figures(self.result),
+            "seconds": self.result.seconds,
+            "epochs": sum(phase.epochs for phase in self.result.phases),
+            "parameters trained": max(phase.trainable_parameters for phase in self.result.phases),
+        }
+
+
+def read_runs(folders: Sequence[Path]) -> list[ComparedRun]:
+    """Returns finished runs with what compares each with the first.
+
+    Raises:
+        UsageError: If a folder holds no run, or one that is not finished.
+    """
+    results = [read_result(folder) for folder in folders]
+    tested = [read_predictions(folder) for folder in folders]
+    tests = [None, *(_test(tested[0], other) for other in tested[1:])]
+    plans = [compile_recipe(recipe_of(folder)) for folder in folders]
+    return [ComparedRun(*parts) for parts in zip(folders, plans, results, tested, tests, strict=True)]
+
+
+def write_comparison(runs: Sequence[ComparedRun], path: Path) -> Generator[Event, None, None]:
+    """Writes runs side by side as a page."""
+    differing, answers = _disagreements(runs)
+    images = yield from draw_thumbnails(runs[0].plan, [file for file, _ in differing[:_SHOWN]])
+    shown = [
+        Disagreement(file, images[file][1], label, answers[file, label])
+        for file, label in differing[:_SHOWN]
+        if file in images
+    ]
+    page = ComparisonPage(
+        columns=[
+            Column(str(run.folder), run.result, run.plan.network, look_at_phases(run.plan), run.figures, run.test)
+            for run in runs
+        ],
+        asked=_asked([run.plan.recipe for run in runs]),
+        disagreements=shown,
+        left_out=len(differing) - len(shown),
+    )
+    path.write_text(render_comparison(page), encoding="utf-8")
+
+
+def _answers(tested: Predictions) -> dict[tuple[str, str], tuple[str, float]]:
+    """Returns the likeliest class and its probability of each test image, by the file and its label."""
+    classes = tested.classes
+    labelled = zip(tested.files, (classes[number] for number in tested.labels), strict=True)
+    answers = (
+        (classes[number], float(row[number]))
+        for number, row in zip(tested.predicted, tested.probabilities, strict=True)
+    )
+    return dict(zip(labelled, answers, strict=True))
+
+
+def _test(first: Predictions | None, other: Predictions | None) -> McNemar | None:
+    """Tests two networks against each other if they saw the same test images."""
+    if first is None or other is None:
+        return None
+    said, said_by_other = _answers(first), _answers(other)
+    if said.keys() != said_by_other.keys():
+        return None
+    hits = [(said[image][0] == image[1], said_by_other[image][0] == image[1]) for image in said]
+    return mcnemar([one for one, _ in hits], [two for _, two in hits])
+
+
+def _disagreements(
+    runs: Sequence[ComparedRun],
+) -> tuple[list[tuple[str, str]], Mapping[tuple[str, str], Sequence[tuple[str, float]]]]:
+    """Returns the images, as file and label, that runs with the same test images take for different classes.
+
+    Those come first that the most runs are right about; the answers of all runs are returned with them.
+    """
+    answers = [_answers(run.tested) for run in runs if run.tested is not None]
+    if len(answers) < len(runs) or any(own.keys() != answers[0].keys() for own in answers):
+        return [], {}
+    said = {image: [own[image] for own in answers] for image in answers[0]}
+    differing = [image for image, own in said.items() if len({name for name, _ in own}) > 1]
+    right = {image: sum(name == image[1] for name, _ in said[image]) for image in differing}
+    return sorted(differing, key=lambda image: -right[image]), said
+
+
+def _asked(recipes: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Returns the values that recipes differ in, by name, a value a recipe."""
+    first = recipes[0]
+    found: dict[str, list[Any]] = {}
+    for at, recipe in enumerate(recipes):
+        for difference in compare({"recipe": first}, {"recipe": recipe}):
+            found.setdefault(difference.name, [difference.before] * len(recipes))[at] = difference.after
+    return found

@@ -1,0 +1,107 @@
+"""Runs side by side as one page that needs nothing else."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from surgeon.report.parts import Phase, draw_history, draw_phase, embed_picture, open_template
+from surgeon.report.tables import comparison_rows
+from surgeon.results.findings import short_value
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from surgeon.recipe.network import Network
+    from surgeon.results.run import RunResult
+    from surgeon.results.use import McNemar
+
+
+@dataclass(frozen=True, eq=False)
+class Column:
+    """A run on the page.
+
+    Attributes:
+        name: Its folder.
+        figures: What it came to, by name.
+        test: Against the first run; None for that one, and where the test images are not the same.
+    """
+
+    name: str
+    result: RunResult
+    network: Network
+    phases: Sequence[Phase]
+    figures: Mapping[str, float]
+    test: McNemar | None
+
+
+@dataclass(frozen=True, eq=False)
+class Disagreement:
+    """A test image that the runs take for different classes.
+
+    Attributes:
+        file: Its name in its source.
+        thumbnail: The image, small.
+        label: Its true class.
+        answers: For each run the class that it named and how sure it was, from 0 to 1.
+    """
+
+    file: str
+    thumbnail: Image
+    label: str
+    answers: Sequence[tuple[str, float]]
+
+    @property
+    def pattern(self) -> str:
+        """Which runs were right, in words."""
+        right = [str(number) for number, (name, _) in enumerate(self.answers, start=1) if name == self.label]
+        return f"only {' and '.join(right)} right" if right else "none right"
+
+
+@dataclass(frozen=True, eq=False)
+class ComparisonPage:
+    """All that the page shows.
+
+    Attributes:
+        columns: The runs.
+        asked: What their recipes ask for differently: a value a run, by the value's name.
+        disagreements: Test images; none where they are not the same for all runs.
+        left_out: How many more there are.
+    """
+
+    columns: Sequence[Column]
+    asked: Mapping[str, Sequence[Any]]
+    disagreements: Sequence[Disagreement]
+    left_out: int
+
+
+def render_comparison(page: ComparisonPage) -> str:
+    """Returns the page as HTML with everything in it, pictures and script included."""
+    columns = page.columns
+    rendered = open_template("compare.html.j2", escape=True).render(
+        title=f"{len(columns)} runs of {' and '.join(dict.fromkeys(column.result.name for column in columns))}",
+        page=page,
+        figures=comparison_rows([column.figures for column in columns], [column.test for column in columns]),
+        asked=[(name, [short_value(value) for value in values]) for name, values in page.asked.items()],
+        histories=[draw_history(column.result) for column in columns],
+        strips=[[draw_phase(column.network, phase) for phase in column.phases] for column in columns],
+        classes=_classes([column.result for column in columns]),
+        patterns=Counter(image.pattern for image in page.disagreements).most_common(),
+        picture=embed_picture,
+    )
+    return str(rendered)
+
+
+def _classes(results: Sequence[RunResult]) -> list[tuple[str, list[tuple[str, bool]]]]:
+    """Returns for each class its F1 in each run, and whether that is the best; empty where a run has no such class."""
+    reports = [{} if result.evaluation is None else result.evaluation.report for result in results]
+    names = dict.fromkeys(
+        name for result in results if result.evaluation is not None for name in result.evaluation.classes
+    )
+    rows = []
+    for name in names:
+        found = [f"{report[name]['f1-score']:.2f}" if name in report else "" for report in reports]
+        rows.append((name, [(text, text == max(found) != min(found)) for text in found]))
+    return rows

@@ -1,0 +1,102 @@
+"""What pages are made of: templates, pictures inside the page, the drawing of a network."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+from matplotlib import rc_context
+
+from surgeon.report.figures import draw_curves
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from PIL.Image import Image
+
+    from surgeon.recipe.network import Network
+    from surgeon.results.run import RunResult
+
+INK = "#22313f"
+_STYLE: Any = {  # matplotlib's own type lists every key that it has
+    "svg.fonttype": "none",
+    "svg.hashsalt": "surgeon",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["system-ui", "Helvetica", "Arial", "DejaVu Sans"],
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": "0.6",
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Phase:
+    """What a phase does with each layer, for the drawing of the network.
+
+    Attributes:
+        states: ``frozen`` or ``trained`` and so on, by the names of layers with weights.
+        kept: The layers whose output was computed once an image: the frontier.
+    """
+
+    name: str
+    states: Mapping[str, str]
+    kept: Sequence[str]
+
+
+def open_template(name: str, *, escape: bool) -> jinja2.Template:
+    """Returns a template of this room; with ``escape`` what is filled in is escaped for HTML."""
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    return jinja2.Environment(
+        loader=loader, autoescape=escape, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    ).get_template(name)
+
+
+def draw_phase(network: Network, phase: Phase) -> dict[str, Any]:
+    """Returns a phase as a row of cells, one a layer."""
+    cells = [
+        {
+            "state": phase.states.get(row.name, "plain").split(",")[0],
+            "kept": row.name in phase.kept,
+            "is_head": row.index > network.cut,
+            "title": f"{row.index} {row.name} ({row.kind}), {' x '.join(map(str, row.shape))}"
+            + (f", {phase.states[row.name]}" if row.name in phase.states else "")
+            + (", computed once an image" if row.name in phase.kept else ""),
+        }
+        for row in network.rows
+    ]
+    return {"name": phase.name, "cells": cells, "kept": ", ".join(phase.kept) or "the decoded image"}
+
+
+def draw_history(result: RunResult) -> str:
+    """Returns the curves of a run as the address of a picture that is part of the page."""
+    buffer = io.BytesIO()
+    with rc_context(_STYLE):
+        draw_curves(result, buffer, "svg")
+    return _data("svg+xml", buffer.getvalue())
+
+
+def draw_chart(draw: Callable[[Any], Figure], shown: Any) -> str:
+    """Returns what ``draw`` makes of ``shown`` as the address of a picture that is part of the page."""
+    buffer = io.BytesIO()
+    with rc_context(_STYLE):
+        draw(shown).savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    return _data("svg+xml", buffer.getvalue())
+
+
+def embed_picture(image: Image) -> str:
+    """Returns an image as the address of a picture that is part of the page."""
+    buffer = io.BytesIO()
+    image.convert("RGB").save(buffer, "JPEG", quality=82, optimize=True)
+    return _data("jpeg", buffer.getvalue())
+
+
+def _data(kind: str, content: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

@@ -1,0 +1,126 @@
+"""Where the figures of a run are logged besides its folder."""
+
+from __future__ import annotations
+
+import enum
+import os
+import re
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from surgeon.errors import SurgeonError, require_modules
+from surgeon.results.events import EpochEnded, Event
+from surgeon.results.run import RunResult, headline_figures
+from surgeon.training.compare import leaves
+
+if TYPE_CHECKING:
+    from surgeon.recipe.plan import Plan
+
+Log = Callable[["Event | RunResult"], None]
+
+_RUN_ID = "mlflow.txt"  # which of MLflow's runs a folder is, for a resumed one
+
+
+class Tracker(str, enum.Enum):
+    """What logs a run."""
+
+    tensorboard = "tensorboard"
+    mlflow = "mlflow"
+
+
+@contextmanager
+def tracked(trackers: Collection[Tracker], plan: Plan, folder: Path, warn: Callable[[str], None]) -> Iterator[Log]:
+    """Opens trackers for the run in ``folder``; gives the function that takes its events and, at the end, its result.
+
+    A tracker that fails later is left out and told, since a night's training is worth more than its log.
+
+    Raises:
+        SurgeonError: If a package is missing or a tracker cannot be reached.
+    """
+    logs: dict[Tracker, Log] = {}
+
+    def log(said: Event | RunResult) -> None:
+        for tracker, own in list(logs.items()):
+            try:
+                own(said)
+            except Exception as error:  # a server, a disk, a limit: whatever it is, training goes on
+                del logs[tracker]
+                warn(f"{tracker.value} is left out from here on: {error}")
+
+    opened: dict[Tracker, AbstractContextManager[Log]] = {}
+    try:
+        for tracker in trackers:
+            try:
+                opening = _TRACKERS[tracker](plan, folder)
+                logs[tracker] = opening.__enter__()
+            except SurgeonError:
+                raise
+            except Exception as error:
+                raise SurgeonError(
+                    f"{tracker.value} cannot be used: {error}", "mend that, or leave --log out"
+                ) from error
+            opened[tracker] = opening
+        yield log
+    finally:
+        for tracker, opening in opened.items():
+            try:
+                opening.__exit__(*sys.exc_info())
+            except Exception as error:  # what was trained is there, whatever becomes of its log
+                warn(f"{tracker.value} was not closed: {error}")
+
+
+@contextmanager
+def _tensorboard(_: Plan, folder: Path) -> Iterator[Log]:
+    """Writes event files into the run; a phase's figures have its name before theirs."""
+    require_modules("tensorboard", ("tensorboard",), "tensorboard")
+    import tensorflow as tf
+
+    writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
+
+    def log(said: Event | RunResult) -> None:
+        if isinstance(said, EpochEnded):
+            with writer.as_default(step=said.epoch):
+                for name, value in said.figures.items():
+                    tf.summary.scalar(f"{said.phase}/{name}", value)
+            writer.flush()
+
+    with closing(writer):
+        yield log
+
+
+@contextmanager
+def _mlflow(plan: Plan, folder: Path) -> Iterator[Log]:
+    """Logs to where MLflow's own environment variables say: the recipe, epochs, and at the end figures and files."""
+    require_modules("mlflow", ("mlflow",), "mlflow")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # standard output is the result's
+    import mlflow
+
+    known = folder / _RUN_ID
+    before = known.read_text(encoding="utf-8") if known.exists() else None
+    with mlflow.start_run(run_id=before, run_name=None if before else folder.name) as run:
+        known.write_text(run.info.run_id, encoding="utf-8")
+        mlflow.log_params({".".join(map(str, path)): value for path, value in leaves(plan.recipe)})
+
+        def log(said: Event | RunResult) -> None:
+            if isinstance(said, EpochEnded):
+                figures = {f"{said.phase}/{name}": value for name, value in said.figures.items()}
+                mlflow.log_metrics(_allowed(figures), step=said.epoch)
+            elif isinstance(said, RunResult):
+                mlflow.log_metrics(_allowed(headline_figures(said)))
+                mlflow.log_artifacts(str(folder))
+
+        yield log
+
+
+def _allowed(figures: Mapping[str, float]) -> dict[str, float]:
+    """Returns figures by names that MLflow takes."""
+    return {re.sub(r"[^\w/.\- ]", "_", name): value for name, value in figures.items()}
+
+
+_TRACKERS: Mapping[Tracker, Callable[[Plan, Path], AbstractContextManager[Log]]] = {
+    Tracker.tensorboard: _tensorboard,
+    Tracker.mlflow: _mlflow,
+}

@@ -1,0 +1,51 @@
+"""A page, opened in a browser without a window."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+# Run in the page: what a person would see, written where --dump-dom shows it.
+_PROBE = """
+<script>
+const faults = [];
+addEventListener("error", event => faults.push(event.message ?? "a resource"), true);
+addEventListener("load", () => setTimeout(() => {
+  const images = [...document.images];
+  const told = {
+    faults, images: images.length, ...(() => {%s})(),
+    broken: images.filter(image => !image.complete || !image.naturalWidth).length,
+    requests: performance.getEntriesByType("resource").map(({name}) => name).filter(name => !name.startsWith("data:")),
+    overflow: document.documentElement.scrollWidth > innerWidth,
+  };
+  const end = document.createElement("pre");
+  end.id = "told";
+  end.textContent = btoa(unescape(encodeURIComponent(JSON.stringify(told))));
+  document.body.append(end);
+}, 300));
+</script>
+"""
+
+
+def look(page: Path, width: int, script: str) -> dict[str, Any]:
+    """Opens a page; returns what the probe saw, and the object that ``script`` returns inside the page."""
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium")
+    probed = page.with_name("probed.html")
+    text = page.read_text(encoding="utf-8").replace("<body>", f"<body>{_PROBE % script}", 1)
+    probed.write_text(text, encoding="utf-8")
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=10000", "--dump-dom"]
+    command = [CHROMIUM, *options, f"--window-size={width},900", probed.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    found = re.search(r'<pre id="told">([^<]+)</pre>', done.stdout)
+    assert found, done.stderr[-2000:]
+    return dict(json.loads(base64.b64decode(found[1])))
