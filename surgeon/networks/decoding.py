@@ -2,8 +2,8 @@
 
 A SavedModel that takes encoded images has to decode them by itself. JPEG, PNG, GIF, WebP and BMP are read, of those
 that move the first frame; transparent parts lie over white, and what EXIF says was stored turned is turned upright.
-Moving WebP without transparency is an error: TensorFlow has no way to it, and where it is to find the number of channels
-by itself, such a file ends the process (2.21.0).
+Moving WebP without transparency is an error: TensorFlow has no way to it, and ends the process at such a file where it
+is to find the number of channels by itself (2.21.0).
 """
 
 from __future__ import annotations
