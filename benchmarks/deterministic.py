@@ -35,7 +35,7 @@ def main() -> None:
     with open_bench(options.images) as bench:
         for case in CASES:
             recipe = [VGG16] if case.network == "vgg16" else bench.recipe_of(case.network)
-            asked = (images_of(bench.flowers), phases(**{case.phase: options.epochs}), *case.overrides)
+            asked = (images_of(bench.flowers / "train"), "data.split.test=0", phases(**{case.phase: options.epochs}), *case.overrides)
             steady = {}
             for chosen in ("false", "true"):
                 label = f"{case.network}, {case.said}, deterministic: {chosen}"

