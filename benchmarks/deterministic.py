@@ -33,9 +33,10 @@ def main() -> None:
     options = read_options(__doc__, images=170, epochs=4)
     rows = []
     with open_bench(options.images) as bench:
+        train = bench.flowers / "train"
         for case in CASES:
             recipe = [VGG16] if case.network == "vgg16" else bench.recipe_of(case.network)
-            asked = (images_of(bench.flowers / "train"), "data.split.test=0", phases(**{case.phase: options.epochs}), *case.overrides)
+            asked = (images_of(train), "data.split.test=0", phases(**{case.phase: options.epochs}), *case.overrides)
             steady = {}
             for chosen in ("false", "true"):
                 label = f"{case.network}, {case.said}, deterministic: {chosen}"
@@ -46,7 +47,7 @@ def main() -> None:
         outcome = Outcome(
             name="deterministic",
             title="What deterministic costs",
-            compared=f"Epochs of {options.images} images in float32, with `deterministic: false` and with `true`.",
+            compared=f"Epochs of {len(list(train.glob('*/*')))} images in float32, `deterministic` false and true.",
             columns=["network", "trained", "operations", "false, s", "true, s", "times as long"],
             rows=rows,
             ratios={},  # of surgeon to itself; the drawing is of peers

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from surgeon.recipe.plan import Plan
-    from surgeon.results.run import FrozenResult, RunResult
+    from surgeon.results.run import RunResult
 
 LogOption = Annotated[
     list[Tracker] | None,
@@ -112,7 +112,7 @@ def _write_report(plan: Plan, folder: Path, result: RunResult, console: Console)
 
 def print_result(result: RunResult, folder: Path) -> None:
     """Prints the table of the story, the methods side by side, and where everything lies."""
-    from surgeon.report.tables import classification_table, expectation_text, methods_table
+    from surgeon.report.tables import classification_table, expectation_text, frozen_text, methods_table
 
     if result.evaluation is not None:
         total = sum(result.evaluation.report[name]["support"] for name in result.evaluation.classes)
@@ -120,14 +120,5 @@ def print_result(result: RunResult, folder: Path) -> None:
         print_text(methods_table(result))
     if (text := expectation_text(result)) is not None:
         print_text(text)
-    print_text(_saved(result.frozen))
+    print_text(frozen_text(result.frozen))
     print_text(f"{result.seconds:.0f} s; everything is in [bold]{escape(str(folder))}[/]")
-
-
-def _saved(frozen: FrozenResult) -> str:
-    """Returns what the store was good for."""
-    done = f"frozen layers: {frozen.known:,} images known, {frozen.computed:,} computed in {frozen.seconds:.0f} s"
-    if not frozen.saved_seconds:
-        return done
-    saved = f"{frozen.saved_seconds / 60:,.0f} min" if frozen.saved_seconds >= 60 else f"{frozen.saved_seconds:.0f} s"
-    return f"{done}; without the store the run would have taken about {saved} more"

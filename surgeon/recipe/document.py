@@ -95,7 +95,7 @@ def _read_file(path: Path, asked_at: Location) -> Document:
 
 def _package_hint(path: Path) -> str | None:
     """Returns what to do if ``path`` is called as a recipe that comes with the package."""
-    if (share_path("recipes") / f"{path.stem}.yaml").is_file():
+    if path.stem in {recipe.stem for recipe in share_path("recipes").glob("*.yaml")}:
         return f"`surgeon recipes copy {path.stem}` writes the recipe of this name that comes with the package"
     return None
 

@@ -332,7 +332,7 @@ def _check_packages(findings: Findings) -> None:
         message = "OpenVINO is not installed"
         findings.report(("engine",), "missing-package", message, "pip install 'surgeon[openvino]', or engine: auto")
     backbone = findings.values.get("backbone") or {}
-    spec = BACKBONES.get(backbone.get("name"))
+    spec = BACKBONES.get(str(backbone.get("name")))
     if spec is None or spec.weights_package is None or backbone.get("weights") != "imagenet":
         return
     # A mirror may hold what a package would bring.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.figure import Figure
 
 from surgeon.report.parts import Phase, draw_chart, draw_history, draw_phase, embed_picture, open_template
+from surgeon.report.tables import frozen_text
 from surgeon.results.run import figure
 
 if TYPE_CHECKING:
@@ -82,7 +83,8 @@ def render_page(page: Page) -> str:
         result=page.result,
         evaluation=evaluation,
         probe=page.result.linear_probe,
-        split_names=_SPLITS,
+        splits={split: name for split, name in _SPLITS.items() if split in page.result.images},
+        frozen=frozen_text(page.result.frozen),
         figures=_figures(page),
         images=_images(page.result.images),
         strips=[draw_phase(page.network, phase) for phase in page.phases],

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from surgeon.catalogue.layer_table import LayerRow, LayerTable
     from surgeon.recipe.network import Network
     from surgeon.results.findings import Difference
-    from surgeon.results.run import Evaluation, RunResult, Spread
+    from surgeon.results.run import Evaluation, FrozenResult, RunResult, Spread
     from surgeon.results.use import ExportResult, McNemar, OtherData, Prediction
 
 _SHOWN = 20  # differences of a part
@@ -143,6 +143,15 @@ def expectation_text(result: RunResult) -> Text | None:
         )
         said.append(f"{name} is {abs(off):.4f} {'above' if off > 0 else 'below'} what the author measured{spread}")
     return Text("; ".join(said))
+
+
+def frozen_text(frozen: FrozenResult) -> str:
+    """Returns what the store was good for."""
+    done = f"frozen layers: {frozen.known:,} images known, {frozen.computed:,} computed in {frozen.seconds:.0f} s"
+    if not frozen.saved_seconds:
+        return done
+    saved = f"{frozen.saved_seconds / 60:,.0f} min" if frozen.saved_seconds >= 60 else f"{frozen.saved_seconds:.0f} s"
+    return f"{done}; without the store the run would have taken about {saved} more"
 
 
 def spread_table(spreads: Mapping[str, Spread]) -> Table:

@@ -22,7 +22,7 @@ from surgeon.model.pipeline import build_pipeline
 from surgeon.model.precision import bfloat16_note, computing_in
 from surgeon.model.prediction import build_predictor, predict
 from surgeon.model.surgery import build_network, part_of
-from surgeon.results.events import Event, Note, PhaseResult
+from surgeon.results.events import Event, Note, PhaseResult, Progress
 from surgeon.results.run import RunResult
 from surgeon.training.checkpoint import Checkpoints, restore
 from surgeon.training.compare import compare
@@ -220,7 +220,7 @@ def _linear_probe(features: FrozenFeatures) -> Generator[Event, None, Evaluation
     except FeaturesTooLargeError as error:
         yield Note(f"no linear probe: {error.message}; {error.hint}")
         return None
-    yield Note("fitting the linear probe")
+    yield Progress("fit the linear probe", 0, None, "images")
     known, asked = np.split(gathered, [len(train)])
     predicted = fit_linear_probe(known, dataset.labels[train], asked, seed)
     return evaluate("test", dataset.labels[test], predicted, dataset.classes)
