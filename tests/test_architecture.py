@@ -15,7 +15,7 @@ PACKAGE = Path(surgeon.__file__).parent
 
 # A module imports from its own row or from rows above it.
 ROWS = (
-    {"errors", "share", "surgeon"},
+    {"errors", "share", "tensorflow", "surgeon"},
     {"networks"},
     {"catalogue"},
     {"recipe"},

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from surgeon.errors import SurgeonError
 from surgeon.share import share_path
+from surgeon.tensorflow import load_tensorflow
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -168,10 +169,11 @@ def open_model(path: Path) -> Any:
     Raises:
         SurgeonError: If the file is missing or Keras refuses it.
     """
-    import keras
-
     if not path.is_file():
         raise SurgeonError(f"no model file at {path}")
+    load_tensorflow()
+    import keras
+
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises whatever the file provokes

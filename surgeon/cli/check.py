@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from surgeon.cli.output import Format, FormatOption, SetOption, open_console, print_json, print_text, show_progress
-from surgeon.cli.tensorflow import load_tensorflow
 from surgeon.errors import UsageError, require_modules
 from surgeon.recipe.compiler import compile_recipe
+from surgeon.tensorflow import load_tensorflow
 
 if TYPE_CHECKING:
     from PIL.Image import Image

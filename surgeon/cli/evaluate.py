@@ -11,8 +11,8 @@ import typer
 
 from surgeon.catalogue.sources import SOURCES
 from surgeon.cli.output import Format, FormatOption, RunArgument, open_console, print_json, print_text, show_progress
-from surgeon.cli.tensorflow import load_tensorflow
 from surgeon.recipe.compiler import compile_recipe
+from surgeon.tensorflow import load_tensorflow
 
 
 def command(

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from surgeon.cli.output import file_name, print_text, unused
-from surgeon.cli.tensorflow import load_tensorflow
 from surgeon.errors import SurgeonError, UsageError, did_you_mean
+from surgeon.tensorflow import load_tensorflow
 
 
 class Method(str, enum.Enum):

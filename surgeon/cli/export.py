@@ -11,9 +11,9 @@ import typer
 
 from surgeon.catalogue.exporters import EXPORTERS
 from surgeon.cli.output import Format, FormatOption, RunArgument, open_console, print_json, print_text, show_progress
-from surgeon.cli.tensorflow import load_tensorflow
 from surgeon.errors import UsageError
 from surgeon.recipe.compiler import compile_recipe
+from surgeon.tensorflow import load_tensorflow
 
 ExportFormat = enum.Enum("ExportFormat", {name: name for name in EXPORTERS}, type=str)  # type: ignore[misc]
 Quantization = enum.Enum(  # type: ignore[misc]

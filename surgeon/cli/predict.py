@@ -18,8 +18,8 @@ import typer
 
 from surgeon.catalogue.sources import walk_images
 from surgeon.cli.output import file_name, open_console, print_text, show_progress, unused
-from surgeon.cli.tensorflow import load_tensorflow
 from surgeon.errors import UsageError
+from surgeon.tensorflow import load_tensorflow
 
 if TYPE_CHECKING:
     from surgeon.results.use import Prediction

@@ -9,8 +9,8 @@ import typer
 from rich.markup import escape
 
 from surgeon.cli.output import RunArgument, open_console, print_text, show_progress
-from surgeon.cli.tensorflow import load_tensorflow
 from surgeon.recipe.compiler import compile_recipe
+from surgeon.tensorflow import load_tensorflow
 
 
 def command(

@@ -13,8 +13,8 @@ from rich.markup import escape
 
 from surgeon.cli.interrupt import RunInterruptedError, until_interrupted
 from surgeon.cli.output import Format, open_console, print_json, print_text, show_progress
-from surgeon.cli.tensorflow import load_tensorflow
 from surgeon.errors import SurgeonError
+from surgeon.tensorflow import load_tensorflow
 from surgeon.training.trackers import Tracker
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from surgeon.cli.output import print_text
-from surgeon.cli.tensorflow import load_tensorflow
 from surgeon.errors import require_modules
+from surgeon.tensorflow import load_tensorflow
 
 
 def command(

@@ -15,6 +15,8 @@ def load_tensorflow() -> None:
     They write remarks about the processor and absent GPUs straight to file descriptor 2, before any log
     level applies. If loading fails, they are shown after all.
     """
+    if "tensorflow" in sys.modules:
+        return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _held_back():
         import tensorflow as tf
