@@ -22,7 +22,7 @@ from surgeon.recipe.compiler import compile_recipe
 from surgeon.results.events import BatchEnded, EpochEnded
 from surgeon.training.audit import variable_digests
 from surgeon.training.checkpoint import read_checkpoint
-from surgeon.training.run_folder import run_in_use
+from surgeon.training.run_folder import create_run_folder, record_event, run_in_use
 from surgeon.training.runner import run
 
 Surgeon = Callable[..., Any]
@@ -134,22 +134,16 @@ def test_a_signal_stops_a_run_behind_its_step(
 
 
 @pytest.fixture
-def stopped(tiny: Path, tmp_path: Path, surgeon: Surgeon, monkeypatch: pytest.MonkeyPatch) -> Path:
+def stopped(tiny: Path, tmp_path: Path) -> Path:
     """A run that was stopped behind its first epoch."""
     folder = tmp_path / "stopped"
-    from surgeon.training import run_folder
-
-    record = run_folder.record_event
-
-    def record_and_stop(folder: Path, event: Any) -> None:
-        record(folder, event)
+    create_run_folder(compile_recipe(tiny), folder)
+    work = run(compile_recipe(folder / "recipe.yaml"), folder)
+    for event in work:
+        record_event(folder, event)
         if isinstance(event, EpochEnded):
-            signal.raise_signal(signal.SIGINT)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(run_folder, "record_event", record_and_stop)
-        done = surgeon("run", tiny, "--out", folder)
-    assert done.code == 130, done.err
+            break
+    work.close()
     return folder
 
 

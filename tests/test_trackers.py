@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from surgeon.results.events import EpochEnded
+from surgeon.results.events import BatchEnded
 from surgeon.training import run_folder
 
 Surgeon = Callable[..., Any]
@@ -94,8 +93,8 @@ def test_a_resumed_run_is_the_same_run(
 
     def record_and_stop(folder: Path, event: Any) -> None:
         record(folder, event)
-        if isinstance(event, EpochEnded):
-            signal.raise_signal(signal.SIGINT)
+        if isinstance(event, BatchEnded) and event.epoch == 2:
+            raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
         patch.setattr(run_folder, "record_event", record_and_stop)
