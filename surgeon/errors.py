@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from surgeon.text import printable
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -44,9 +46,7 @@ class Diagnostic:
     def __str__(self) -> str:
         subject = f"{self.path}: " if self.path else ""
         hint = f"; {self.hint}" if self.hint else ""
-        line = f"{self.location}: {subject}{self.message}{hint}"
-        # Whatever a recipe holds, it must not steer the reader's terminal.
-        return "".join(part if part.isprintable() else repr(part)[1:-1] for part in line)
+        return printable(f"{self.location}: {subject}{self.message}{hint}")
 
 
 class SurgeonError(Exception):
@@ -79,6 +79,18 @@ class RecipeError(SurgeonError):
     def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
         self.diagnostics = tuple(diagnostics)
         super().__init__("\n".join(str(diagnostic) for diagnostic in self.diagnostics))
+
+
+class BadImageError(Exception):
+    """An image that cannot be read or decoded wholly; never a reason to lose the others.
+
+    Args:
+        reason: What is wrong with it, said to a person.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 def require_modules(what: str, modules: Iterable[str], extra: str) -> None:

@@ -16,8 +16,8 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["surgeon", "yaml", "PIL"]):
-    from surgeon.data.images import BadImageError, load_image
-    from surgeon.errors import RecipeError
+    from surgeon.data.images import load_image
+    from surgeon.errors import BadImageError, RecipeError
     from surgeon.recipe.compiler import validate_recipe
     from surgeon.recipe.text import parse_text
 

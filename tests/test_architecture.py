@@ -15,7 +15,7 @@ PACKAGE = Path(surgeon.__file__).parent
 
 # A module imports from its own row or from rows above it.
 ROWS = (
-    {"errors", "share", "tensorflow", "surgeon"},
+    {"errors", "files", "share", "tensorflow", "text", "surgeon"},
     {"networks"},
     {"catalogue"},
     {"recipe"},
@@ -31,7 +31,7 @@ ROWS = (
     {"cli", "__main__"},
     {"generate"},
 )
-REPORT_MAY_IMPORT = {"errors", "catalogue", "recipe", "results", "report"}
+REPORT_MAY_IMPORT = {"errors", "text", "catalogue", "recipe", "results", "report"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 HEAVY = ("tensorflow", "keras", "sklearn", "numpy", "scipy", "PIL", "matplotlib", "pooch")
 

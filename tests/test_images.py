@@ -13,7 +13,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from surgeon.data.images import UPRIGHT, BadImageError, decode_image, load_image
+from surgeon.data.images import UPRIGHT, decode_image, load_image
+from surgeon.errors import BadImageError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -132,7 +132,8 @@ def _find_labels(plan: Plan, index: Index) -> Generator[Event, None, tuple[Findi
 
 
 def _draw(sheet: Path, index: Index, findings: Sequence[Finding], name: str) -> None:
-    from surgeon.data.images import BadImageError, decode_image
+    from surgeon.data.images import decode_image
+    from surgeon.errors import BadImageError
     from surgeon.report.sheet import draw_sheet
 
     images = {image.name: image for image in index.images}

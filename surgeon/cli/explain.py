@@ -34,7 +34,8 @@ def command(
     out: Annotated[Path, typer.Option(help="The folder for the pictures.")] = Path("explanations"),
 ) -> None:
     """Show where in an image a network sees a class: a PNG each, the image with heat over it."""
-    from surgeon.data.images import BadImageError, decode_image, fit_image
+    from surgeon.data.images import decode_image, fit_image
+    from surgeon.errors import BadImageError
     from surgeon.export.classify import open_classifier
     from surgeon.export.explaining import build_explainer
     from surgeon.model.bundle import read_bundle

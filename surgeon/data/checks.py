@@ -14,7 +14,8 @@ from PIL import Image
 
 from surgeon.data.dataset import in_threads
 from surgeon.data.duplicates import THUMBNAIL, Fingerprint, join_pairs, near_pairs, take_fingerprint
-from surgeon.data.images import FORMATS, BadImageError, look_at
+from surgeon.data.images import FORMATS, look_at
+from surgeon.errors import BadImageError
 from surgeon.results.events import Progress
 from surgeon.results.findings import SEVERITIES, Finding
 

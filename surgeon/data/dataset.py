@@ -20,9 +20,9 @@ import surgeon
 from surgeon.catalogue.entry import find
 from surgeon.catalogue.sources import SOURCES, SPLITS, LabelledImage, Listing
 from surgeon.data.fetch import fetch
-from surgeon.data.images import BadImageError, load_image
+from surgeon.data.images import load_image
 from surgeon.data.splits import split_images
-from surgeon.errors import SurgeonError
+from surgeon.errors import BadImageError, SurgeonError
 from surgeon.results.events import Progress
 from surgeon.store.cache import cache_root, filling, make_room, shelf_in_use
 from surgeon.store.places import choose_place

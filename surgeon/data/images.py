@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from surgeon.errors import BadImageError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -28,18 +30,6 @@ UPRIGHT = {  # how to turn an image that was stored with this EXIF orientation
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-
-
-class BadImageError(Exception):
-    """A file that cannot be decoded wholly.
-
-    Args:
-        reason: What is wrong with it, said to a person.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 @dataclass(frozen=True, eq=False)

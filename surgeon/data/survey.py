@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from surgeon.catalogue.sources import SOURCES
-from surgeon.data.images import BadImageError, decode_image
+from surgeon.data.images import decode_image
+from surgeon.errors import BadImageError
 
 _SAMPLE = 64  # images that are decoded for their size
 

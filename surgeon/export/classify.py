@@ -15,8 +15,8 @@ from surgeon.catalogue.layer_table import open_model
 from surgeon.catalogue.preprocessing import PREPROCESSINGS
 from surgeon.data.batches import ahead
 from surgeon.data.dataset import in_threads
-from surgeon.data.images import BadImageError, load_image
-from surgeon.errors import require_modules
+from surgeon.data.images import load_image
+from surgeon.errors import BadImageError, require_modules
 from surgeon.model.bundle import Bundle, read_bundle, whole_network
 from surgeon.model.engine import build_engine, pick_engine
 from surgeon.model.pipeline import preprocess

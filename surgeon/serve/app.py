@@ -16,7 +16,8 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel
 
 import surgeon
-from surgeon.data.images import BadImageError, load_image
+from surgeon.data.images import load_image
+from surgeon.errors import BadImageError
 from surgeon.serve.batching import Batcher, Classify
 
 if TYPE_CHECKING:
