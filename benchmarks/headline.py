@@ -20,7 +20,7 @@ def main() -> None:
     with open_bench(options.images) as bench:
         fewer = [] if options.images == ALL_FLOWERS else [f"data.source={{folder: {{path: '{bench.flowers}'}}}}"]
         timing, result = bench.surgeon("surgeon", FLOWERS17, *fewer)
-        found = result["evaluation"]["report"]["weighted avg"]["f1-score"]
+        found = result["evaluation"]["weighted"]["f1"]
         measured = ("--phases", *(f"{phase}:{options.peer_epochs}" for phase in story))
         script = bench.peer(
             "Keras", "Keras", "vgg16", bench.flowers / "train", "--validation", bench.flowers / "test", *measured

@@ -53,7 +53,8 @@ def test_run_leaves_everything(surgeon: Surgeon, tiny: Path, tmp_path: Path) -> 
     assert result["name"] == "tiny"
     assert [(phase["name"], phase["epochs"]) for phase in result["phases"]] == [("warm-up", 2), ("fine-tune", 1)]
     assert result["evaluation"]["split"] == "test"
-    assert result["evaluation"]["report"]["across"]["support"] == 3
+    assert result["evaluation"]["classes"] == ["across", "along"]
+    assert [measures["support"] for measures in result["evaluation"]["per_class"]] == [3, 3]
     assert 0 <= result["linear_probe"]["accuracy"] <= 1
     assert {"python", "tensorflow", "keras"} <= result["versions"].keys()
     rows = read_csv(out / "splits.csv")

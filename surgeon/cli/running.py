@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
+from rich.text import Text
 
 from surgeon.cli.interrupt import RunInterruptedError, until_interrupted
 from surgeon.cli.output import Format, open_console, print_json, print_text, show_progress
@@ -111,12 +112,14 @@ def _write_report(plan: Plan, folder: Path, result: RunResult, console: Console)
 
 
 def print_result(result: RunResult, folder: Path) -> None:
-    """Prints the table of the story, the methods side by side, and where everything lies."""
-    from surgeon.report.tables import classification_table, expectation_text, frozen_text, methods_table
+    """Prints the table of the classes, the methods side by side, and where everything lies."""
+    from surgeon.report.tables import averages_text, classification_table, expectation_text, frozen_text, methods_table
 
     if result.evaluation is not None:
-        total = sum(result.evaluation.report[name]["support"] for name in result.evaluation.classes)
-        print_text(classification_table(result.evaluation, f"{result.name}: {total:.0f} test images"))
+        total = result.evaluation.weighted.support
+        print_text(classification_table(result.evaluation, f"{result.name}: {total} test images"))
+        if (over := averages_text(result.evaluation)) is not None:
+            print_text(Text(over))
         print_text(methods_table(result))
     if (text := expectation_text(result)) is not None:
         print_text(text)

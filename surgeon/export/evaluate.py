@@ -37,11 +37,11 @@ def evaluate_images(folder: Path, listing: Listing) -> Generator[Progress, None,
     probabilities, bad = yield from classify(bundle, classifier, known)
     good = [at for at in range(len(known)) if at not in bad]
     labels = np.array([numbers[known[at].label] for at in good], np.int32)
-    evaluation = evaluate("other", labels, probabilities[good].argmax(axis=-1), bundle.classes, only_present=True)
+    evaluation = evaluate("other", labels, probabilities[good].argmax(axis=-1), bundle.classes)
     return OtherData(
         evaluation=evaluation,
         images=len(good),
         unknown=dict(Counter(image.label for image in listing.images if image.label not in numbers)),
-        missing=tuple(name for name in bundle.classes if numbers[name] not in labels),
+        missing=evaluation.missing,
         bad_images={known[at].name: reason for at, reason in bad.items()},
     )

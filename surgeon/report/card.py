@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from surgeon.report.parts import open_template
+from surgeon.report.tables import averages_text
 
 if TYPE_CHECKING:
     from surgeon.recipe.plan import Plan
@@ -42,6 +43,7 @@ def render_card(
         versions=[f"{name} {version}" for name, version in result.versions.items()],
         result=result,
         evaluation=result.evaluation,
+        averages=averages_text(result.evaluation) if result.evaluation else None,
         interval=intervals.get("accuracy"),
         calibration=calibration,
         recipe=recipe,

@@ -96,12 +96,9 @@ def render_comparison(page: ComparisonPage) -> str:
 
 def _classes(results: Sequence[RunResult]) -> list[tuple[str, list[tuple[str, bool]]]]:
     """Returns for each class its F1 in each run, and whether that is the best; empty where a run has no such class."""
-    reports = [{} if result.evaluation is None else result.evaluation.report for result in results]
-    names = dict.fromkeys(
-        name for result in results if result.evaluation is not None for name in result.evaluation.classes
-    )
+    measured = [dict(result.evaluation.measured) if result.evaluation else {} for result in results]
     rows = []
-    for name in names:
-        found = [f"{report[name]['f1-score']:.2f}" if name in report else "" for report in reports]
-        rows.append((name, [(text, text == max(found) != min(found)) for text in found]))
+    for name in dict.fromkeys(name for own in measured for name in own):
+        cells = [f"{own[name].f1:.2f}" if name in own else "" for own in measured]
+        rows.append((name, [(text, text == max(cells) != min(cells)) for text in cells]))
     return rows

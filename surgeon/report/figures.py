@@ -9,6 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from surgeon.results.run import Evaluation, RunResult
 
 _TRAIN, _VALIDATION = "#1f77b4", "#d9480f"
@@ -37,9 +39,17 @@ def draw_curves(result: RunResult, path: Path | BinaryIO, form: str = "png") -> 
     figure.savefig(path, dpi=150, format=form, metadata={"Date": None} if form == "svg" else None)
 
 
+def confusion_matrix(evaluation: Evaluation) -> NDArray[np.int64]:
+    """Returns the confusion matrix: a row a true class, a column what its images were taken for."""
+    matrix = np.zeros((len(evaluation.classes),) * 2, np.int64)
+    labels, predicted, counts = np.array(evaluation.confusion).T
+    matrix[labels, predicted] = counts
+    return matrix
+
+
 def draw_confusion(evaluation: Evaluation, path: Path) -> None:
     """Draws the confusion matrix: a row a true class, shaded by the part of the row."""
-    matrix = np.array(evaluation.confusion)
+    matrix = confusion_matrix(evaluation)
     parts = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     count = len(evaluation.classes)
     side = min(24.0, max(4.0, 1.8 + 0.38 * count))

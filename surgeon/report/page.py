@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 
+from surgeon.report.figures import confusion_matrix
 from surgeon.report.parts import Phase, draw_chart, draw_history, draw_phase, embed_picture, open_template
-from surgeon.report.tables import frozen_text
+from surgeon.report.tables import averages_text, frozen_text
 from surgeon.results.run import figure
 
 if TYPE_CHECKING:
@@ -89,6 +90,9 @@ def render_page(page: Page) -> str:
         images=_images(page.result.images),
         strips=[draw_phase(page.network, phase) for phase in page.phases],
         cut=page.network.cut,
+        cut_name=page.network.row(page.network.cut).name,
+        averages=averages_text(evaluation) if evaluation else None,
+        matrix=confusion_matrix(evaluation).tolist() if evaluation else [],
         history=draw_history(page.result),
         reliability=page.calibration and draw_chart(_draw_reliability, page.calibration),
         precision_recall=draw_chart(_draw_precision_recall, page.curves) if page.curves else None,

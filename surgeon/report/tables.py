@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from surgeon.catalogue.layer_table import LayerRow, LayerTable
     from surgeon.recipe.network import Network
     from surgeon.results.findings import Difference
-    from surgeon.results.run import Evaluation, FrozenResult, RunResult, Spread
+    from surgeon.results.run import Evaluation, FrozenResult, Measures, RunResult, Spread
     from surgeon.results.use import ExportResult, McNemar, OtherData, Prediction
 
 _SHOWN = 20  # differences of a part
+_NAMED = 10  # classes without an image
 _STATE_STYLES = {"frozen": "cyan", "trained": "bold green", "trained, inference": "green"}
 
 
@@ -94,22 +95,30 @@ def _layer_cells(row: LayerRow) -> tuple[str, ...]:
 
 
 def classification_table(evaluation: Evaluation, title: str) -> Table:
-    """Renders the table of the story: precision, recall, F1 and support of each class, then the averages."""
-    measures = ("precision", "recall", "f1-score", "support")
-    made = table(title, "class", *measures, numbers=measures)
-    told = [name for name in evaluation.classes if name in evaluation.report]
-    last = told[-1]
-    for name in told:
-        made.add_row(name, *_measures(evaluation.report[name]), end_section=name == last)
-    total = evaluation.report["weighted avg"]["support"]
-    made.add_row("accuracy", "", "", f"{evaluation.accuracy:.2f}", f"{total:.0f}")
-    for average in ("macro avg", "weighted avg"):
-        made.add_row(average, *_measures(evaluation.report[average]))
+    """Renders precision, recall, F1 and support of each class that has an image, then the averages."""
+    columns = ("precision", "recall", "f1-score", "support")
+    made = table(title, "class", *columns, numbers=columns)
+    for name, measures in evaluation.measured:
+        made.add_row(name, *_measures(measures))
+    made.add_section()
+    made.add_row("accuracy", "", "", f"{evaluation.accuracy:.2f}", str(evaluation.weighted.support))
+    made.add_row("macro avg", *_measures(evaluation.macro))
+    made.add_row("weighted avg", *_measures(evaluation.weighted))
     return made
 
 
-def _measures(values: Mapping[str, float]) -> list[str]:
-    return [*(f"{values[name]:.2f}" for name in ("precision", "recall", "f1-score")), f"{values['support']:.0f}"]
+def _measures(measures: Measures) -> list[str]:
+    parts = (measures.precision, measures.recall, measures.f1)
+    return [*(f"{part:.2f}" for part in parts), str(measures.support)]
+
+
+def averages_text(evaluation: Evaluation) -> str | None:
+    """Says over which classes the averages are; None if that is over all of them."""
+    missing = evaluation.missing
+    if not missing:
+        return None
+    some = ", ".join(missing[:_NAMED]) + (f" and {len(missing) - _NAMED:,} more" if len(missing) > _NAMED else "")
+    return f"no image of {some}; the averages are over the {len(evaluation.measured):,} classes that have images"
 
 
 def methods_table(result: RunResult) -> Table:
@@ -220,7 +229,7 @@ def predictions_table(predictions: Sequence[Prediction]) -> Table:
 def other_data_text(found: OtherData) -> Text | None:
     """Says which classes could not be matched and which images not read; None if all could."""
     said = [f"{name!r} is no class of the network; {count:,} images left out" for name, count in found.unknown.items()]
-    said += [f"no image of {', '.join(found.missing)}, so the averages are over the others"] if found.missing else []
+    said += [text] if (text := averages_text(found.evaluation)) else []
     said += [f"{name}: {reason}" for name, reason in found.bad_images.items()]
     return Text("\n".join(said)) if said else None
 

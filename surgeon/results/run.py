@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,20 +12,53 @@ from surgeon.results.events import PhaseResult, phase_result
 
 
 @dataclass(frozen=True)
+class Measures:
+    """How well a class was found, or an average over classes.
+
+    Attributes:
+        precision: Part of the images taken for the class that are of it, from 0 to 1.
+        recall: Part of the images of the class that were taken for it, from 0 to 1.
+        f1: Harmonic mean of both.
+        support: Images of the class, or of all classes.
+    """
+
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+@dataclass(frozen=True)
 class Evaluation:
-    """Measures on a split.
+    """Measures on a split. A class's number is its position in ``classes``.
 
     Attributes:
         accuracy: Part of the images whose class was found, from 0 to 1.
-        report: scikit-learn's ``classification_report`` as a mapping.
-        confusion: ``confusion[i][j]`` images of class i were taken for class j.
+        per_class: Aligned with ``classes``; None for a class without an image.
+        macro: The mean over the classes that have an image.
+        weighted: The same, each class weighted by its images.
+        confusion: Triples: of the class with the first number, so many images (the third) were taken for the class
+            with the second number. Pairs of classes without such images are left out.
     """
 
     split: str
     classes: tuple[str, ...]
     accuracy: float
-    report: Mapping[str, Any]
-    confusion: tuple[tuple[int, ...], ...]
+    per_class: tuple[Measures | None, ...]
+    macro: Measures
+    weighted: Measures
+    confusion: tuple[tuple[int, int, int], ...]
+
+    @property
+    def measured(self) -> tuple[tuple[str, Measures], ...]:
+        """The classes that have an image, with their measures."""
+        named = zip(self.classes, self.per_class, strict=True)
+        return tuple((name, measures) for name, measures in named if measures is not None)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The classes without an image."""
+        return tuple(name for name, measures in zip(self.classes, self.per_class, strict=True) if measures is None)
 
 
 @dataclass(frozen=True)
@@ -106,24 +140,83 @@ def run_result(record: Mapping[str, Any]) -> RunResult:
 
 
 def _evaluation(record: Mapping[str, Any]) -> Evaluation:
-    confusion = tuple(map(tuple, record["confusion"]))
-    return Evaluation(**{**record, "classes": tuple(record["classes"]), "confusion": confusion})
+    split, classes = record["split"], tuple(record["classes"])
+    if "report" in record:  # of an earlier release, with the whole confusion matrix
+        matrix = record["confusion"]
+        return measure(split, classes, [(i, j, count) for i, row in enumerate(matrix) for j, count in enumerate(row)])
+    return Evaluation(
+        split=split,
+        classes=classes,
+        accuracy=record["accuracy"],
+        per_class=tuple(None if measures is None else Measures(**measures) for measures in record["per_class"]),
+        macro=Measures(**record["macro"]),
+        weighted=Measures(**record["weighted"]),
+        confusion=tuple((i, j, count) for i, j, count in record["confusion"]),
+    )
+
+
+def measure(split: str, classes: tuple[str, ...], confusion: Iterable[tuple[int, int, int]]) -> Evaluation:
+    """Returns the measures that follow from which classes were taken for which, of one image or more.
+
+    Args:
+        split: What was measured.
+        classes: Their names.
+        confusion: As in ``Evaluation``.
+    """
+    pairs = tuple((label, predicted, count) for label, predicted, count in confusion if count)
+    support, taken, right = Counter[int](), Counter[int](), Counter[int]()
+    for label, predicted, count in pairs:
+        support[label] += count
+        taken[predicted] += count
+        right[label] += count if label == predicted else 0
+    per_class = tuple(
+        Measures(
+            precision=right[number] / taken[number] if taken[number] else 0.0,
+            recall=right[number] / support[number],
+            f1=2 * right[number] / (support[number] + taken[number]),
+            support=support[number],
+        )
+        if number in support
+        else None
+        for number in range(len(classes))
+    )
+    present = [measures for measures in per_class if measures is not None]
+    return Evaluation(
+        split=split,
+        classes=classes,
+        accuracy=right.total() / support.total(),
+        per_class=per_class,
+        macro=_average(present, [1] * len(present)),
+        weighted=_average(present, [measures.support for measures in present]),
+        confusion=pairs,
+    )
+
+
+def _average(measured: Sequence[Measures], weights: Sequence[int]) -> Measures:
+    def mean(values: Iterable[float]) -> float:
+        return sum(value * weight for value, weight in zip(values, weights, strict=True)) / sum(weights)
+
+    return Measures(
+        precision=mean(measures.precision for measures in measured),
+        recall=mean(measures.recall for measures in measured),
+        f1=mean(measures.f1 for measures in measured),
+        support=sum(measures.support for measures in measured),
+    )
 
 
 def result_figures(result: RunResult) -> dict[str, float | str]:
-    """Returns all that a run came to, by name: figures of phases and methods, digests of weights."""
+    """Returns all that a run came to, by name: figures of phases and methods, digests of weights.
+
+    Whatever phases and classes are called, no two figures share a name.
+    """
     found: dict[str, float | str] = {}
     for phase in result.phases:
         last = {name: values[-1] for name, values in phase.history.items() if name not in ("seconds", "lr")}
         found |= {f"{phase.name}, {name}": value for name, value in last.items()}
         found[f"{phase.name}, weights"] = phase.audit.digest
+    found |= headline_figures(result)
     for method, evaluation in result.methods().items():
-        found[f"{method}, accuracy"] = evaluation.accuracy
-        found |= {
-            f"{method}, F1 of {label}": measures["f1-score"]
-            for label, measures in evaluation.report.items()
-            if isinstance(measures, Mapping)
-        }
+        found |= {f"{method}, class {name}, F1": measures.f1 for name, measures in evaluation.measured}
     return found
 
 
@@ -140,4 +233,4 @@ def figure(evaluation: Evaluation, name: str) -> float:
     """Returns ``accuracy``, ``macro_f1`` or ``weighted_f1`` of an evaluation."""
     if name == "accuracy":
         return evaluation.accuracy
-    return float(evaluation.report[f"{name.removesuffix('_f1')} avg"]["f1-score"])
+    return {"macro_f1": evaluation.macro, "weighted_f1": evaluation.weighted}[name].f1

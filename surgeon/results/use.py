@@ -94,7 +94,6 @@ class OtherData:
     """A network measured on images that its run did not know.
 
     Attributes:
-        evaluation: Over the classes that have an image.
         images: How many were measured.
         unknown: Classes that the network does not know, with how many images were left out for that.
         missing: Classes of the network without an image.
