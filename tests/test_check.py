@@ -17,7 +17,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from surgeon.catalogue.sources import FLOWERS, FLOWERS_PER_CLASS, LabelledImage
+from surgeon.catalogue.sources.flowers17 import FLOWERS, FLOWERS_PER_CLASS
+from surgeon.catalogue.sources.listing import LabelledImage
 from surgeon.data.checks import quick_checks
 from surgeon.data.dataset import Index
 from surgeon.data.duplicates import THUMBNAIL, Fingerprint, join_pairs, near_pairs, take_fingerprint

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from surgeon.catalogue.sources import SOURCES, Download
+from surgeon.catalogue.sources import SOURCES
+from surgeon.catalogue.sources.listing import Download
 from surgeon.data.fetch import fetch, mirror_path
 from surgeon.errors import SurgeonError
 from surgeon.results.events import Progress

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from surgeon.catalogue.sources import FLOWERS, SOURCES, Listing
+from surgeon.catalogue.sources import SOURCES
+from surgeon.catalogue.sources.flowers17 import FLOWERS
+from surgeon.catalogue.sources.listing import Listing
 from surgeon.errors import SurgeonError
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from surgeon.catalogue.sources import walk_images
+from surgeon.catalogue.sources.walk import walk_images
 from surgeon.cli.output import file_name, open_console, print_text, show_progress, unused
 from surgeon.errors import UsageError
 from surgeon.tensorflow import load_tensorflow

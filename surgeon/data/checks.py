@@ -22,7 +22,7 @@ from surgeon.results.findings import SEVERITIES, Finding
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from surgeon.catalogue.sources import LabelledImage
+    from surgeon.catalogue.sources.listing import LabelledImage
     from surgeon.data.dataset import Index
 
 _NAMED = 4  # images that a message names

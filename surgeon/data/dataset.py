@@ -18,7 +18,9 @@ import PIL.features
 
 import surgeon
 from surgeon.catalogue.entry import find
-from surgeon.catalogue.sources import SOURCES, SPLITS, LabelledImage, Listing
+from surgeon.catalogue.sources import SOURCES
+from surgeon.catalogue.sources.listing import LabelledImage, Listing
+from surgeon.catalogue.sources.split_names import SPLITS
 from surgeon.data.fetch import fetch
 from surgeon.data.images import load_image
 from surgeon.data.splits import split_images

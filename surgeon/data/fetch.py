@@ -21,7 +21,7 @@ from surgeon.results.events import Progress
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from surgeon.catalogue.sources import Download
+    from surgeon.catalogue.sources.listing import Download
 
 
 def fetch(download: Download) -> Generator[Progress, None, Path]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from surgeon.catalogue.sources import Listing
+from surgeon.catalogue.sources.listing import Listing
 from surgeon.errors import SurgeonError
 from surgeon.evaluation.measures import evaluate
 from surgeon.export.classify import classify, open_classifier

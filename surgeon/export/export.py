@@ -30,7 +30,7 @@ from surgeon.training.run_folder import read_predictions, read_splits
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from surgeon.catalogue.sources import LabelledImage
+    from surgeon.catalogue.sources.listing import LabelledImage
     from surgeon.data.dataset import Index
     from surgeon.recipe.plan import Plan
 

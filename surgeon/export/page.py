@@ -23,7 +23,7 @@ from surgeon.training.run_folder import count_images, read_notes, read_predictio
 if TYPE_CHECKING:
     from PIL import Image
 
-    from surgeon.catalogue.sources import LabelledImage
+    from surgeon.catalogue.sources.listing import LabelledImage
     from surgeon.recipe.plan import Plan
     from surgeon.results.events import Event
     from surgeon.results.run import RunResult

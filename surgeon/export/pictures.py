@@ -15,7 +15,7 @@ from surgeon.report.parts import Phase
 from surgeon.results.events import Progress
 
 if TYPE_CHECKING:
-    from surgeon.catalogue.sources import LabelledImage
+    from surgeon.catalogue.sources.listing import LabelledImage
     from surgeon.recipe.plan import Plan
     from surgeon.results.events import Event
 

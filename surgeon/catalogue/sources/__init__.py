@@ -1,0 +1,11 @@
+"""Where labelled images come from: folders, tables, and two data sets that everybody can get."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from surgeon.catalogue.entry import table
+from surgeon.catalogue.sources import csv_file, digits, flowers17, folder
+from surgeon.catalogue.sources.listing import SourceSpec
+
+SOURCES: Mapping[str, SourceSpec] = table(folder.SPEC, csv_file.SPEC, flowers17.SPEC, digits.SPEC)
