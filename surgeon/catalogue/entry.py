@@ -31,6 +31,44 @@ class Entry:
     shorthand: str | None = None
 
 
+@dataclass(frozen=True)
+class Misfit:
+    """A parameter that, in its phase, cannot do what it says.
+
+    Attributes:
+        parameter: Its name.
+        message: Why not.
+        hint: What to do about it.
+    """
+
+    parameter: str
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True)
+class PhaseLength:
+    """How long a phase is.
+
+    Attributes:
+        epochs: At the most.
+        steps_per_epoch: None as long as nobody has counted the images.
+    """
+
+    epochs: int
+    steps_per_epoch: int | None = None
+
+    @property
+    def steps(self) -> int | None:
+        """Of all epochs."""
+        return None if self.steps_per_epoch is None else self.steps_per_epoch * self.epochs
+
+    def __str__(self) -> str:
+        epochs = f"{self.epochs:,} epoch{'s' if self.epochs > 1 else ''}"
+        steps = "" if self.steps is None else f" ({self.steps:,} step{'s' if self.steps > 1 else ''})"
+        return epochs + steps
+
+
 EntryT = TypeVar("EntryT", bound=Entry)
 
 

@@ -5,11 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from surgeon.catalogue.entry import Entry, Parameters, Schema, boolean, integer, number, table
+from surgeon.catalogue.entry import (
+    Entry,
+    Misfit,
+    Parameters,
+    PhaseLength,
+    Schema,
+    boolean,
+    integer,
+    number,
+    table,
+)
 from surgeon.errors import SurgeonError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +27,30 @@ class OptimizerSpec(Entry):
     """An optimizer; ``keras_name`` is its class in ``keras.optimizers``."""
 
     keras_name: str
+
+    def misfits(self, parameters: Parameters, phase: PhaseLength) -> Iterator[Misfit]:
+        """Yields what cannot act in a phase of that length, or beside the optimizer's other parameters."""
+        clips = [name for name in _CLIPS if name in parameters]
+        for name in clips[1:]:
+            yield Misfit(name, f"{clips[0]!r} is given too, and gradients are clipped in one way", "keep one of them")
+        default, momentum = self.parameters["ema_momentum"]["default"], parameters["ema_momentum"]
+        if not parameters["use_ema"] and momentum != default:
+            yield Misfit("ema_momentum", "no average of the weights is kept", "add use_ema: true, or leave it out")
+        if parameters["use_ema"] and momentum == 1:
+            yield Misfit("ema_momentum", "with a momentum of 1 the average never moves", f"the default is {default:g}")
+        asks_for_nesterov = parameters.get("nesterov") and not self.parameters["nesterov"]["default"]
+        if asks_for_nesterov and not parameters["momentum"]:
+            yield Misfit("nesterov", "there is no momentum that it could act on", "give momentum: 0.9, or leave it out")
+        if phase.steps is None:
+            return
+        accumulated, warmup = parameters.get("gradient_accumulation_steps", 1), parameters.get("warmup_steps", 0)
+        if accumulated > phase.steps:
+            message = f"an update takes {accumulated:,} steps, more than a phase of {phase} has: no weight would change"
+            hint = "accumulate fewer, lower data.batch_size, or train for more epochs"
+            yield Misfit("gradient_accumulation_steps", message, hint)
+        elif warmup > phase.steps // accumulated:
+            message = f"a warm-up of {warmup:,} updates in a phase of {phase}: the learning rate is never reached"
+            yield Misfit("warmup_steps", message, "warm up for fewer, or train for more epochs")
 
 
 def build_optimizer(spec: OptimizerSpec, parameters: Parameters, learning_rate: Any) -> Any:
@@ -43,6 +77,7 @@ _COMMON: Mapping[str, Schema] = {
     "ema_momentum": number("Momentum of that average.", 0.99, minimum=0, maximum=1),
     "gradient_accumulation_steps": integer("Batches whose gradients are averaged into one step.", minimum=2),
 }
+_CLIPS = ("clipnorm", "clipvalue", "global_clipnorm")
 _BETA_1 = number("Decay of the first moment.", 0.9, minimum=0, exclusiveMaximum=1)
 _BETA_2 = number("Decay of the second moment.", 0.999, minimum=0, exclusiveMaximum=1)
 
@@ -148,7 +183,7 @@ OPTIMIZERS = table(
         "lion",
         "Lion",
         "The sign of the momentum.",
-        beta_1=_BETA_1,
+        beta_1=number("Decay of the first moment.", 0.9, exclusiveMinimum=0, exclusiveMaximum=1),
         beta_2=number("Decay of the momentum.", 0.99, minimum=0, exclusiveMaximum=1),
     ),
     _optimizer(

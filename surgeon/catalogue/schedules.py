@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from surgeon.catalogue.entry import Entry, Parameters, number, table
+from surgeon.catalogue.entry import Entry, Misfit, Parameters, PhaseLength, number, table
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleSpec(Entry):
-    """A schedule; ``build(parameters, steps_per_epoch, epochs)`` returns a float or a Keras schedule."""
+    """A schedule.
+
+    Attributes:
+        build: ``build(parameters, steps_per_epoch, epochs)`` returns a float or a Keras schedule.
+        misfits: Yields what cannot act in a phase of that length.
+    """
 
     build: Callable[[Parameters, int, int], Any]
+    misfits: Callable[[Parameters, PhaseLength], Iterator[Misfit]] = lambda parameters, phase: iter(())
 
 
 def _constant(parameters: Parameters, steps_per_epoch: int, epochs: int) -> float:
@@ -31,6 +38,25 @@ def _cosine(parameters: Parameters, steps_per_epoch: int, epochs: int) -> Any:
         warmup_target=parameters["peak"] if warmup else None,
         warmup_steps=warmup,
     )
+
+
+def _cosine_misfits(parameters: Parameters, phase: PhaseLength) -> Iterator[Misfit]:
+    warmup = parameters["warmup_epochs"]
+    if _start(warmup, phase) >= _end(phase):
+        message = f"a warm-up of {warmup:g} epochs in a phase of {phase}: the peak is never reached"
+        yield Misfit("warmup_epochs", message, "warm up for less than the phase, or train for more epochs")
+    if parameters["final"] > parameters["peak"]:
+        message = f"the rate at the end, {parameters['final']:g}, is above the peak, {parameters['peak']:g}"
+        yield Misfit("final", message, "a cosine falls; exchange them, or name the highest rate as the peak")
+
+
+def _start(epoch: float, phase: PhaseLength) -> float:
+    """Returns the step at which an epoch is over, or the epoch itself while the steps of one are unknown."""
+    return epoch if phase.steps_per_epoch is None else round(epoch * phase.steps_per_epoch)
+
+
+def _end(phase: PhaseLength) -> int:
+    return phase.epochs if phase.steps is None else phase.steps
 
 
 def _exponential(parameters: Parameters, steps_per_epoch: int, epochs: int) -> Any:
@@ -51,6 +77,24 @@ def _piecewise(parameters: Parameters, steps_per_epoch: int, epochs: int) -> Any
         boundaries=[round(epoch * steps_per_epoch) - 1 for epoch in parameters["epochs"]],
         values=[float(value) for value in parameters["values"]],
     )
+
+
+def _piecewise_misfits(parameters: Parameters, phase: PhaseLength) -> Iterator[Misfit]:
+    values, epochs = parameters["values"], parameters["epochs"]
+    if len(values) != len(epochs) + 1:
+        message = f"expected one value more than epochs, found {len(values)} values and {len(epochs)} epochs"
+        yield Misfit("values", message, "each epoch stands between two values")
+    if sorted(set(epochs)) != epochs:
+        yield Misfit("epochs", "epochs have to ascend", "put them, and the values between them, in order")
+        return
+    for before, epoch in itertools.pairwise((0, *epochs)):
+        if _start(epoch, phase) >= _end(phase):
+            message = f"the rate after epoch {epoch:g} never holds in a phase of {phase}"
+            yield Misfit("epochs", message, "change it before the phase ends, or train for more epochs")
+            return
+        if _start(before, phase) == _start(epoch, phase):
+            message = f"no step lies between {before:g} and {epoch:g} in a phase of {phase}"
+            yield Misfit("epochs", message, "leave a rate that never holds out")
 
 
 def _one_cycle(parameters: Parameters, steps_per_epoch: int, epochs: int) -> Any:
@@ -78,6 +122,12 @@ def _one_cycle(parameters: Parameters, steps_per_epoch: int, epochs: int) -> Any
     return OneCycle()
 
 
+def _one_cycle_misfits(parameters: Parameters, phase: PhaseLength) -> Iterator[Misfit]:
+    if phase.steps is not None and parameters["rise"] * phase.steps > phase.steps - 1:
+        message = f"the rate rises to the last step of a phase of {phase}: the peak is never reached"
+        yield Misfit("rise", message, "lower it, or train for more epochs")
+
+
 _RATE = {"exclusiveMinimum": 0}
 
 SCHEDULES = table(
@@ -100,6 +150,7 @@ SCHEDULES = table(
         required=("peak",),
         shorthand="peak",
         build=_cosine,
+        misfits=_cosine_misfits,
     ),
     ScheduleSpec(
         name="exponential",
@@ -131,6 +182,7 @@ SCHEDULES = table(
         },
         required=("values", "epochs"),
         build=_piecewise,
+        misfits=_piecewise_misfits,
     ),
     ScheduleSpec(
         name="one_cycle",
@@ -144,5 +196,6 @@ SCHEDULES = table(
         required=("peak",),
         shorthand="peak",
         build=_one_cycle,
+        misfits=_one_cycle_misfits,
     ),
 )

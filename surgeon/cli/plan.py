@@ -22,6 +22,7 @@ from surgeon.cli.output import (
 )
 from surgeon.model.precision import bfloat16_note
 from surgeon.recipe.compiler import compile_recipe
+from surgeon.recipe.pace import check_pace
 
 if TYPE_CHECKING:
     from surgeon.data.dataset import Index
@@ -39,6 +40,7 @@ def command(recipe: RecipeArgument, overrides: SetOption = None, output_format: 
 
     plan = compile_recipe(recipe, overrides or ())
     index = show_progress(index_images(plan.data), open_console(stderr=True))
+    check_pace(plan, index.splits.count("train"))
     values = {path: (_at(plan.recipe, path), origin) for path, origin in plan.origins.items()}
     downloads = _downloads(plan)
     forecast = _forecast(plan, index)
@@ -117,7 +119,7 @@ def _phase_record(plan: Plan, index: Index, phase: PhasePlan, expected: PhaseFor
         "trained": trained,
         "frozen": sum(row.trainable + row.fixed for row in plan.network.rows) - trained,
         "epochs": phase.epochs,
-        "may_stop_early": phase.until is not None,
+        "may_stop_early": phase.until is not None and phase.until.patience < phase.epochs,
         "steps": math.ceil(index.splits.count("train") / plan.data.batch_size) * phase.epochs,
         "starts_from": _tensors(plan, expected.frontier),
         "changed_every_epoch": bool(plan.augment) and not plan.views,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
 from sklearn.model_selection import train_test_split
 
 from surgeon.errors import SurgeonError
+from surgeon.recipe.plan import drawn_count
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,8 +47,7 @@ def split_images(
     drawn: dict[str, str] = {}
     for split, part in (("test", plan.test), ("validation", plan.validation)):
         if part > 0 and undrawn and split not in own:
-            # Rounded up as scikit-learn does, but without counting what floating point adds to 0.1 * 30.
-            count = math.ceil(part * len(label_of) - 1e-9)
+            count = drawn_count(part, len(label_of))
             undrawn, chosen = _draw({digest: label_of[digest] for digest in undrawn}, count, split, plan.seed)
             drawn |= dict.fromkeys(chosen, split)
     return tuple(

@@ -25,9 +25,9 @@ from surgeon.recipe.validate import Findings, validate
 
 
 def validate_recipe(path: Path, overrides: Sequence[str] = ()) -> tuple[Diagnostic, ...]:
-    """Returns every problem of a recipe; none if it is well."""
+    """Returns every problem of a recipe; none if it is well. The images are listed, and not read."""
     try:
-        return tuple(validate(read_document(path, overrides)).problems)
+        return tuple(validate(read_document(path, overrides), counts_images=True).problems)
     except RecipeError as error:
         return error.diagnostics
 

@@ -83,10 +83,12 @@ def _filled(properties: Mapping[str, Any], given: Mapping[str, Any]) -> Values:
 
 
 def _typed(value: Any, schema: Mapping[str, Any]) -> Any:
-    """Returns 32 for 32.0, which JSON Schema takes for an integer."""
+    """Returns 32 for 32.0 where an integer is asked for, and 1.0 for 1 where Keras would count on in integers."""
     if isinstance(value, list):
         items = schema.get("then", schema).get("items", {})
         return [_typed(item, items) for item in value]
+    if schema.get("type") == "number" and value is not None:
+        return float(value)
     return int(value) if isinstance(value, float) and "integer" in schema.get("type", ()) else value
 
 

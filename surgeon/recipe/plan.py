@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,11 @@ class SplitPlan:
     test: float
     validation: float
     seed: int
+
+
+def drawn_count(part: float, images: int) -> int:
+    """Returns how many of some images a part of them is: rounded up, but not for what floating point adds."""
+    return math.ceil(part * images - 1e-9)
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,14 @@ from typing import Any
 from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.layer_table import LayerTable, load_table, open_model, tabulate
 from surgeon.catalogue.sources import SOURCES
+from surgeon.catalogue.sources.listing import Listing
 from surgeon.errors import Diagnostic, SurgeonError, did_you_mean, quote
 from surgeon.recipe.check import check_schema
 from surgeon.recipe.complete import Values, complete, is_whole
 from surgeon.recipe.document import Document
 from surgeon.recipe.network import HeadError, HeadLayer, Network, SelectorError, activation, compose, name_head, whole
+from surgeon.recipe.pace import draw_splits, phase_length, phase_misfits
+from surgeon.recipe.plan import Choice, SplitPlan
 from surgeon.recipe.text import ValuePath, spell_path
 
 _RELATIVE = "a path is relative to the recipe, or with --set to the current folder"
@@ -28,12 +31,15 @@ class Findings:
 
     Attributes:
         values: The recipe in its long form.
+        train_images: How many images are trained on, where they were counted.
         network: The backbone up to the cut with the head behind it.
     """
 
     document: Document
     values: Values
     problems: list[Diagnostic]
+    counts_images: bool = False
+    train_images: int | None = None
     image_size: tuple[int, int] | None = None
     classes: tuple[str, ...] | None = None
     table: LayerTable | None = None
@@ -46,10 +52,15 @@ class Findings:
         self.problems.append(Diagnostic(code, message, location, spell_path(path), hint))
 
 
-def validate(document: Document) -> Findings:
-    """Checks a document entirely; ``problems`` of the result are in the order of the text."""
+def validate(document: Document, *, counts_images: bool = False) -> Findings:
+    """Checks a document entirely; ``problems`` of the result are in the order of the text.
+
+    Args:
+        document: The recipe.
+        counts_images: Whether the source lists all its images, if they are here. Whatever trains lists them anyway.
+    """
     problems = check_schema(document)
-    findings = Findings(document, complete(document, problems), problems)
+    findings = Findings(document, complete(document, problems), problems, counts_images)
     for check in (_check_augment, _check_data, _check_backbone, _check_cut_and_head, _check_phases, _check_packages):
         check(findings)
     order = {file: at for at, file in enumerate(dict.fromkeys(problem.location.file for problem in problems))}
@@ -96,13 +107,28 @@ def _check_source(findings: Findings, name: str, parameters: Values) -> None:
         findings.report(("data", "source", name, key), "missing-path", message, _RELATIVE)
     if missing:
         return
-    findings.classes = source.classes(parameters)
+    if not (paths and findings.counts_images):
+        findings.classes = source.classes(parameters)
     if findings.classes is None or len(findings.classes) < 2:
         findings.classes = None
         try:
-            findings.classes = source.read(parameters, ()).classes
+            listing = source.read(parameters, ())
         except SurgeonError as error:  # says what is wrong with the images
             findings.report(("data", "source"), "unusable-source", error.message, error.hint)
+            return
+        findings.classes = listing.classes
+        _check_draw(findings, listing)
+
+
+def _check_draw(findings: Findings, listing: Listing) -> None:
+    """Draws the splits as far as that takes no more than counting."""
+    split = findings.values["data"]["split"]
+    if not is_whole(split) or split["test"] + split["validation"] >= 1:
+        return
+    findings.train_images, failures = draw_splits(listing, SplitPlan(**split))
+    for name, message in failures:
+        hint = "add images of that class, leave it out, or change data.split"
+        findings.report(("data", "split", name), "class-too-small", message, hint)
 
 
 def _exists(path: Path) -> bool:
@@ -280,7 +306,7 @@ def _check_phases(findings: Findings) -> None:
             findings.report((*path, "name"), "duplicate-name", message, "rename one of them")
         names.add(phase["name"])
         _check_trainable(findings, phase, (*path, "trainable"))
-        _check_lr(findings, phase, (*path, "lr"))
+        _check_pace(findings, phase, path)
         _check_until(findings, phase, (*path, "until"))
 
 
@@ -304,16 +330,15 @@ def _check_trainable(findings: Findings, phase: Values, path: ValuePath) -> None
         findings.report(path, "trains-nothing", message, f"`surgeon layers {network.name}` shows where weights are")
 
 
-def _check_lr(findings: Findings, phase: Values, path: ValuePath) -> None:
-    parameters = (phase.get("lr") or {}).get("piecewise")
-    if parameters is None or not is_whole(parameters) or parameters.keys() < {"values", "epochs"}:
+def _check_pace(findings: Findings, phase: Values, path: ValuePath) -> None:
+    """Whatever the schedule and the optimizer say must be able to happen in the phase."""
+    batch_size = (findings.values.get("data") or {}).get("batch_size")
+    if not batch_size or not all(is_whole(phase.get(key)) for key in ("epochs", "lr", "optimizer")):
         return
-    values, epochs = parameters["values"], parameters["epochs"]
-    if len(values) != len(epochs) + 1:
-        message = f"expected one value more than epochs, found {len(values)} values and {len(epochs)} epochs"
-        findings.report((*path, "piecewise"), "schedule", message)
-    if sorted(set(epochs)) != epochs:
-        findings.report((*path, "piecewise", "epochs"), "schedule", "epochs have to ascend")
+    lr, optimizer = (Choice(*next(iter(phase[key].items()))) for key in ("lr", "optimizer"))
+    length = phase_length(phase["epochs"], findings.train_images, batch_size)
+    for below, misfit in phase_misfits(lr, optimizer, length):
+        findings.report((*path, *below), "misfit", misfit.message, misfit.hint)
 
 
 def _check_until(findings: Findings, phase: Values, path: ValuePath) -> None:

@@ -22,6 +22,7 @@ from surgeon.model.pipeline import build_pipeline
 from surgeon.model.precision import bfloat16_note, computing_in
 from surgeon.model.prediction import build_predictor, predict
 from surgeon.model.surgery import build_network, part_of
+from surgeon.recipe.pace import check_pace
 from surgeon.results.events import Event, Note, PhaseResult, Progress
 from surgeon.results.run import RunResult
 from surgeon.training.checkpoint import Checkpoints, restore
@@ -61,6 +62,7 @@ def run(plan: Plan, folder: Path, repeated: Mapping[str, Any] | None = None) -> 
     if index.classes != plan.classes:
         raise SurgeonError("the classes of the images changed while they were read", "start again")
     _check_monitors(plan, index.splits)
+    check_pace(plan, index.splits.count("train"))
     yield from _look_at(index, plan)
     if plan.precision == "bfloat16" and (note := bfloat16_note()):
         yield Note(note)
@@ -71,6 +73,7 @@ def run(plan: Plan, folder: Path, repeated: Mapping[str, Any] | None = None) -> 
     network = build_network(plan)  # weights that do not fit are said before the long work
     with ExitStack() as life:
         dataset = yield from decode_images(index, plan.data, plan.features, life)
+        check_pace(plan, dataset.splits.count("train"))  # without those that were skipped
         yield from _settle_lock(folder, build_lock(plan, dataset, network), repeated)
         write_splits(folder, dataset)
         write_bundle(folder, bundle_of(plan, MODEL))

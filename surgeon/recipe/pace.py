@@ -1,0 +1,81 @@
+"""Whether what a phase's schedule and optimizer say can happen in the steps that it has."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from surgeon.catalogue.entry import Misfit, PhaseLength
+from surgeon.catalogue.optimizers import OPTIMIZERS
+from surgeon.catalogue.schedules import SCHEDULES
+from surgeon.errors import Diagnostic, Location, RecipeError
+from surgeon.recipe.plan import drawn_count
+from surgeon.recipe.text import spell_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from surgeon.catalogue.sources.listing import Listing
+    from surgeon.recipe.plan import Choice, Plan, SplitPlan
+    from surgeon.recipe.text import ValuePath
+
+
+def phase_length(epochs: int, images: int | None, batch_size: int) -> PhaseLength:
+    """Returns the length of a phase that trains on so many images, or on who knows how many."""
+    return PhaseLength(epochs, images and math.ceil(images / batch_size))
+
+
+def phase_misfits(lr: Choice, optimizer: Choice, length: PhaseLength) -> Iterator[tuple[ValuePath, Misfit]]:
+    """Yields each parameter that cannot do what it says in a phase of that length, with its path in the phase."""
+    for misfit in SCHEDULES[lr.name].misfits(lr.parameters, length):
+        yield ("lr", lr.name, misfit.parameter), misfit
+    for misfit in OPTIMIZERS[optimizer.name].misfits(optimizer.parameters, length):
+        yield ("optimizer", optimizer.name, misfit.parameter), misfit
+
+
+def check_pace(plan: Plan, images: int) -> None:
+    """Checks every phase of a plan against the steps that it has.
+
+    Args:
+        plan: What is asked for.
+        images: How many images are trained on.
+
+    Raises:
+        RecipeError: With every parameter that could not do what it says.
+    """
+    problems = []
+    for at, phase in enumerate(plan.phases):
+        length = phase_length(phase.epochs, images, plan.data.batch_size)
+        for below, misfit in phase_misfits(phase.lr, phase.optimizer, length):
+            path = spell_path(("phases", at, *below))
+            origin = next(origin for known, origin in plan.origins.items() if known.startswith(path))
+            problems.append(Diagnostic("misfit", misfit.message, Location(origin), path, misfit.hint))
+    if problems:
+        raise RecipeError(problems)
+
+
+def draw_splits(listing: Listing, split: SplitPlan) -> tuple[int, list[tuple[str, str]]]:
+    """Draws splits by counting, as if no image had a copy.
+
+    Returns:
+        How many images are left to train on; and for each split that cannot be drawn with every class on both sides its
+        name and why.
+    """
+    own = {image.split for image in listing.images}
+    sizes = Counter(image.label for image in listing.images if image.split in (None, "train"))
+    total = left = sizes.total()
+    failures, taken = [], 0
+    for name, part in (("test", split.test), ("validation", split.validation)):
+        if not part or not total or name in own:
+            continue
+        count, taken = drawn_count(part, total), taken + 1
+        label, size = min(sizes.items(), key=lambda item: (item[1], item[0]))
+        if size <= taken:
+            images = f"{size} image{'s' if size > 1 else ''}"
+            failures.append((name, f"{label!r} has {images}, too few for {name} with every class on both sides"))
+        elif not len(sizes) <= count <= left - len(sizes):
+            message = f"{count} of {left} images for {name} are too {'few' if count < len(sizes) else 'many'}"
+            failures.append((name, f"{message} for every class of {len(sizes)} on both sides"))
+        left -= count
+    return left, failures
