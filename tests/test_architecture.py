@@ -15,7 +15,7 @@ PACKAGE = Path(surgeon.__file__).parent
 
 # A module imports from its own row or from rows above it.
 ROWS = (
-    {"errors", "files", "share", "tensorflow", "text", "surgeon"},
+    {"errors", "files", "formats", "share", "tensorflow", "text", "surgeon"},
     {"networks"},
     {"catalogue"},
     {"recipe"},

@@ -21,7 +21,8 @@ from PIL import Image
 from tensorflow.lite.tools import flatbuffer_utils
 
 from surgeon.catalogue.exporters import EXPORTERS
-from surgeon.data.images import ORIENTATION_TAG, load_image
+from surgeon.data.images import load_image
+from surgeon.data.orientation import ORIENTATION_TAG
 from surgeon.export import classify as classifying
 from surgeon.model.engine import Engine
 from surgeon.networks.decoding import decode_images
@@ -282,7 +283,8 @@ class TestPredict:
         done = surgeon("predict", run, bad, photos / "along" / "1.png", "--format", "jsonl")
         assert done.code == 1
         first, second = map(json.loads, done.out.splitlines())
-        assert (first["classes"], first["reason"]) == ([], "not a readable JPEG, PNG, GIF, BMP or WebP image")
+        assert first["classes"] == []
+        assert first["reason"].startswith("not a readable image")
         assert second["classes"][0] == "along"
 
     @pytest.mark.parametrize("link", [False, True])

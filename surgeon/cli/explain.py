@@ -38,6 +38,7 @@ def command(
     from surgeon.errors import BadImageError
     from surgeon.export.classify import open_classifier
     from surgeon.export.explaining import build_explainer
+    from surgeon.formats import read_image
     from surgeon.model.bundle import read_bundle
 
     classes = read_bundle(run).classes
@@ -49,9 +50,9 @@ def command(
     out.mkdir(parents=True, exist_ok=True)
     for path in images:
         try:
-            picture = decode_image(path.read_bytes())
+            picture = decode_image(read_image(path))
         except BadImageError as error:
-            raise SurgeonError(f"{path}: {error.reason}", "leave it out") from error
+            raise SurgeonError(f"{path}: {error.reason}") from error
         pixels = fit_image(picture, bundle.image_size)
         row = classifier(pixels[None])[0]
         number = int(row.argmax()) if label is None else classes.index(label)

@@ -19,6 +19,7 @@ import typer
 from surgeon.catalogue.sources.walk import walk_images
 from surgeon.cli.output import file_name, open_console, print_text, show_progress, unused
 from surgeon.errors import UsageError
+from surgeon.formats import read_image
 from surgeon.tensorflow import load_tensorflow
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class _Image:
     path: Path
 
     def read(self) -> bytes:
-        return self.path.read_bytes()
+        return read_image(self.path)
 
 
 def command(

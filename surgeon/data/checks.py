@@ -14,8 +14,9 @@ from PIL import Image
 
 from surgeon.data.dataset import in_threads
 from surgeon.data.duplicates import THUMBNAIL, Fingerprint, join_pairs, near_pairs, take_fingerprint
-from surgeon.data.images import FORMATS, look_at
+from surgeon.data.images import look_at
 from surgeon.errors import BadImageError
+from surgeon.formats import FORMATS
 from surgeon.results.events import Progress
 from surgeon.results.findings import SEVERITIES, Finding
 
@@ -31,13 +32,7 @@ _ENLARGEMENT = 2.0  # more pixels a side than the file has are invented
 _DISTORTION = 2.5  # of a photograph of 16:9 for a square network it is 1.8
 _GREY_SPREAD = 8  # of 255, between the channels of a grey image that JPEG has rounded
 _EMPTY = hashlib.sha256().hexdigest()
-_FORMAT_OF_SUFFIX = {
-    **dict.fromkeys((".jpg", ".jpeg", ".jpe", ".jfif"), "JPEG"),
-    **dict.fromkeys((".bmp", ".dib"), "BMP"),
-    **dict.fromkeys((".tif", ".tiff"), "TIFF"),
-    **dict.fromkeys((".heic", ".heif"), "HEIF"),
-    **{f".{name.lower()}": name for name in (*FORMATS, "AVIF")},
-}
+_FORMAT_OF_SUFFIX = {suffix: name for name, suffixes in FORMATS.items() for suffix in suffixes}
 
 Key = TypeVar("Key")
 
@@ -166,7 +161,7 @@ def _imbalance(index: Index) -> Iterator[Finding]:
 def _unreadable(index: Index, seen: Sequence[Facts | str]) -> Iterator[Finding]:
     for image, found in zip(index.images, seen, strict=True):
         if isinstance(found, str):
-            message = f"{image.name}: {found}; repair or remove it"
+            message = f"{image.name}: {found}"
             yield Finding("unreadable", "error", (image.name,), message)
 
 

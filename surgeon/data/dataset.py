@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 BATCH = 64  # images that are in memory at once
 NAMED_BAD_IMAGES = 20
 
-_DECODERS = ("jpg", "zlib", "webp")
+_DECODERS = ("jpg", "zlib", "webp", "libtiff", "avif", "littlecms2")
 _DECODE_SECONDS = 0.003  # an image takes about this long
 
 Result = TypeVar("Result")
@@ -245,7 +245,7 @@ def _decode_missing(
 def pixels_key(size: tuple[int, int]) -> str:
     """Returns the digest of all that decoded pixels depend on but the image's bytes."""
     depends_on = [surgeon.__version__, size, PIL.__version__, *(PIL.features.version(name) for name in _DECODERS)]
-    return hashlib.sha256(json.dumps(["decoded images, width first", depends_on]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(["decoded images, width first, in sRGB", depends_on]).encode()).hexdigest()
 
 
 def _decode(image: LabelledImage, size: tuple[int, int]) -> NDArray[np.uint8] | BadImage:
@@ -256,7 +256,10 @@ def _decode(image: LabelledImage, size: tuple[int, int]) -> NDArray[np.uint8] | 
 
 
 def _digest(image: LabelledImage) -> str:
-    return hashlib.sha256(image.read()).hexdigest()
+    try:
+        return hashlib.sha256(image.read()).hexdigest()
+    except BadImageError:  # said where it is decoded; until then it is like no other
+        return hashlib.sha256(f"unreadable: {image.name}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _bad_images(bad: Sequence[BadImage], total: int) -> SurgeonError:
@@ -264,7 +267,7 @@ def _bad_images(bad: Sequence[BadImage], total: int) -> SurgeonError:
     lines += [f"  {image.name}: {image.reason}" for image in bad[:NAMED_BAD_IMAGES]]
     if len(bad) > NAMED_BAD_IMAGES:
         lines.append(f"  and {len(bad) - NAMED_BAD_IMAGES} more")
-    return SurgeonError("\n".join(lines), "repair or remove them, or leave them out: data.on_bad_image: skip")
+    return SurgeonError("\n".join(lines), "mend them as it says, or leave them out: data.on_bad_image: skip")
 
 
 def in_threads(function: Callable[[LabelledImage], Result], images: Sequence[LabelledImage]) -> Iterator[list[Result]]:

@@ -1,46 +1,52 @@
-"""From the bytes of an image file to RGB pixels, the way a viewer shows them."""
+"""From the bytes of an image file to RGB pixels, the way a viewer shows them, within bounds of memory and time."""
 
 from __future__ import annotations
 
 import io
 import threading
 import warnings
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageChops, ImageFile, UnidentifiedImageError
 
+from surgeon.data.colours import to_rgb
+from surgeon.data.container import Container, damaged
+from surgeon.data.jpeg import open_jpeg
+from surgeon.data.orientation import find_orientation, upright
+from surgeon.data.png import open_png
+from surgeon.data.tiff import open_tiff
+from surgeon.data.webp import open_webp
 from surgeon.errors import BadImageError
+from surgeon.formats import recognize
+from surgeon.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
-ORIENTATION_TAG = 0x0112
-UPRIGHT = {  # how to turn an image that was stored with this EXIF orientation
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+MAX_MEGAPIXELS = 128.0  # of one image; cameras have up to 100, phones up to 200 that they reduce
+_ALIVE = MAX_MEGAPIXELS * 1e6  # pixels of all images together that are decoded at once
+_MOST_SCANS = 12  # of a JPEG of the largest size; a smaller one may have more
+_CONTAINERS: dict[str, Callable[[bytes], Container]] = {
+    "JPEG": open_jpeg,
+    "PNG": open_png,
+    "TIFF": open_tiff,
+    "WEBP": open_webp,
 }
 
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """What a quick look at an image tells.
+    """What a look at an image tells.
 
     Attributes:
-        format: What its content is, one of ``FORMATS``.
+        format: What its content is, one of ``surgeon.formats.FORMATS``.
         size: Height and width in pixels as a viewer shows it.
-        orientation: How EXIF says that it was stored; 1 is upright, and so is what EXIF does not speak of.
-        picture: The image, upright and RGB; a JPEG's sides may be reduced.
+        orientation: How it was stored, by EXIF's number; 1 is upright, and so is what EXIF does not speak of.
+        picture: The image, upright, RGB in sRGB, its transparent parts over white; a JPEG's sides may be reduced.
     """
 
     format: str
@@ -49,20 +55,22 @@ class Look:
     picture: Image.Image
 
 
-def load_image(data: bytes, size: tuple[int, int]) -> NDArray[np.uint8]:
+def load_image(data: bytes, size: tuple[int, int], max_megapixels: float = MAX_MEGAPIXELS) -> NDArray[np.uint8]:
     """Decodes an image and resizes it, bilinear and antialiased, without keeping its aspect ratio.
 
     Args:
-        data: A JPEG, PNG, GIF (of which the first frame counts), BMP or WebP file.
+        data: A file of one of ``surgeon.formats.FORMATS``; of a moving image or of several the first counts.
         size: Height and width in pixels.
+        max_megapixels: How large it may be.
 
     Returns:
-        RGB pixels from 0 to 255, of shape (height, width, 3).
+        RGB pixels in sRGB from 0 to 255, of shape (height, width, 3).
 
     Raises:
-        BadImageError: If the file cannot be decoded wholly.
+        BadImageError: If the file cannot be decoded wholly, or is too large; the reason says what to do.
     """
-    return fit_image(decode_image(data), size)
+    with _decoded(data, max_megapixels) as look:
+        return fit_image(look.picture, size)
 
 
 def fit_image(image: Image.Image, size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -73,84 +81,124 @@ def fit_image(image: Image.Image, size: tuple[int, int]) -> NDArray[np.uint8]:
     return np.array(across.resize((width, height), Image.Resampling.BILINEAR))
 
 
-def decode_image(data: bytes) -> Image.Image:
-    """Decodes an image upright, its transparent parts over white.
+def decode_image(data: bytes, max_megapixels: float = MAX_MEGAPIXELS) -> Image.Image:
+    """Decodes an image upright, in sRGB, its transparent parts over white.
 
     Args:
-        data: A JPEG, PNG, GIF (of which the first frame counts), BMP or WebP file.
+        data: A file of one of ``surgeon.formats.FORMATS``; of a moving image or of several the first counts.
+        max_megapixels: How large it may be.
 
     Returns:
         An image in mode ``RGB``, at its own size.
 
     Raises:
-        BadImageError: If the file cannot be decoded wholly.
+        BadImageError: If the file cannot be decoded wholly, or is too large; the reason says what to do.
     """
-    with _opened(data) as image:
-        image.load()
-        return _upright(_rgb(image), _orientation(image))
+    with _decoded(data, max_megapixels) as look:
+        return look.picture
 
 
 def look_at(data: bytes, side: int) -> Look:
     """Decodes an image as far as a look at it needs, which for a large JPEG takes a fraction of the time.
 
     Args:
-        data: A JPEG, PNG, GIF (of which the first frame counts), BMP or WebP file.
+        data: A file of one of ``surgeon.formats.FORMATS``; of a moving image or of several the first counts.
         side: Pixels that no side of a JPEG is reduced below.
 
     Raises:
-        BadImageError: If the file cannot be decoded wholly.
+        BadImageError: If the file cannot be decoded wholly, or is too large; the reason says what to do.
     """
-    with _opened(data) as image:
-        width, height = image.size
-        image.draft("RGB", (side, side))
-        image.load()
-        orientation = _orientation(image)
-        return Look(
-            format="JPEG" if image.format == "MPO" else str(image.format),  # a JPEG with others behind it
-            size=(width, height) if orientation >= 5 else (height, width),
-            orientation=orientation,
-            picture=_upright(_rgb(image), orientation),
-        )
+    with _decoded(data, MAX_MEGAPIXELS, side) as look:
+        return look
 
 
 @contextmanager
-def _opened(data: bytes) -> Iterator[Image.Image]:
-    """Opens an image; whatever fails while it is open becomes a ``BadImageError``."""
-    if not data:
-        raise BadImageError("the file is empty")
+def _decoded(data: bytes, max_megapixels: float, side: int | None = None) -> Iterator[Look]:
+    """Decodes an image, whose pixels count as alive inside; whatever fails there becomes a ``BadImageError``."""
+    form = recognize(data)
     try:
-        with _warnings_silenced(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            yield image
+        container = _CONTAINERS.get(form, Container)(data)
+        if container.size:
+            _check_size(container.size, container.scans, max_megapixels)
+        with _warnings_silenced(), _opened(container.data, form) as image:
+            _check_size(image.size, container.scans, max_megapixels)
+            size = image.size
+            container = _with_metadata(container, image)
+            if side:
+                image.draft("RGB", (side, side))
+            with _alive(size if container.progressive else image.size):
+                picture = _picture(image, container, side)
+                turned = (container.orientation or 1) in (5, 6, 7, 8)
+                yield Look(form, size if turned else size[::-1], container.orientation or 1, picture)
+    except BadImageError:
+        raise
     except UnidentifiedImageError as error:
-        raise BadImageError("not a readable JPEG, PNG, GIF, BMP or WebP image") from error
+        raise damaged(f"it cannot be opened as {form}, or is of a kind of it that surgeon does not read") from error
     except Image.DecompressionBombError as error:
-        raise BadImageError("more pixels than any photograph: a decompression bomb") from error
-    except Exception as error:  # Pillow's decoders meet arbitrary bytes with arbitrary exceptions
-        raise BadImageError(f"damaged: {error or type(error).__name__}") from error
+        raise _too_large("more than any photograph", max_megapixels) from error
+    except Exception as error:  # decoders meet arbitrary bytes with arbitrary exceptions
+        raise damaged(printable(error)[:200] or type(error).__name__) from error
 
 
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16-bit grey, which Pillow would clip instead of scale
-        wide = np.asarray(image)
-        grey = (wide >> 8).astype(np.uint8)
-        grey[wide == image.info.get("transparency", -1)] = 255
-        return Image.fromarray(grey).convert("RGB")
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    white = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+def _opened(data: bytes, form: str) -> ImageFile.ImageFile:
+    if form == "HEIF" and form not in Image.OPEN:
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    return Image.open(io.BytesIO(data), formats=[form])
 
 
-def _orientation(image: Image.Image) -> int:
-    """Returns how an image is stored; viewers show one whose metadata are broken as it is."""
-    with suppress(Exception):
-        found = int(image.getexif()[ORIENTATION_TAG])
-        return found if found in UPRIGHT else 1
-    return 1
+def _check_size(size: tuple[int, int], scans: int, max_megapixels: float) -> None:
+    megapixels = size[0] * size[1] / 1e6
+    if megapixels > max_megapixels:
+        raise _too_large(f"{size[0]} x {size[1]}, {megapixels:,.0f} megapixels", max_megapixels)
+    if megapixels * scans > max_megapixels * _MOST_SCANS:
+        raise BadImageError(
+            f"{scans} scans of {megapixels:,.0f} megapixels take too long; save it anew or make it smaller"
+        )
 
 
-def _upright(image: Image.Image, orientation: int) -> Image.Image:
-    return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
+def _too_large(what: str, max_megapixels: float) -> BadImageError:
+    return BadImageError(f"{what}; at most {max_megapixels:g} megapixels are decoded, make it smaller")
+
+
+def _with_metadata(container: Container, image: ImageFile.ImageFile) -> Container:
+    """Adds what Pillow finds in formats that are not taken apart here."""
+    if container.orientation is None:
+        found = find_orientation(image.info.get("exif") or b"", image.info.get("xmp") or b"")
+        container = replace(container, orientation=found)
+    return container if container.profile else replace(container, profile=image.info.get("icc_profile"))
+
+
+def _picture(image: ImageFile.ImageFile, container: Container, side: int | None) -> Image.Image:
+    """Returns an opened image upright, in sRGB and over white."""
+    drawn = image.tile[0][1] if image.format == "GIF" else None
+    image.load()
+    if container.other_end is not None:
+        _check_that_whole(image, container.other_end, side)
+    rgb = to_rgb(image, container, _low_bytes(image, container))
+    if drawn is not None and drawn != (0, 0, *rgb.size):  # the first frame of a GIF leaves something free
+        part, rgb = rgb.crop(drawn), Image.new("RGB", rgb.size, "white")
+        rgb.paste(part, drawn)
+    return upright(rgb, container.orientation)
+
+
+def _check_that_whole(image: ImageFile.ImageFile, other_end: bytes, side: int | None) -> None:
+    with _opened(other_end, "JPEG") as other:
+        if side:
+            other.draft("RGB", (side, side))
+        if ImageChops.difference(image, other).getbbox():
+            raise damaged("truncated")
+
+
+def _low_bytes(image: ImageFile.ImageFile, container: Container) -> Image.Image | None:
+    """Decodes the lower bytes of a PNG with RGB of 16 bits and a transparent colour, which Pillow drops."""
+    if image.mode != "RGB" or not container.key or container.depth < 16:
+        return None
+    with _opened(container.data, "PNG") as low:
+        low.tile = [tile._replace(args="RGB;16L") for tile in low.tile]
+        samples: Image.Image = low.copy()
+        return samples
 
 
 _lock = threading.Lock()
@@ -174,3 +222,24 @@ def _warnings_silenced() -> Iterator[None]:
             _decoding -= 1
             if _decoding == 0:
                 _filters.close()
+
+
+_turn = threading.Lock()
+_freed = threading.Condition()
+_free = _ALIVE
+
+
+@contextmanager
+def _alive(size: tuple[int, int]) -> Iterator[None]:
+    """Waits until there is room for an image's pixels; who came first is served first, however large the image."""
+    global _free  # noqa: PLW0603
+    pixels = min(size[0] * size[1], _ALIVE)
+    with _turn, _freed:
+        _freed.wait_for(lambda: _free >= pixels)
+        _free -= pixels
+    try:
+        yield
+    finally:
+        with _freed:
+            _free += pixels
+            _freed.notify()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from surgeon.catalogue.entry import Entry, Parameters
 from surgeon.errors import SurgeonError
+from surgeon.formats import read_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,14 +39,9 @@ class LabelledImage:
         """Returns the encoded image.
 
         Raises:
-            SurgeonError: If its file cannot be read.
+            BadImageError: If its file cannot be read, or is too large.
         """
-        if self.path is None:
-            return self.data or b""
-        try:
-            return self.path.read_bytes()
-        except OSError as error:
-            raise unreadable(self.path, error) from error
+        return self.data or b"" if self.path is None else read_image(self.path)
 
 
 @dataclass(frozen=True)

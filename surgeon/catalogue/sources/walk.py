@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
+
+from surgeon.formats import FORMATS, HEAD, format_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# TIFF, HEIC and AVIF cannot be decoded, but a photograph that is left out must be named and not just counted.
-IMAGE_SUFFIX = re.compile(r"\.(jpe|jpe?g|jfif|png|gif|bmp|dib|webp|tiff?|hei[cf]|avif)", re.IGNORECASE)
+_SUFFIXES = {suffix for suffixes in FORMATS.values() for suffix in suffixes}
 
 
 def walk_images(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[tuple[Path, bool]]:
@@ -34,13 +34,7 @@ def is_passed_over(entry: Path) -> bool:
 
 def _is_image(file: Path) -> bool:
     """Tells an image by its suffix or, failing that, by its first bytes."""
-    if IMAGE_SUFFIX.fullmatch(file.suffix):
+    if file.suffix.lower() in _SUFFIXES:
         return True
     with file.open("rb") as opened:
-        start = opened.read(12)
-    return (
-        start.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a"))
-        or (start.startswith(b"RIFF") and start.endswith(b"WEBP"))
-        # The letters BM alone begin many a text; a bitmap has four reserved bytes, which are zero.
-        or (start.startswith(b"BM") and start[6:10] == bytes(4))
-    )
+        return format_of(opened.read(HEAD)) is not None
