@@ -27,16 +27,16 @@ from surgeon.training.runner import run
 
 Surgeon = Callable[..., Any]
 
-# All that a run remembers: dropout, changes of images, moving statistics, momentum, a schedule, the best epoch.
+# All that a run remembers: dropout, changes of images, statistics, momentum, a schedule, averages, the best epoch.
 EVERYTHING = (
     "deterministic=true",
     "head=[global_average_pooling, batch_normalization, dropout: 0.3, dense: {units: classes, activation: softmax}]",
     "augment={flip: horizontal, rotation: 0.1, brightness: 0.2}",
     "phases=["
     "{name: warm-up, trainable: head, optimizer: rmsprop, lr: {cosine: {peak: 0.01}}, epochs: 3},"
-    "{name: whole, trainable: all, batch_norm: train, optimizer: adam, lr: {cosine: {peak: 0.003, warmup_epochs: 1}},"
-    " epochs: 4, until: {monitor: val_loss, patience: 9}},"
-    "{name: head, trainable: head, optimizer: {sgd: {momentum: 0.9}}, lr: 0.01, epochs: 2}]",
+    "{name: whole, trainable: all, batch_norm: train, optimizer: {adam: {use_ema: true, ema_momentum: 0.9}},"
+    " lr: {cosine: {peak: 0.003, warmup_epochs: 1}}, epochs: 4, until: {monitor: val_loss, patience: 9}},"
+    "{name: head, trainable: head, optimizer: {sgd: {momentum: 0.9, use_ema: true}}, lr: 0.01, epochs: 2}]",
 )
 
 

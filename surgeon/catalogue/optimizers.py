@@ -73,7 +73,9 @@ _COMMON: Mapping[str, Schema] = {
     "clipnorm": number("Largest norm of the gradient of one weight tensor.", exclusiveMinimum=0),
     "clipvalue": number("Largest absolute value of one gradient.", exclusiveMinimum=0),
     "global_clipnorm": number("Largest norm of all gradients together.", exclusiveMinimum=0),
-    "use_ema": boolean("Keep a moving average of the weights and end with it.", False),
+    "use_ema": boolean(
+        "Validate a moving average of the weights, restore it if `until` says so, and end with it.", False
+    ),
     "ema_momentum": number("Momentum of that average.", 0.99, minimum=0, maximum=1),
     "gradient_accumulation_steps": integer("Batches whose gradients are averaged into one step.", minimum=2),
 }

@@ -9,6 +9,7 @@ from surgeon.catalogue.head_layers import HEAD_LAYERS
 from surgeon.catalogue.layer_table import LayerTable, load_table, open_model, tabulate
 from surgeon.errors import SurgeonError
 from surgeon.model.weights import load_weights
+from surgeon.tensorflow import load_tensorflow
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +28,7 @@ def build_network(plan: Plan) -> Any:
     Raises:
         SurgeonError: If the network differs from its table or the weights do not fit.
     """
+    load_tensorflow()
     import keras
 
     # Automatic layer names start from the beginning, as in the tables; every random draw follows the seed.

@@ -40,7 +40,7 @@ class Checkpoint:
         seconds: Wall time of the present phase.
         digests: Of each weight before the present phase, for its audit; by path.
         weights: Those of all layers that were trained so far, by path.
-        best: The same after the phase's best epoch, if it is to end with them; else nothing.
+        best: Those that the phase would end with, if they are not ``weights``: of its best epoch, or averages.
         state: What the optimizer remembers and where the random streams are.
     """
 

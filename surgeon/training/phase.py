@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,7 @@ class _Training:
 
     Attributes:
         number: Which phase, from 1.
+        variables: Those that the phase trains.
         weights: Those of all layers that this phase and those before it train, by path.
         state: What else a phase goes on from: the optimizer's variables, the states of random generators.
     """
@@ -57,6 +59,7 @@ class _Training:
     optimizer: Any
     step: Step
     validate: Callable[[], Generator[Progress, None, dict[str, float]]] | None
+    variables: Sequence[Any]
     weights: Mapping[str, Any]
     state: Mapping[str, Any]
 
@@ -99,7 +102,6 @@ def train_phase(
         restore(training.weights, latest.weights)
         restore(training.state, latest.state)
     end = yield from _train_epochs(training, start, checkpoints)
-    training.optimizer.finalize_variable_values(network.trainable_variables)
     if end.best:
         restore(training.weights, end.best)
     result = PhaseResult(
@@ -108,7 +110,7 @@ def train_phase(
         seconds=end.seconds,
         tracing_seconds=tracing_seconds,
         trainable_parameters=parameters,
-        best_epoch=best_epoch(phase.until, end.history) if phase.until and end.best else None,
+        best_epoch=best_epoch(phase.until, end.history) if phase.until and phase.until.restore_best else None,
         history=end.history,
         audit=end_audit(network, before, phase),
     )
@@ -143,6 +145,7 @@ def _prepare(setup: Setup, number: int, train: Feed, validation: Feed | None) ->
         optimizer=optimizer,
         step=step,
         validate=validate,
+        variables=network.trainable_variables,
         weights=trained_weights(setup, number),
         state={str(at): variable for at, variable in enumerate(state)},
     )
@@ -158,25 +161,47 @@ def _train_epochs(
         epoch, epoch_started = latest.epoch + 1, time.perf_counter()
         figures = yield from _train_epoch(training, epoch, class_weights)
         figures["lr"] = float(training.optimizer.learning_rate)
-        if training.validate is not None:
-            figures |= yield from training.validate()
-        seconds, weights = time.perf_counter() - epoch_started, values_of(training.weights)
+        weights = values_of(training.weights)
+        with _as_ended(training, weights) as ended:
+            if training.validate is not None:
+                figures |= yield from training.validate()
+        seconds = time.perf_counter() - epoch_started
         _check_finite(phase, epoch, figures, weights)
         history = {
             name: (*latest.history.get(name, ()), value) for name, value in {"seconds": seconds, **figures}.items()
         }
-        is_best = phase.until and phase.until.restore_best and best_epoch(phase.until, history) == epoch
+        if phase.until and phase.until.restore_best:
+            ends_here = best_epoch(phase.until, history) == epoch
+        else:
+            ends_here = ended is not weights
         latest = replace(
             latest,
             history=history,
             seconds=time.perf_counter() - started,
             weights=weights,
-            best=weights if is_best else latest.best,
+            best=ended if ends_here else latest.best,
             state=values_of(training.state),
         )
         checkpoints.add(latest)
         yield EpochEnded(phase.name, epoch, seconds, figures)
     return latest
+
+
+@contextmanager
+def _as_ended(training: _Training, weights: Values) -> Iterator[Values]:
+    """Gives the network, for a while, the weights that the phase would end with now, and gives their values.
+
+    An optimizer may average the weights over its steps (``use_ema``). Then the average is what is measured and kept,
+    while training goes on from ``weights``, those of the last step.
+    """
+    if not training.phase.optimizer.parameters["use_ema"]:
+        yield weights
+        return
+    training.optimizer.finalize_variable_values(training.variables)
+    try:
+        yield values_of(training.weights)
+    finally:
+        restore(training.weights, weights)
 
 
 def _build_optimizer(phase: PhasePlan, steps_per_epoch: int, model: Any) -> Any:

@@ -194,7 +194,8 @@ def _with_the_best(error: DivergedError, setup: Setup, latest: Checkpoint | None
         return error
     which = "before this phase"
     if latest is not None:
-        which = "of the best epoch" if latest.best else f"after epoch {latest.epoch}"
+        until = setup.plan.phases[latest.phase - 1].until
+        which = "of the best epoch" if until and until.restore_best else f"after epoch {latest.epoch}"
     return DivergedError(error.message, f"{error.hint}; {folder / MODEL} holds the network {which}")
 
 
