@@ -7,7 +7,7 @@ import dataclasses
 import typer
 
 from surgeon.cli.output import Format, FormatOption, QuietOption, RunArgument, open_console, print_json, print_text
-from surgeon.cli.running import OutOption, run_plan
+from surgeon.cli.running import OutOption, new_run, run_plan
 from surgeon.recipe.compiler import compile_recipe
 
 
@@ -21,14 +21,14 @@ def command(
     from surgeon.results.run import result_figures
     from surgeon.training.compare import compare
     from surgeon.training.lock import read_lock
-    from surgeon.training.run_folder import create_run_folder, new_folder, read_result, recipe_of
+    from surgeon.training.run_folder import new_folder, read_result, recipe_of
 
     plan = compile_recipe(recipe_of(run))
     figures, stood_on = result_figures(read_result(run)), read_lock(run) or {}
-    folder = out or new_folder(plan)
-    create_run_folder(plan, folder)
     console = open_console(stderr=True, quiet=quiet or output_format is Format.json)
-    result = run_plan(plan, folder, console, earlier=stood_on)
+    folder = out or new_folder(plan)
+    with new_run(plan, folder):
+        result = run_plan(plan, folder, console, earlier=stood_on)
     causes = compare(stood_on, read_lock(folder) or {})
     differences = compare({"result": figures}, {"result": result_figures(result)})
     if output_format is Format.json:

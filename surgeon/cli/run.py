@@ -8,7 +8,7 @@ import typer
 
 from surgeon.cli.output import Format, FormatOption, QuietOption, RecipeArgument, SetOption
 from surgeon.cli.repeat import repeat_and_print
-from surgeon.cli.running import LogOption, OutOption, run_and_print
+from surgeon.cli.running import LogOption, OutOption, new_run, run_and_print
 from surgeon.recipe.compiler import compile_recipe
 
 
@@ -25,7 +25,7 @@ def command(
     log: LogOption = None,
 ) -> None:
     """Train what a recipe asks for, phase by phase, and measure it."""
-    from surgeon.training.run_folder import create_run_folder, new_folder
+    from surgeon.training.run_folder import new_folder
 
     plan = compile_recipe(recipe, overrides or ())
     folder = out or new_folder(plan)
@@ -33,5 +33,5 @@ def command(
         plans = [compile_recipe(recipe, [*(overrides or ()), f"seed={plan.seed + at}"]) for at in range(repeat)]
         repeat_and_print(plans, folder, output_format, quiet=quiet, log=log or ())
         return
-    create_run_folder(plan, folder)
-    run_and_print(plan, folder, output_format, quiet=quiet, log=log or ())
+    with new_run(plan, folder):
+        run_and_print(plan, folder, output_format, quiet=quiet, log=log or ())

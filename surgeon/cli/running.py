@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -35,6 +37,26 @@ LogOption = Annotated[
 OutOption = Annotated[
     Path | None, typer.Option(help="Folder for the run; by default runs/NAME-TIME.", show_default=False)
 ]
+
+
+@contextmanager
+def new_run(plan: Plan, folder: Path) -> Iterator[None]:
+    """Makes a run's folder and takes it away again if the run fails before its first epoch is finished.
+
+    Weights that cannot be had or an extra that is missing shall not stand in the way of the next try. A run that
+    a person has stopped stays.
+    """
+    from surgeon.training.run_folder import create_run_folder, is_begun
+
+    create_run_folder(plan, folder)
+    try:
+        yield
+    except RunInterruptedError:
+        raise
+    except Exception:
+        if not is_begun(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def run_and_print(plan: Plan, folder: Path, output_format: Format, *, quiet: bool, log: Collection[Tracker]) -> None:
@@ -71,7 +93,7 @@ def run_plan(
     """
     from surgeon.report.figures import draw_confusion, draw_curves
     from surgeon.training.checkpoint import rewind
-    from surgeon.training.run_folder import finish_run, record_event, run_in_use
+    from surgeon.training.run_folder import finish_run, is_begun, record_event, run_in_use
     from surgeon.training.runner import run
     from surgeon.training.trackers import tracked
 
@@ -96,7 +118,8 @@ def run_plan(
         raise RunInterruptedError(signal.SIGINT, go_on) from error
     except OSError as error:
         where = error.filename or folder
-        raise SurgeonError(f"cannot use {where}: {error.strerror or error}", f"mend that, and {go_on}") from error
+        remedy = f"mend that, and {go_on if is_begun(folder) else 'start again'}"
+        raise SurgeonError(f"cannot use {where}: {error.strerror or error}", remedy) from error
     return result
 
 

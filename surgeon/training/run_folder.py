@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -39,8 +40,18 @@ _COLUMNS = ("phase", "epoch", "seconds", "lr", "loss", "accuracy", "val_loss", "
 
 
 def new_folder(plan: Plan) -> Path:
-    """Returns where a run goes if nobody says: ``runs/NAME-TIME``."""
-    return Path("runs") / f"{plan.name}-{datetime.now():%Y%m%d-%H%M%S}"
+    """Makes the folder where a run goes if nobody says: ``runs/NAME-TIME``.
+
+    Where there is one already, a number is put behind it: of runs that start in one second each gets its own.
+    """
+    named = Path("runs") / f"{plan.name}-{datetime.now():%Y%m%d-%H%M%S}"
+    named.parent.mkdir(exist_ok=True)
+    for number in itertools.count(1):
+        folder = named if number == 1 else named.with_name(f"{named.name}-{number}")
+        with suppress(FileExistsError):
+            folder.mkdir()
+            break
+    return folder
 
 
 def create_run_folder(plan: Plan, folder: Path) -> None:
@@ -58,6 +69,11 @@ def create_run_folder(plan: Plan, folder: Path) -> None:
     if any(folder.iterdir()):
         raise UsageError(f"{folder} is not empty, and a run never overwrites", "give another --out")
     write_whole(folder / _RECIPE, dump_text(plan.recipe))
+
+
+def is_begun(folder: Path) -> bool:
+    """Tells whether an epoch of a run was finished; before that there is nothing in its folder to go on from."""
+    return (folder / CHECKPOINT).exists() or is_finished(folder)
 
 
 def is_finished(folder: Path) -> bool:
