@@ -9,15 +9,18 @@ def printable(value: object) -> str:
     r"""Returns text from outside as one line that a terminal, a page and a file in UTF-8 can take.
 
     Escape sequences, line breaks, marks that turn the direction of writing and whatever else steers a display become
-    visible escapes. A byte of a file name that is not UTF-8, a lone surrogate in Python, becomes U+FFFD.
+    visible escapes. So does a byte of a file name that is not UTF-8, which is a lone surrogate in Python.
 
-    >>> printable("rose\x1b[31m")
-    'rose\\x1b[31m'
+    >>> printable("rose\x1b[31m"), printable("caf\udce9.jpg")
+    ('rose\\x1b[31m', 'caf\\xe9.jpg')
     """
     return "".join(map(_visible, str(value)))
 
 
 def _visible(character: str) -> str:
-    if "\ud800" <= character <= "\udfff":
-        return "\ufffd"
-    return character if character.isprintable() or character in _JOINERS else repr(character)[1:-1]
+    if character.isprintable() or character in _JOINERS:
+        return character
+    if "\udc80" <= character <= "\udcff":
+        return f"\\x{ord(character) - 0xDC00:x}"
+    # Above ASCII the escape of a character is \u00.., since \x.. is that of a byte.
+    return repr(character)[1:-1] if character < "\x80" else f"\\u{ord(character):04x}"

@@ -55,9 +55,9 @@ def check(surgeon: Surgeon, *arguments: object) -> tuple[int, list[dict[str, Any
     return done.code, json.loads(done.out)["findings"]
 
 
-def test_a_folder_without_a_fault_is_well(surgeon: Surgeon, folder: Path) -> None:
+def test_a_folder_without_a_fault_is_ok(surgeon: Surgeon, folder: Path) -> None:
     assert check(surgeon, folder, "--fail-on", "warning") == (0, [])
-    assert surgeon("check", folder).out.strip() == "18 images of 2 classes: well"
+    assert surgeon("check", folder).out.strip() == "18 images of 2 classes: OK"
 
 
 def again(source: Path, target: Path, change: Callable[[Image.Image], Image.Image] = lambda image: image) -> None:

@@ -145,7 +145,7 @@ def test_validate_tells_all_of_all_files(surgeon: Surgeon, tmp_path: Path) -> No
     assert done.code == 2
     assert f"{bad}:1:1: recipe: " in done.out
     assert "unknown key 'phase'; did you mean 'phases'?" in done.out
-    assert "quickstart.yaml: well" in done.out
+    assert "quickstart.yaml: OK" in done.out
     records = json.loads(surgeon("validate", bad, "--format", "json").out)
     assert {record["code"] for record in records} >= {"unknown-key", "missing-key"}
     assert all(record["location"]["line"] for record in records)
@@ -380,7 +380,7 @@ def test_installed_wheel_works_from_another_folder(tmp_path: Path) -> None:
     assert "quickstart" in installed("recipes", "list")
     assert "block5_pool" in installed("layers", "vgg16")
     installed("recipes", "copy", "quickstart")
-    assert "well" in installed("validate", "quickstart.yaml")
+    assert "OK" in installed("validate", "quickstart.yaml")
     assert "EfficientNet-Lite0" in (tmp_path / "quickstart.yaml").read_text()
     assert (tmp_path / "site" / "surgeon" / "share" / "schemas" / "recipe.schema.json").exists()
 

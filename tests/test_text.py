@@ -15,8 +15,9 @@ from surgeon.text import printable
         ("rose\x1b[31m", "rose\\x1b[31m"),
         ("one\ntwo\r", "one\\ntwo\\r"),
         ("gpj.\u202eexe", "gpj.\\u202eexe"),
-        ("caf\udce9.jpg", "caf\ufffd.jpg"),
-        ("half \ud83d", "half \ufffd"),
+        ("caf\udce9.jpg", "caf\\xe9.jpg"),
+        ("caf\xa0\x9b", "caf\\u00a0\\u009b"),
+        ("half \ud83d", "half \\ud83d"),
         ("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"),
     ],
 )

@@ -32,8 +32,8 @@ from surgeon.cli import (
     validate,
 )
 from surgeon.cli.interrupt import RunInterruptedError
-from surgeon.cli.output import print_error
-from surgeon.errors import SurgeonError
+from surgeon.cli.output import open_streams, print_error, print_text
+from surgeon.errors import SurgeonError, UsageError
 
 app = typer.Typer(
     name="surgeon",
@@ -46,7 +46,7 @@ app = typer.Typer(
 
 def _print_version(asked: bool) -> None:
     if asked:
-        typer.echo(f"surgeon {surgeon.__version__}")
+        print_text(f"surgeon {surgeon.__version__}")
         raise typer.Exit
 
 
@@ -86,8 +86,14 @@ def main() -> None:
 
     Exit codes: 0 done, 1 failed, 2 the recipe or the call is wrong, 128 and a signal's number interrupted by it.
     """
+    open_streams()
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
+    except typer.TyperException as error:  # the library would print what was typed as it is
+        if said := error.format_message():  # nothing where it has printed the help
+            command = getattr(getattr(error, "ctx", None), "command_path", "surgeon")
+            print_error(UsageError(said, f"see `{command} --help`"))
+        sys.exit(2)
     except SurgeonError as error:
         print_error(error)
         sys.exit(error.exit_code)

@@ -42,7 +42,7 @@ def size() -> None:
     """Print how many bytes are kept."""
     from surgeon.store import cache
 
-    typer.echo(sum(shelf.size for shelf in cache.list_shelves(cache.cache_root())))
+    print_text(str(sum(shelf.size for shelf in cache.list_shelves(cache.cache_root()))))
 
 
 @app.command()
@@ -52,4 +52,4 @@ def clear() -> None:
 
     shelves = cache.list_shelves(cache.cache_root())
     freed = [cache.remove_shelf(shelf) for shelf in shelves]
-    typer.echo(f"{sum(freed) / 1e6:,.1f} MB removed, {freed.count(0)} in use")
+    print_text(f"{sum(freed) / 1e6:,.1f} MB removed, {freed.count(0)} in use")

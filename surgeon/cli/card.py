@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from surgeon.cli.output import RunArgument, print_text
 from surgeon.errors import UsageError
 from surgeon.recipe.compiler import compile_recipe
+from surgeon.report.terminal import styled
 
 
 def command(
@@ -27,4 +27,4 @@ def command(
     if path.exists():
         raise UsageError(f"{path} exists", "give another --out")
     write_card(plan, run, result, path)
-    print_text(f"the card is [bold]{escape(str(path))}[/]")
+    print_text(styled("the card is ", (str(path), "bold")))

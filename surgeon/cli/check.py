@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from surgeon.cli.output import Format, FormatOption, SetOption, open_console, print_json, print_text, show_progress
+from surgeon.cli.output import Format, FormatOption, SetOption, print_json, print_text, show_progress
 from surgeon.errors import UsageError, require_modules
 from surgeon.recipe.compiler import compile_recipe
+from surgeon.report.terminal import Terminal
 from surgeon.tensorflow import load_tensorflow
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def command(
     """Find what is wrong with the images: damaged, doubled, leaking between splits, labelled twice."""
     _check_options(labels, sheet)
     plan = _compile(checked, overrides or ())
-    console = open_console(stderr=True, quiet=output_format is Format.json)
+    console = Terminal(stderr=True, quiet=output_format is Format.json)
     index, findings = show_progress(_find(plan, labels), console)
     if output_format is Format.json:
         records = [dataclasses.asdict(finding) for finding in findings]

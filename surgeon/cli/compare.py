@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
-from surgeon.cli.output import Format, FormatOption, open_console, print_json, print_text, show_progress
+from surgeon.cli.output import Format, FormatOption, print_json, print_text, show_progress
 from surgeon.errors import UsageError
+from surgeon.report.terminal import Terminal, styled
 
 
 def command(
@@ -27,7 +27,7 @@ def command(
 
     compared = read_runs(runs)
     if out is not None:
-        console = open_console(stderr=True, quiet=output_format is Format.json)
+        console = Terminal(stderr=True, quiet=output_format is Format.json)
         show_progress(write_comparison(compared, out), console)
     if output_format is Format.json:
         print_json(
@@ -46,4 +46,4 @@ def command(
     figures, tests = [run.figures for run in compared], [run.test for run in compared]
     print_text(comparison_table([str(run) for run in runs], figures, tests))
     if out is not None:
-        print_text(f"the page is [bold]{escape(str(out))}[/]")
+        print_text(styled("the page is ", (str(out), "bold")))

@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 from surgeon.catalogue.sources import SOURCES
-from surgeon.cli.output import Format, FormatOption, RunArgument, open_console, print_json, print_text, show_progress
+from surgeon.cli.output import Format, FormatOption, RunArgument, print_json, print_text, show_progress
 from surgeon.recipe.compiler import compile_recipe
+from surgeon.report.terminal import Terminal
 from surgeon.tensorflow import load_tensorflow
 
 
@@ -37,13 +38,12 @@ def command(
     load_tensorflow()
     from surgeon.export.evaluate import evaluate_images
 
-    console = open_console(stderr=True, quiet=output_format is Format.json)
+    console = Terminal(stderr=True, quiet=output_format is Format.json)
     found = show_progress(evaluate_images(run, listing), console)
     if output_format is Format.json:
         print_json(dataclasses.asdict(found))
         return
-    from surgeon.report.tables import classification_table, other_data_text
+    from surgeon.report.tables import classification_table, other_data_lines
 
     print_text(classification_table(found.evaluation, f"{run} on {data}: {found.images:,} images"))
-    if (text := other_data_text(found)) is not None:
-        print_text(text)
+    print_text(*other_data_lines(found))

@@ -10,9 +10,10 @@ from typing import Annotated
 import typer
 
 from surgeon.catalogue.exporters import EXPORTERS
-from surgeon.cli.output import Format, FormatOption, RunArgument, open_console, print_json, print_text, show_progress
+from surgeon.cli.output import Format, FormatOption, RunArgument, print_json, print_text, show_progress
 from surgeon.errors import UsageError
 from surgeon.recipe.compiler import compile_recipe
+from surgeon.report.terminal import Terminal, styled
 from surgeon.tensorflow import load_tensorflow
 
 ExportFormat = enum.Enum("ExportFormat", {name: name for name in EXPORTERS}, type=str)  # type: ignore[misc]
@@ -44,11 +45,11 @@ def command(
     folder = out or run / "export" / "-".join(filter(None, (spec.name, narrowed)))
     plan = compile_recipe(recipe_of(run))
     load_tensorflow()
-    console = open_console(stderr=True, quiet=output_format is Format.json)
+    console = Terminal(stderr=True, quiet=output_format is Format.json)
     result = show_progress(export(plan, run, spec, narrowed, folder), console)
     if output_format is Format.json:
         print_json({**dataclasses.asdict(result), "folder": str(folder)})
     else:
         from surgeon.report.tables import export_table
 
-        print_text(export_table(result), f"it is in [bold]{folder}[/]")
+        print_text(export_table(result), styled("it is in ", (str(folder), "bold")))

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from surgeon.cli.output import print_text
 from surgeon.errors import UsageError
 
 
@@ -28,4 +29,4 @@ def command(
     survey = survey_folder(folder)
     target.write_text(draft_recipe(survey, target), encoding="utf-8")
     found = f"{survey.images} images of {len(survey.classes)} classes"
-    typer.echo(f"{target}: {found}; next: surgeon run {shlex.quote(str(target))}")
+    print_text(f"{target}: {found}; next: surgeon run {shlex.quote(str(target))}")

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from surgeon.errors import SurgeonError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from surgeon.report.terminal import Terminal
     from surgeon.results.events import Event
 
 Result = TypeVar("Result")
@@ -25,7 +24,7 @@ class RunInterruptedError(SurgeonError):
         self.exit_code = 128 + number
 
 
-def until_interrupted(work: Generator[Event, None, Result], console: Console) -> Generator[Event, None, Result]:
+def until_interrupted(work: Generator[Event, None, Result], console: Terminal) -> Generator[Event, None, Result]:
     """Passes events on until a signal asks for the end; then closes the work behind its present step.
 
     Raises:
@@ -38,7 +37,7 @@ def until_interrupted(work: Generator[Event, None, Result], console: Console) ->
         if asked:
             raise KeyboardInterrupt
         asked.append(number)
-        console.print("stopping after this step; once more to stop at once")
+        console.show("stopping after this step; once more to stop at once")
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

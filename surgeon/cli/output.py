@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import enum
+import io
 import json
 import os
 import re
-from collections.abc import Callable, Generator, Sequence
+import sys
+from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
-from rich.console import Console, RenderableType
-from rich.text import Text
 
+from surgeon.cells import write_rows
 from surgeon.errors import RecipeError, SurgeonError
+from surgeon.report.terminal import Terminal, styled
+from surgeon.text import printable
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from surgeon.results.events import Event
 
 Result = TypeVar("Result")
@@ -40,20 +45,12 @@ SetOption = Annotated[
     ),
 ]
 FormatOption = Annotated[Format, typer.Option("--format", help="For people or for programs.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no table.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress, and of a run no table.")]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.", show_default=False)]
 
 
-def open_console(*, stderr: bool = False, quiet: bool = False) -> Console:
-    """Returns a console; where there is no terminal, it is as wide as tables and epochs need it to be."""
-    console = Console(stderr=stderr, quiet=quiet, highlight=False)
-    if not console.is_terminal:
-        console.width = 160
-    return console
-
-
 def show_progress(
-    work: Generator[Event, None, Result], console: Console, recorders: Sequence[Callable[[Event], None]] = ()
+    work: Generator[Event, None, Result], console: Terminal, recorders: Sequence[Callable[[Event], None]] = ()
 ) -> Result:
     """Does a piece of long work to its end, showing its events and handing them to recorders; returns its result."""
     from surgeon.report.progress import ProgressDisplay
@@ -84,27 +81,46 @@ def unused(path: Path) -> Path:
     return found
 
 
-def print_text(*renderables: RenderableType) -> None:
+def open_streams() -> None:
+    """Lets every name through: what an output's encoding lacks becomes an escape, and names are read as bytes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        encoding = None if os.name == "nt" else sys.getfilesystemencoding()
+        sys.stdin.reconfigure(encoding=encoding, errors="surrogateescape", newline="\n")
+
+
+def print_text(*shown: RenderableType) -> None:
     """Prints for people."""
-    console = open_console()
-    for renderable in renderables:
-        console.print(renderable)
+    Terminal().show(*shown)
 
 
-def print_json(value: Any) -> None:
-    """Prints for programs."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+def print_file(text: str) -> None:
+    """Prints a file of the package as it is."""
+    typer.echo(text, nl=False)
+
+
+def print_json(value: Any, *, indent: int | None = 2) -> None:
+    """Prints for programs, in ASCII: no output lacks it, it steers no terminal, and every reader has the true text."""
+    typer.echo(json.dumps(value, indent=indent))
+
+
+def print_rows(rows: Iterable[Sequence[str]]) -> None:
+    """Prints CSV, for programs and on terminals; what steers those is an escape."""
+    write_rows(sys.stdout, ([printable(cell) for cell in row] for row in rows))
 
 
 def print_error(error: SurgeonError) -> None:
     """Prints an error to standard error: a recipe's diagnostics a line each, others with what to do next."""
-    console = Console(stderr=True, soft_wrap=True)
+    terminal = Terminal(stderr=True)
     if isinstance(error, RecipeError):
-        for diagnostic in error.diagnostics:
-            console.print(Text(str(diagnostic)))
         count = len(error.diagnostics)
-        console.print(Text(f"{count} problem{'s' if count > 1 else ''} found", style="bold red"))
+        terminal.show(
+            *map(str, error.diagnostics), styled((f"{count} problem{'s' if count > 1 else ''} found", "bold red"))
+        )
         return
-    console.print(Text.assemble(("error: ", "bold red"), error.message))
+    first, *others = error.message.split("\n")
+    terminal.show(styled(("error: ", "bold red"), first), *others)
     if error.hint:
-        console.print(Text.assemble(("hint: ", "bold"), error.hint))
+        terminal.show(styled(("hint: ", "bold"), error.hint))

@@ -15,7 +15,6 @@ from surgeon.cli.output import (
     FormatOption,
     RecipeArgument,
     SetOption,
-    open_console,
     print_json,
     print_text,
     show_progress,
@@ -23,6 +22,7 @@ from surgeon.cli.output import (
 from surgeon.model.precision import bfloat16_note
 from surgeon.recipe.compiler import compile_recipe
 from surgeon.recipe.pace import check_pace
+from surgeon.report.terminal import Terminal
 
 if TYPE_CHECKING:
     from surgeon.data.dataset import Index
@@ -39,7 +39,7 @@ def command(recipe: RecipeArgument, overrides: SetOption = None, output_format: 
     from surgeon.data.dataset import index_images
 
     plan = compile_recipe(recipe, overrides or ())
-    index = show_progress(index_images(plan.data), open_console(stderr=True))
+    index = show_progress(index_images(plan.data), Terminal(stderr=True))
     check_pace(plan, index.splits.count("train"))
     values = {path: (_at(plan.recipe, path), origin) for path, origin in plan.origins.items()}
     downloads = _downloads(plan)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import enum
-import json
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -17,9 +15,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from surgeon.catalogue.sources.walk import walk_images
-from surgeon.cli.output import file_name, open_console, print_text, show_progress, unused
+from surgeon.cli.output import file_name, print_json, print_rows, print_text, show_progress, unused
 from surgeon.errors import UsageError
 from surgeon.formats import read_image
+from surgeon.report.terminal import Terminal
 from surgeon.tensorflow import load_tensorflow
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ def command(
 
     load_tensorflow()
     bundle, classifier = open_classifier(run, len(files))
-    console = open_console(stderr=True)
+    console = Terminal(stderr=True)
     probabilities, bad = show_progress(classify(bundle, classifier, [_Image(path) for path in files]), console)
     predictions = predictions_of(list(map(str, files)), bundle.classes, probabilities.tolist(), bad, top)
     _print(predictions, output_format)
@@ -93,7 +92,7 @@ def _files(paths: Sequence[str]) -> Iterator[Path]:
     """
     for text in paths:
         if text == "-":
-            yield from _files([line for line in sys.stdin.read().splitlines() if line])
+            yield from _files([line.removesuffix("\r") for line in sys.stdin.read().split("\n") if line])
             continue
         path = Path(text)
         # A pattern may begin with a root or a drive, which Path.glob takes none of.
@@ -111,16 +110,17 @@ def _print(predictions: Sequence[Prediction], output_format: PredictFormat) -> N
         print_text(predictions_table(predictions))
     elif output_format is PredictFormat.jsonl:
         for prediction in predictions:
-            typer.echo(json.dumps(dataclasses.asdict(prediction), ensure_ascii=False))
+            print_json(dataclasses.asdict(prediction), indent=None)
     else:
-        writer = csv.writer(sys.stdout)
-        writer.writerow(["file", "class", "probability", "reason"])
-        for prediction in predictions:
-            pairs = zip(prediction.classes, prediction.probabilities, strict=True)
-            for name, probability in pairs:
-                writer.writerow([prediction.file, name, f"{probability:.6g}", ""])
-            if prediction.reason is not None:
-                writer.writerow([prediction.file, "", "", prediction.reason])
+        print_rows([("file", "class", "probability", "reason"), *_rows(predictions)])
+
+
+def _rows(predictions: Sequence[Prediction]) -> Iterator[tuple[str, str, str, str]]:
+    for prediction in predictions:
+        for name, probability in zip(prediction.classes, prediction.probabilities, strict=True):
+            yield prediction.file, name, f"{probability:.6g}", ""
+        if prediction.reason is not None:
+            yield prediction.file, "", "", prediction.reason
 
 
 def _sort(predictions: Sequence[Prediction], out: Path, *, link: bool) -> None:

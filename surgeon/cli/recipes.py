@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 import yaml
 
-from surgeon.cli.output import Format, FormatOption, print_json, print_text
+from surgeon.cli.output import Format, FormatOption, print_file, print_json, print_text
 from surgeon.errors import UsageError, did_you_mean
 from surgeon.report.tables import table
 from surgeon.share import share_path
@@ -35,7 +35,7 @@ def list_recipes(output_format: FormatOption = Format.text) -> None:
 @app.command()
 def show(name: NameArgument) -> None:
     """Print a recipe."""
-    typer.echo(_find(name).read_text(encoding="utf-8"), nl=False)
+    print_file(_find(name).read_text(encoding="utf-8"))
 
 
 @app.command()
@@ -54,7 +54,7 @@ def copy(
     if not target.parent.is_dir():
         raise UsageError(f"there is no folder {target.parent}", "make it first")
     target.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
-    typer.echo(str(target))
+    print_text(str(target))
 
 
 def _paths() -> dict[str, Path]:

@@ -8,12 +8,11 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
-
-from surgeon.cli.output import Format, open_console, print_json, print_text
+from surgeon.cli.output import Format, print_json, print_text
 from surgeon.cli.running import run_plan
 from surgeon.errors import SurgeonError, UsageError
 from surgeon.recipe.compiler import compile_recipe
+from surgeon.report.terminal import Terminal, styled
 
 if TYPE_CHECKING:
     from surgeon.recipe.plan import Plan
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 def repeat_and_print(
     plans: Sequence[Plan], folder: Path, output_format: Format, *, quiet: bool, log: Collection[Tracker]
 ) -> None:
-    """Runs plans that differ in their seed and prints the spread of what they came to.
+    """Runs plans that differ in their seed and prints the spread of what they came to: that is asked for, quiet or not.
 
     Runs that are there already are taken as they are, or up where they were stopped.
 
@@ -35,7 +34,7 @@ def repeat_and_print(
     from surgeon.results.run import headline_figures
     from surgeon.training.run_folder import create_run_folder, is_finished, read_result, recipe_of
 
-    console = open_console(stderr=True, quiet=quiet or output_format is Format.json)
+    console = Terminal(stderr=True, quiet=quiet or output_format is Format.json)
     folders = [folder / f"seed-{plan.seed}" for plan in plans]
     for plan, own in zip(plans, folders, strict=True):
         if not own.exists():
@@ -44,7 +43,7 @@ def repeat_and_print(
             raise UsageError(f"{own} is a run of another recipe", "give another --out")
     results = []
     for plan, own in zip(plans, folders, strict=True):
-        console.print(f"[bold]seed {plan.seed}[/]")
+        console.show(styled((f"seed {plan.seed}", "bold")))
         done = is_finished(own)
         results.append(read_result(own) if done else run_plan(plan, own, console, log=log))
     figures = [headline_figures(result) for result in results]
@@ -54,10 +53,11 @@ def repeat_and_print(
     if output_format is Format.json:
         record = {name: dataclasses.asdict(spread) for name, spread in spreads.items()}
         print_json({"runs": [str(own) for own in folders], "figures": record})
-    elif not quiet:
+    else:
         from surgeon.report.tables import spread_table
 
-        print_text(spread_table(spreads), _expected(spreads), f"the runs are in [bold]{escape(str(folder))}[/]")
+        where = styled("the runs are in ", (str(folder), "bold"))
+        print_text(spread_table(spreads), *_expected(spreads), where)
 
 
 def _spread(values: Sequence[float]) -> Spread:
@@ -66,11 +66,11 @@ def _spread(values: Sequence[float]) -> Spread:
     return Spread(statistics.fmean(values), statistics.stdev(values), tuple(values))
 
 
-def _expected(spreads: Mapping[str, Spread]) -> str:
+def _expected(spreads: Mapping[str, Spread]) -> list[str]:
     """Returns the lines with which a recipe says what to expect of it."""
     lines = [
         f"  {name.removeprefix('network ')}: {{mean: {spread.mean:.4f}, std: {spread.std:.4f}}}"
         for name, spread in spreads.items()
         if name.startswith("network ")
     ]
-    return "\n".join(["in the recipe:", "expected:", *lines])
+    return ["in the recipe:", "expected:", *lines]

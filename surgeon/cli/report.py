@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
-from surgeon.cli.output import RunArgument, open_console, print_text, show_progress
+from surgeon.cli.output import RunArgument, print_text, show_progress
 from surgeon.recipe.compiler import compile_recipe
+from surgeon.report.terminal import Terminal, styled
 from surgeon.tensorflow import load_tensorflow
 
 
@@ -25,5 +25,5 @@ def command(
     result = read_result(run)
     load_tensorflow()
     path = out or run / REPORT
-    show_progress(write_report(plan, run, result, path), open_console(stderr=True))
-    print_text(f"the report is [bold]{escape(str(path))}[/]")
+    show_progress(write_report(plan, run, result, path), Terminal(stderr=True))
+    print_text(styled("the report is ", (str(path), "bold")))

@@ -6,9 +6,10 @@ import dataclasses
 
 import typer
 
-from surgeon.cli.output import Format, FormatOption, QuietOption, RunArgument, open_console, print_json, print_text
+from surgeon.cli.output import Format, FormatOption, QuietOption, RunArgument, print_json, print_text
 from surgeon.cli.running import OutOption, new_run, run_plan
 from surgeon.recipe.compiler import compile_recipe
+from surgeon.report.terminal import Terminal
 
 
 def command(
@@ -25,7 +26,7 @@ def command(
 
     plan = compile_recipe(recipe_of(run))
     figures, stood_on = result_figures(read_result(run)), read_lock(run) or {}
-    console = open_console(stderr=True, quiet=quiet or output_format is Format.json)
+    console = Terminal(stderr=True, quiet=quiet or output_format is Format.json)
     folder = out or new_folder(plan)
     with new_run(plan, folder):
         result = run_plan(plan, folder, console, earlier=stood_on)
@@ -40,12 +41,12 @@ def command(
                 "causes": [dataclasses.asdict(cause) for cause in causes],
             }
         )
-    elif not quiet:
+    else:
         from surgeon.report.tables import differences_table
 
-        if differences:
+        if differences and not quiet:
             print_text(differences_table("what came out differently", differences, "before", "now"))
-        if causes:
+        if causes and not quiet:
             print_text(differences_table("what they stand on", causes, "before", "now"))
         print_text(_verdict(len(figures), len(differences), has_causes=bool(causes), deterministic=plan.deterministic))
     if differences:

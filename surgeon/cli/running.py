@@ -11,18 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
-from rich.text import Text
 
 from surgeon.cli.interrupt import RunInterruptedError, until_interrupted
-from surgeon.cli.output import Format, open_console, print_json, print_text, show_progress
+from surgeon.cli.output import Format, print_json, print_text, show_progress
 from surgeon.errors import SurgeonError
+from surgeon.report.terminal import Terminal, styled
 from surgeon.tensorflow import load_tensorflow
 from surgeon.training.trackers import Tracker
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from surgeon.recipe.plan import Plan
     from surgeon.results.run import RunResult
 
@@ -61,7 +58,7 @@ def new_run(plan: Plan, folder: Path) -> Iterator[None]:
 
 def run_and_print(plan: Plan, folder: Path, output_format: Format, *, quiet: bool, log: Collection[Tracker]) -> None:
     """Does what is left of a run and prints its result; see ``run_plan``."""
-    console = open_console(stderr=True, quiet=quiet or output_format is Format.json)
+    console = Terminal(stderr=True, quiet=quiet or output_format is Format.json)
     result = run_plan(plan, folder, console, log=log)
     if output_format is Format.json:
         from surgeon.results.run import result_record
@@ -74,7 +71,7 @@ def run_and_print(plan: Plan, folder: Path, output_format: Format, *, quiet: boo
 def run_plan(
     plan: Plan,
     folder: Path,
-    console: Console,
+    console: Terminal,
     *,
     earlier: Mapping[str, Any] | None = None,
     log: Collection[Tracker] = (),
@@ -103,7 +100,7 @@ def run_plan(
             rewind(plan, folder)
             load_tensorflow()
             work = until_interrupted(run(plan, folder, earlier), console)
-            with tracked(log, plan, folder, partial(console.print, markup=False)) as track:
+            with tracked(log, plan, folder, console.show) as track:
                 result = show_progress(work, console, (partial(record_event, folder), track))
                 draw_curves(result, folder / "curves.png")
                 if result.evaluation is not None:
@@ -123,7 +120,7 @@ def run_plan(
     return result
 
 
-def _write_report(plan: Plan, folder: Path, result: RunResult, console: Console) -> None:
+def _write_report(plan: Plan, folder: Path, result: RunResult, console: Terminal) -> None:
     """Writes the run's page; what was trained and measured counts without it, too."""
     from surgeon.export.page import write_report
     from surgeon.training.run_folder import REPORT
@@ -131,7 +128,7 @@ def _write_report(plan: Plan, folder: Path, result: RunResult, console: Console)
     try:
         show_progress(write_report(plan, folder, result, folder / REPORT), console)
     except SurgeonError as error:
-        console.print(f"no report: {error.message}; `surgeon report {folder}` makes it later", markup=False)
+        console.show(f"no report: {error.message}; `surgeon report {folder}` makes it later")
 
 
 def print_result(result: RunResult, folder: Path) -> None:
@@ -142,9 +139,9 @@ def print_result(result: RunResult, folder: Path) -> None:
         total = result.evaluation.weighted.support
         print_text(classification_table(result.evaluation, f"{result.name}: {total} test images"))
         if (over := averages_text(result.evaluation)) is not None:
-            print_text(Text(over))
+            print_text(over)
         print_text(methods_table(result))
     if (text := expectation_text(result)) is not None:
         print_text(text)
     print_text(frozen_text(result.frozen))
-    print_text(f"{result.seconds:.0f} s; everything is in [bold]{escape(str(folder))}[/]")
+    print_text(styled(f"{result.seconds:.0f} s; everything is in ", (str(folder), "bold")))

@@ -9,6 +9,7 @@ import typer
 
 from surgeon.cli.output import print_text
 from surgeon.errors import require_modules
+from surgeon.report.terminal import styled
 from surgeon.tensorflow import load_tensorflow
 
 
@@ -39,5 +40,5 @@ def command(
     classifier = one_at_a_time(unguarded)  # answers and explanations are computed in threads
     limits = Limits(images=max_images, image_bytes=round(max_megabytes * 1e6), batch=batch)
     explain = build_explainer(bundle_folder, bundle, "grad-cam", classifier)
-    print_text(f"[bold]{bundle.name}[/] answers at http://{host}:{port}, Ctrl-C ends it")
+    print_text(styled((bundle.name, "bold"), f" answers at http://{host}:{port}, Ctrl-C ends it"))
     uvicorn.run(build_app(bundle, classifier, explain, limits), host=host, port=port, log_level="warning")

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from surgeon.cli.output import Format, FormatOption, SetOption, print_json, print_text
 from surgeon.recipe.compiler import validate_recipe
+from surgeon.report.terminal import styled
 
 
 def command(
@@ -24,9 +24,8 @@ def command(
         print_json([dataclasses.asdict(problem) for problems in found.values() for problem in problems])
     else:
         for recipe, problems in found.items():
-            for problem in problems:
-                typer.echo(str(problem))
+            print_text(*map(str, problems))
             if not problems:
-                print_text(Text.assemble(f"{recipe}: ", ("well", "green")))
+                print_text(styled(f"{recipe}: ", ("OK", "green")))
     if any(found.values()):
         raise typer.Exit(2)

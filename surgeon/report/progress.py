@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
+    Task,
     TaskID,
     TaskProgressColumn,
     TextColumn,
@@ -19,6 +19,7 @@ from rich.progress import (
     Progress as Bars,
 )
 
+from surgeon.report.terminal import styled
 from surgeon.results.events import (
     AuditResult,
     BatchEnded,
@@ -32,7 +33,16 @@ from surgeon.results.events import (
 )
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.text import Text
+
+    from surgeon.report.terminal import Terminal
+
+
+class _LineColumn(TextColumn):
+    """A column of text from outside, which the library would read as markup."""
+
+    def render(self, task: Task) -> Text:
+        return styled(self.text_format.format(task=task))
 
 
 class ProgressDisplay:
@@ -41,17 +51,17 @@ class ProgressDisplay:
     On a terminal the current work has a bar; elsewhere only phases, epochs and notes are written.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Terminal) -> None:
         self._console = console
         self._bars = Bars(
-            TextColumn("{task.description}"),
+            _LineColumn("{task.description}"),
             BarColumn(bar_width=24),
             TaskProgressColumn(),
-            TextColumn("{task.fields[figures]}"),
+            _LineColumn("{task.fields[figures]}"),
             TimeElapsedColumn(),
-            TextColumn("elapsed,"),
+            _LineColumn("elapsed,"),
             TimeRemainingColumn(),
-            TextColumn("left"),
+            _LineColumn("left"),
             console=console,
             transient=True,
             disable=not console.is_terminal,
@@ -73,23 +83,22 @@ class ProgressDisplay:
         if isinstance(event, Progress):
             self._show_work(event)
         elif isinstance(event, Note):
-            self._console.print(escape(event.text))
+            self._console.show(event.text)
         elif isinstance(event, FeaturesKept):
-            self._console.print(_kept(event))
+            self._console.show(_kept(event))
         elif isinstance(event, PhaseStarted):
             self._phase = event
-            self._console.print(
-                f"[bold]phase {event.number}/{event.phases}: {escape(event.phase)}[/], "
-                f"{event.trainable_parameters:,} parameters trained, {event.epochs} epochs of {event.steps} steps"
-            )
+            title = f"phase {event.number}/{event.phases}: {event.phase}"
+            said = f", {event.trainable_parameters:,} parameters trained, {event.epochs} epochs of {event.steps} steps"
+            self._console.show(styled((title, "bold"), said))
         elif isinstance(event, BatchEnded) and self._phase is not None:
             self._show_step(event, self._phase)
         elif isinstance(event, EpochEnded):
             width = len(str(self._phase.epochs)) if self._phase else 1
-            self._console.print(f"  epoch {event.epoch:{width}}  {_figures(event.figures)}  {event.seconds:.1f} s")
+            self._console.show(f"  epoch {event.epoch:{width}}  {_figures(event.figures)}  {event.seconds:.1f} s")
         elif isinstance(event, PhaseResult):
             best = f", ends with epoch {event.best_epoch}" if event.best_epoch else ""
-            self._console.print(f"  {event.epochs} epochs in {event.seconds:.1f} s{best}; {_audit(event.audit)}")
+            self._console.show(f"  {event.epochs} epochs in {event.seconds:.1f} s{best}; {_audit(event.audit)}")
 
     def _show_work(self, event: Progress) -> None:
         task = self._task(event.task, event.total)
@@ -110,19 +119,19 @@ class ProgressDisplay:
             known_ids = [task.id for task in self._bars.tasks if task.fields["key"] == key]
             task = known_ids[0] if known_ids else self._bars.add_task(description, total=total, figures="", key=key)
             self._work = (key, task)
-        self._bars.update(self._work[1], description=escape(description), visible=True)
+        self._bars.update(self._work[1], description=description, visible=True)
         return self._work[1]
 
 
 def _audit(audit: AuditResult) -> str:
     """Returns what is proven of a phase."""
     but = f" but {', '.join(audit.unmoved)}" if audit.unmoved else ""
-    return f"{audit.frozen_layers} layers frozen, bit-identical; {audit.trained_layers} trained, all moved{escape(but)}"
+    return f"{audit.frozen_layers} layers frozen, bit-identical; {audit.trained_layers} trained, all moved{but}"
 
 
 def _kept(event: FeaturesKept) -> str:
     """Returns where frozen features are kept; where that is nowhere, there is nothing to count."""
-    said = f"frozen features of {escape(', '.join(event.layers))}, {event.size / 1e6:,.0f} MB, are kept {event.place}"
+    said = f"frozen features of {', '.join(event.layers)}, {event.size / 1e6:,.0f} MB, are kept {event.place}"
     counts = f"; {event.known:,} images known, {event.computed:,} to compute" if event.known + event.computed else ""
     return said + counts
 

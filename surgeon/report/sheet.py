@@ -11,13 +11,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
+from typing import TYPE_CHECKING
 
 from PIL import Image
 from rich.table import Table
-from rich.text import Text
 
 from surgeon.report.tables import table
+from surgeon.report.terminal import styled
 from surgeon.results.findings import SEVERITIES, Finding
+from surgeon.text import printable
 
 _ROWS_A_KIND = 10  # of the table
 _SHOWN = 100  # findings on a sheet
@@ -26,6 +28,9 @@ _SIDE = 144  # pixels of a thumbnail
 _CAPTION = 26  # letters under one that a picture has room for
 _STYLES = {"error": "bold red", "warning": "yellow", "info": "dim"}
 _COLOURS = {"error": "#c0392b", "warning": "#b7791f", "info": "#5f6b7a"}
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 Picture = Callable[[str], Image.Image | None]
 
@@ -38,12 +43,11 @@ def findings_table(findings: Sequence[Finding]) -> Table:
     for finding in findings:
         shown[finding.kind] += 1
         if shown[finding.kind] <= _ROWS_A_KIND:
-            severity = Text(finding.severity, _STYLES[finding.severity])
-            images = str(len(finding.files) or "")
-            made.add_row(severity, finding.kind, images, Text(_printable(finding.message), overflow="fold"))
+            severity = styled((finding.severity, _STYLES[finding.severity]))
+            made.add_row(severity, finding.kind, str(len(finding.files) or ""), finding.message)
         elif shown[finding.kind] == _ROWS_A_KIND + 1:
             more = f"{counts[finding.kind] - _ROWS_A_KIND:,} more; --format json names all, --sheet shows them"
-            made.add_row("", finding.kind, "", Text(more, "dim"))
+            made.add_row("", finding.kind, "", styled((more, "dim")))
     return made
 
 
@@ -51,10 +55,10 @@ def findings_summary(findings: Sequence[Finding], images: str) -> Text:
     """Renders how many findings there are of each severity among some images."""
     counts = Counter(finding.severity for finding in findings)
     if not counts:
-        return Text.assemble(f"{images}: ", ("well", "green"))
-    parts = [(f"{counts[name]:,} {name}{'s' if counts[name] > 1 else ''}", _STYLES[name]) for name in SEVERITIES]
-    named = [part for name, part in zip(SEVERITIES, parts, strict=True) if counts[name]]
-    return Text.assemble(f"{images}: ", Text(", ").join(Text(*part) for part in named))
+        return styled(f"{images}: ", ("OK", "green"))
+    named = [name for name in SEVERITIES if counts[name]]
+    parts = [(f"{counts[name]:,} {name}{'s' if counts[name] > 1 else ''}", _STYLES[name]) for name in named]
+    return styled(f"{images}: ", styled(*parts, separator=", "))
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +79,7 @@ def draw_sheet(findings: Sequence[Finding], picture: Picture, name: str, path: P
         path: The file.
     """
     left_out = f", the first {_SHOWN} of them here" if len(findings) > _SHOWN else ""
-    title = _printable(f"{name}: {len(findings):,} finding{'' if len(findings) == 1 else 's'}{left_out}")
+    title = printable(f"{name}: {len(findings):,} finding{'' if len(findings) == 1 else 's'}{left_out}")
     rows = (_row(finding, picture) for finding in findings[:_SHOWN])
     if path.suffix.lower() == ".html":
         path.write_text(_page(title, rows), encoding="utf-8")
@@ -89,7 +93,7 @@ def _row(finding: Finding, picture: Picture) -> Row:
         image = picture(file)
         if image is not None:
             image.thumbnail((_SIDE, _SIDE))
-        pictures.append((_printable(file), image))
+        pictures.append((printable(file), image))
     return Row(finding, tuple(pictures))
 
 
@@ -122,7 +126,7 @@ def _section(row: Row) -> str:
     finding = row.finding
     badge = f'<b style="background:{_COLOURS[finding.severity]}">{finding.severity}: {finding.kind}</b>'
     figures = "".join(_figure(name, image) for name, image in row.pictures)
-    message = html.escape(_printable(finding.message))
+    message = html.escape(printable(finding.message))
     return f"<section><p>{badge} {message}</p><div>{figures}</div></section>\n"
 
 
@@ -142,7 +146,7 @@ def _draw_rows(title: str, rows: Sequence[Row], path: Path) -> None:
 
     column, line, dpi = _SIDE + 12, 16, 100
     width = _PICTURES * column + 12
-    texts = [textwrap.wrap(f"{row.finding.kind}: {_printable(row.finding.message)}", width // 7) for row in rows]
+    texts = [textwrap.wrap(f"{row.finding.kind}: {printable(row.finding.message)}", width // 7) for row in rows]
     tallest = [max((image.height if image else line for _, image in row.pictures), default=-line) for row in rows]
     heights = [len(text) * line + tall + 2 * line for text, tall in zip(texts, tallest, strict=True)]
     height = 3 * line + sum(heights)
@@ -167,8 +171,3 @@ def _draw_rows(title: str, rows: Sequence[Row], path: Path) -> None:
             write(name[-_CAPTION:], left, below + (image.height if image else line) + 2, 6.5)
         top += taken
     figure.savefig(path, dpi=dpi, facecolor=figure.get_facecolor())
-
-
-def _printable(text: str) -> str:
-    """Returns ``text`` without what would steer a terminal: names of files may hold anything."""
-    return "".join(character if character.isprintable() else "?" for character in text)

@@ -7,15 +7,17 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich import box
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
-from rich.text import Text
 
 from surgeon.catalogue.backbones import BackboneSpec
+from surgeon.report.terminal import styled
 from surgeon.results.findings import short_value
 from surgeon.results.run import figure
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from surgeon.catalogue.entry import Entry
     from surgeon.catalogue.layer_table import LayerRow, LayerTable
     from surgeon.recipe.network import Network
@@ -33,7 +35,7 @@ def table(title: str | None, *columns: str, numbers: Iterable[str] = ()) -> Tabl
     made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     right = set(numbers)
     for column in columns:
-        made.add_column(column, justify="right" if column in right else "left")
+        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
     return made
 
 
@@ -61,12 +63,12 @@ def network_table(
     """
     made = _layers(None)
     for phase in states:
-        made.add_column(Text(phase))
+        made.add_column(phase)
     for row in network.rows:
         cells = [_state_cell(states[phase].get(row.name), row.name in kept[phase]) for phase in states]
         made.add_row(*_layer_cells(row), *cells)
         if row.index == network.cut:
-            made.add_row("", Text("--- cut ---", style="bold red"))
+            made.add_row("", styled(("--- cut ---", "bold red")))
     trainable = sum(row.trainable for row in network.rows)
     made.caption = (
         f"{network.name} is cut after {network.cut}; the head begins at {network.cut + 1}. "
@@ -80,7 +82,7 @@ def network_table(
 def _state_cell(state: str | None, is_kept: bool) -> Text:
     parts = [(state, _STATE_STYLES[state])] if state else []
     kept = [("kept", "bold magenta")] if is_kept else []
-    return Text(", ").join(Text(*part) for part in parts + kept)
+    return styled(*parts, *kept, separator=", ")
 
 
 def _layers(title: str | None) -> Table:
@@ -137,7 +139,7 @@ def _spread(figure: Mapping[str, float]) -> str:
     return " ± ".join(f"{figure[name]:.4f}" for name in ("mean", "std") if name in figure)
 
 
-def expectation_text(result: RunResult) -> Text | None:
+def expectation_text(result: RunResult) -> str | None:
     """Says how far a result is from what the recipe's author measured; None where that is not known."""
     if result.evaluation is None or not result.expected:
         return None
@@ -151,7 +153,7 @@ def expectation_text(result: RunResult) -> Text | None:
             f", {abs(off) / expected['std']:.1f} standard deviations of a change of seed" if expected.get("std") else ""
         )
         said.append(f"{name} is {abs(off):.4f} {'above' if off > 0 else 'below'} what the author measured{spread}")
-    return Text("; ".join(said))
+    return "; ".join(said)
 
 
 def frozen_text(frozen: FrozenResult) -> str:
@@ -218,20 +220,19 @@ def predictions_table(predictions: Sequence[Prediction]) -> Table:
     made = table(None, "image", "class", "probability", "then", numbers=("probability",))
     for prediction in predictions:
         if prediction.reason is not None:
-            made.add_row(Text(prediction.file), Text(prediction.reason, style="red"))
+            made.add_row(prediction.file, styled((prediction.reason, "red")))
             continue
         pairs = list(zip(prediction.classes, prediction.probabilities, strict=True))
         then = ", ".join(f"{name} {probability:.3f}" for name, probability in pairs[1:])
-        made.add_row(Text(prediction.file), Text(pairs[0][0]), f"{pairs[0][1]:.3f}", Text(then, style="dim"))
+        made.add_row(prediction.file, pairs[0][0], f"{pairs[0][1]:.3f}", styled((then, "dim")))
     return made
 
 
-def other_data_text(found: OtherData) -> Text | None:
-    """Says which classes could not be matched and which images not read; None if all could."""
+def other_data_lines(found: OtherData) -> list[str]:
+    """Says which classes could not be matched and which images not read."""
     said = [f"{name!r} is no class of the network; {count:,} images left out" for name, count in found.unknown.items()]
     said += [text] if (text := averages_text(found.evaluation)) else []
-    said += [f"{name}: {reason}" for name, reason in found.bad_images.items()]
-    return Text("\n".join(said)) if said else None
+    return said + [f"{name}: {reason}" for name, reason in found.bad_images.items()]
 
 
 def differences_table(title: str, differences: Sequence[Difference], before: str, after: str) -> Table:
@@ -241,7 +242,7 @@ def differences_table(title: str, differences: Sequence[Difference], before: str
         group = list(found)
         for difference in group[:_SHOWN]:
             values = (difference.before, difference.after)
-            made.add_row(part, Text(difference.name), *(Text(short_value(value)) for value in values))
+            made.add_row(part, difference.name, *map(short_value, values))
         if len(group) > _SHOWN:
             made.add_row(part, f"and {len(group) - _SHOWN:,} more", "", "")
     return made
@@ -268,17 +269,17 @@ def forecast_text(forecast: Mapping[str, Any]) -> list[RenderableType]:
     for number, phase in enumerate(forecast["phases"], start=1):
         parts += [_pass_block(done) for done in forecast["passes"] if done["before_phase"] == number]
         parts.append(_phase_block(phase, number))
-    parts.append(Text(_expectation(forecast)))
+    parts.append(_expectation(forecast))
     if forecast["with_views"]:
-        parts.append(Text(_views_advice(forecast)))
-    return parts + [Text(note) for note in forecast["notes"]]
+        parts.append(_views_advice(forecast))
+    return [*parts, *forecast["notes"]]
 
 
 def _pass_block(done: Mapping[str, Any]) -> Table:
     views = f", with {done['views']} changed copies of each training image" if done["views"] else ""
     dtype = "" if done["dtype"] == "float32" else f" in {done['dtype']}"
     rows = {
-        "kept": "\n".join(map(_tensor, done["kept"])),
+        "kept": Group(*map(_tensor, done["kept"])),
         "images": f"{done['images']:,}{views}",
         "size": f"{_size(done['bytes'])}{dtype}",
         "where": done["place"]["reason"],
@@ -290,12 +291,13 @@ def _pass_block(done: Mapping[str, Any]) -> Table:
 
 def _phase_block(phase: Mapping[str, Any], number: int) -> Table:
     at_most = "at most " if phase["may_stop_early"] else ""
+    *before, last = map(_tensor, phase["starts_from"])
     changed = ", changed anew every epoch" if phase["changed_every_epoch"] else ""
     rows = {
         "trained": f"{phase['trained']:,} of {phase['trained'] + phase['frozen']:,} parameters",
         "optimizer": phase["optimizer"],
         "lr": phase["lr"],
-        "starts from": "\n".join(map(_tensor, phase["starts_from"])) + changed,
+        "starts from": Group(*before, last + changed),
         "epochs": f"{at_most}{phase['epochs']:,}, {phase['steps']:,} steps",
         "each epoch": f"{_arithmetic(phase['multiply_adds_an_epoch'])}, {_about(phase['seconds_an_epoch'])}",
         "time": f"{at_most}{_about(phase['seconds'])}",
@@ -304,11 +306,11 @@ def _phase_block(phase: Mapping[str, Any], number: int) -> Table:
     return _block(title if phase["name"] == title else f"{title}: {phase['name']}", rows)
 
 
-def _block(title: str, rows: Mapping[str, str]) -> Table:
+def _block(title: str, rows: Mapping[str, RenderableType]) -> Table:
     made = Table.grid("", "", padding=(0, 1, 0, 1))
-    made.title, made.title_justify, made.title_style = Text(title), "left", "bold"
+    made.title, made.title_justify, made.title_style = title, "left", "bold"
     for name, value in rows.items():
-        made.add_row(Text(name, style="dim"), Text(value))
+        made.add_row(styled((name, "dim")), value)
     made.add_row()
     return made
 
@@ -371,7 +373,7 @@ def values_table(values: Mapping[str, tuple[Any, str]]) -> Table:
     made = table("recipe", "value", "is", "from")
     for path, (value, origin) in values.items():
         style = "dim" if origin == "default" else ""
-        made.add_row(path, Text(str(value)), Text(origin), style=style)
+        made.add_row(path, str(value), origin, style=style)
     return made
 
 
@@ -384,7 +386,7 @@ def entries_table(entries: Mapping[str, Entry]) -> Table:
     for entry in entries.values():
         required = [name for name in entry.parameters if name in entry.required]
         optional = [f"[{name}]" for name in entry.parameters if name not in entry.required]
-        made.add_row(entry.name, Text(" ".join(required + optional)), Text(entry.summary))
+        made.add_row(entry.name, " ".join(required + optional), entry.summary)
     return made
 
 
@@ -392,7 +394,7 @@ def _backbones_table(backbones: Sequence[BackboneSpec]) -> Table:
     made = table(None, "name", "family", "pixels", "at least", "preprocessing", "", numbers=("pixels", "at least"))
     for spec in backbones:
         sizes = (str(spec.image_size), str(spec.min_image_size))
-        made.add_row(spec.name, spec.group, *sizes, spec.preprocessing, Text(spec.summary.replace("`", "")))
+        made.add_row(spec.name, spec.group, *sizes, spec.preprocessing, spec.summary.replace("`", ""))
     return made
 
 
@@ -402,5 +404,5 @@ def entry_table(entry: Entry) -> Table:
     for name, schema in entry.parameters.items():
         default = "required" if name in entry.required else str(schema.get("default", ""))
         options = f" One of {', '.join(schema['enum'])}." if "enum" in schema else ""
-        made.add_row(name, Text(default), Text(schema["description"] + options))
+        made.add_row(name, default, schema["description"] + options)
     return made

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
 import json
 from collections import Counter
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from filelock import FileLock, Timeout
 
+from surgeon.cells import read_records, read_rows, write_rows
 from surgeon.errors import UsageError
 from surgeon.recipe.text import dump_text
 from surgeon.results.events import BatchEnded, EpochEnded, Event, Note, Progress, event_record
@@ -135,7 +135,7 @@ def record_event(folder: Path, event: Event) -> None:
             _write_csv(path, _COLUMNS, ())
         with path.open("a", newline="", encoding="utf-8") as history:
             figures = {"seconds": event.seconds, **event.figures}
-            csv.writer(history).writerow(_history_row(event.phase, event.epoch, figures))
+            write_rows(history, [_history_row(event.phase, event.epoch, figures)])
 
 
 def write_history(folder: Path, phases: Iterable[tuple[str, Mapping[str, Sequence[float]]]]) -> None:
@@ -208,7 +208,7 @@ def read_predictions(folder: Path) -> Predictions | None:
     if not path.exists():
         return None
     with path.open(encoding="utf-8", newline="") as file:
-        header, *rows = csv.reader(file)
+        header, *rows = read_rows(file)
     # By position, since a class may be called as another column is.
     classes = tuple(header[len(_PREDICTED) :])
     return Predictions(
@@ -222,14 +222,14 @@ def read_predictions(folder: Path) -> Predictions | None:
 def read_splits(folder: Path) -> dict[tuple[str, str], str]:
     """Returns the split of each image of a run, by its name and the SHA-256 of its bytes."""
     with (folder / _SPLITS).open(encoding="utf-8", newline="") as file:
-        return {(row["file"], row["sha256"]): row["split"] for row in csv.DictReader(file)}
+        return {(row["file"], row["sha256"]): row["split"] for row in read_records(file)}
 
 
 def count_images(folder: Path, classes: Sequence[str]) -> dict[str, Counter[str]]:
     """Returns how many images of a run each class has in each split."""
     counts: dict[str, Counter[str]] = {name: Counter() for name in classes}
     with (folder / _SPLITS).open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
+        for row in read_records(file):
             counts[row["label"]][row["split"]] += 1
     return counts
 
@@ -262,6 +262,4 @@ def write_whole(path: Path, text: str) -> None:
 
 def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows(rows)
+        write_rows(file, itertools.chain([header], rows))

@@ -1,0 +1,43 @@
+"""What is shown on a terminal: text is text there, whatever it says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+from surgeon.text import printable
+
+
+class Terminal(Console):
+    """A console on which a ``str`` is one line of text, in the cell of a table too: no markup, no escape sequence.
+
+    Where there is no terminal, it is as wide as tables and epochs need it to be.
+    """
+
+    def __init__(self, *, stderr: bool = False, quiet: bool = False) -> None:
+        super().__init__(stderr=stderr, quiet=quiet, markup=False, emoji=False, highlight=False)
+        if not self.is_terminal:
+            self.width = 160
+
+    def render_str(self, text: str, **looks: Any) -> Text:
+        """Returns a line of text; all that is a ``str`` comes through here before it is measured and shown."""
+        return super().render_str(printable(text), **looks)
+
+    def show(self, *shown: RenderableType) -> None:
+        """Shows lines and tables; where there is no terminal, a line is not wrapped."""
+        for one in shown:
+            self.print(one, soft_wrap=isinstance(one, str | Text) and not self.is_terminal)
+
+
+def styled(*parts: str | tuple[str, str] | Text, separator: str = "") -> Text:
+    """Returns one line of text of which some parts, given with a style, look different."""
+    return Text(separator).join(map(_part, parts))
+
+
+def _part(part: str | tuple[str, str] | Text) -> Text:
+    if isinstance(part, Text):
+        return part
+    text, style = (part, "") if isinstance(part, str) else part
+    return Text(printable(text), style)
