@@ -45,7 +45,7 @@ SetOption = Annotated[
     ),
 ]
 FormatOption = Annotated[Format, typer.Option("--format", help="For people or for programs.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress, and of a run no table.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no details of a run.")]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.", show_default=False)]
 
 

@@ -56,7 +56,7 @@ def bundle_of(plan: Plan, file: str) -> Bundle:
 def write_bundle(folder: Path, bundle: Bundle) -> None:
     """Writes ``bundle.json``."""
     record = {"bundle": _VERSION, **asdict(bundle)}
-    (folder / _FILE).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / _FILE).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 def read_bundle(folder: Path) -> Bundle:

@@ -210,8 +210,8 @@ class _NodeReader:
 def _scalar_problem(tag: str, text: str) -> tuple[str, str] | None:
     """Returns what is wrong with a scalar and what to do about it, if anything is."""
     if tag == "str":
-        # Half of a character, from an escape such as \ud83d, could not be written to any file.
-        is_text = not re.search("[\ud800-\udfff]", text)
+        # Half of a character, from an escape such as \ud83d; \udc80 to \udcff are bytes of a path that is not UTF-8.
+        is_text = not re.search("[\ud800-\udc7f\udd00-\udfff]", text)
         return None if is_text else (f"{quote(text)} holds half of a character", "write the character itself")
     if not re.fullmatch(_SCALARS[tag][0], text):
         return f"{quote(text)} is no !!{tag}", "remove the tag"

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from markupsafe import Markup
+
 from surgeon.report.parts import open_template
 from surgeon.report.tables import averages_text
+from surgeon.text import printable
 
 if TYPE_CHECKING:
     from surgeon.recipe.plan import Plan
     from surgeon.results.run import RunResult
     from surgeon.results.use import Calibration, Interval
+
+# What Markdown, in GitHub's form, may obey: anywhere, at the start of a line, within words.
+_SYNTAX = re.compile(
+    r"[\\`*\[\]<|~$]|^[-+#>]|^\d+[.)](?=\s|$)|(?<!\w)_|_(?!\w)|:(?=//)|(?<=www)\.|&(?=#?\w+;)", re.IGNORECASE
+)
 
 
 def render_card(
@@ -28,7 +37,7 @@ def render_card(
         }
         for phase, done in zip(plan.phases, result.phases, strict=True)
     ]
-    rendered = open_template("card.md.j2", escape=False).render(
+    rendered = open_template("card.md.j2", _markdown).render(
         name=plan.name,
         description=plan.description,
         backbone=plan.network.name,
@@ -46,9 +55,20 @@ def render_card(
         averages=averages_text(result.evaluation) if result.evaluation else None,
         interval=intervals.get("accuracy"),
         calibration=calibration,
-        recipe=recipe,
+        recipe=_code(recipe),
     )
     return str(rendered)
+
+
+def _markdown(text: str) -> Markup:
+    """Returns text from outside as Markdown that shows it: no table, link, tag or formula begins in it."""
+    return Markup(_SYNTAX.sub(lambda found: f"{found[0][:-1]}\\{found[0][-1]}", printable(text)))
+
+
+def _code(text: str) -> Markup:
+    """Returns a recipe as a block of code that no line of it ends."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return Markup("\n".join([f"{fence}yaml", *map(printable, text.splitlines()), fence]))
 
 
 def _span(names: Sequence[str]) -> str:

@@ -80,7 +80,7 @@ class ComparisonPage:
 def render_comparison(page: ComparisonPage) -> str:
     """Returns the page as HTML with everything in it, pictures and script included."""
     columns = page.columns
-    rendered = open_template("compare.html.j2", escape=True).render(
+    rendered = open_template("compare.html.j2").render(
         title=f"{len(columns)} runs of {' and '.join(dict.fromkeys(column.result.name for column in columns))}",
         page=page,
         figures=comparison_rows([column.figures for column in columns], [column.test for column in columns]),

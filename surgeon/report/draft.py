@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
 import yaml
+
+from surgeon.text import printable
 
 if TYPE_CHECKING:
     from surgeon.data.survey import Survey
@@ -63,12 +66,12 @@ def draft_recipe(survey: Survey, file: Path) -> str:
     if survey.bad:
         remarks += f"\n# {survey.bad} of the images that were looked at cannot be decoded."
     return _RECIPE.substitute(
-        file=file,
+        file=printable(file),
         images=f"{survey.images:,}",
         count=len(counts),
-        counts=_comment(shown),
+        counts=printable(shown),
         remarks=remarks,
-        name=_scalar(survey.folder.name),
+        name=_scalar(re.sub(r"[/\\]", "_", printable(survey.folder.name))),
         folder=_scalar(os.path.relpath(survey.folder, file.parent)),
         size=224 if survey.side >= 160 else 128,
         side=survey.side or "unknown",
@@ -88,8 +91,3 @@ def _split(survey: Survey) -> str:
 def _scalar(text: str) -> str:
     """Returns ``text`` as a YAML scalar on one line."""
     return yaml.safe_dump(text, width=10**6, allow_unicode=True).removesuffix("...\n").strip()
-
-
-def _comment(text: str) -> str:
-    """Returns ``text`` fit for a comment: folder names may hold line breaks."""
-    return "".join(character if character.isprintable() else "?" for character in text)

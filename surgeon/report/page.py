@@ -78,7 +78,7 @@ class Page:
 def render_page(page: Page) -> str:
     """Returns the page as HTML with everything in it, pictures and script included."""
     evaluation = page.result.evaluation
-    rendered = open_template("page.html.j2", escape=True).render(
+    rendered = open_template("page.html.j2").render(
         title=page.result.name,
         page=page,
         result=page.result,

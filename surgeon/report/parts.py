@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jinja2
+from markupsafe import Markup
 from matplotlib import rc_context
 
 from surgeon.report.figures import draw_curves
+from surgeon.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,11 +53,22 @@ class Phase:
     kept: Sequence[str]
 
 
-def open_template(name: str, *, escape: bool) -> jinja2.Template:
-    """Returns a template of this room; with ``escape`` what is filled in is escaped for HTML."""
-    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+def open_template(name: str, quote: Callable[[str], str] = printable) -> jinja2.Template:
+    """Returns a template of this room; text that is filled in passes ``quote``, which makes it text in its language.
+
+    It is escaped for HTML then, unless ``quote`` returns ``Markup``.
+    """
+
+    def finalize(value: object) -> object:
+        return quote(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
     return jinja2.Environment(
-        loader=loader, autoescape=escape, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        finalize=finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
     ).get_template(name)
 
 

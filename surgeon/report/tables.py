@@ -159,7 +159,7 @@ def expectation_text(result: RunResult) -> str | None:
 def frozen_text(frozen: FrozenResult) -> str:
     """Returns what the store was good for."""
     done = f"frozen layers: {frozen.known:,} images known, {frozen.computed:,} computed in {frozen.seconds:.0f} s"
-    if not frozen.saved_seconds:
+    if frozen.saved_seconds is None or frozen.saved_seconds < 0.5:  # which would show as 0 s
         return done
     saved = f"{frozen.saved_seconds / 60:,.0f} min" if frozen.saved_seconds >= 60 else f"{frozen.saved_seconds:.0f} s"
     return f"{done}; without the store the run would have taken about {saved} more"

@@ -23,7 +23,8 @@ class Terminal(Console):
 
     def render_str(self, text: str, **looks: Any) -> Text:
         """Returns a line of text; all that is a ``str`` comes through here before it is measured and shown."""
-        return super().render_str(printable(text), **looks)
+        visible = printable(text).encode(self.encoding, "backslashreplace").decode(self.encoding)
+        return super().render_str(visible, **looks)
 
     def show(self, *shown: RenderableType) -> None:
         """Shows lines and tables; where there is no terminal, a line is not wrapped."""

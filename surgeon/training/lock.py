@@ -44,7 +44,7 @@ def build_lock(plan: Plan, dataset: Dataset, network: Any) -> dict[str, Any]:
 
 def write_lock(folder: Path, lock: Mapping[str, Any]) -> None:
     """Writes ``lock.json``."""
-    write_whole(folder / _FILE, json.dumps(lock, indent=1, ensure_ascii=False) + "\n")
+    write_whole(folder / _FILE, json.dumps(lock, indent=1) + "\n")
 
 
 def read_lock(folder: Path) -> dict[str, Any] | None:

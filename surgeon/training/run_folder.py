@@ -128,7 +128,7 @@ def record_event(folder: Path, event: Event) -> None:
     if isinstance(event, Progress | BatchEnded):
         return
     with (folder / _EVENTS).open("a", encoding="utf-8") as events:
-        events.write(json.dumps(event_record(event), ensure_ascii=False) + "\n")
+        events.write(json.dumps(event_record(event)) + "\n")
     if isinstance(event, EpochEnded):
         path = folder / HISTORY
         if not path.exists():
@@ -249,7 +249,7 @@ def save_model(folder: Path, model: Any) -> None:
 
 def finish_run(folder: Path, result: RunResult) -> None:
     """Writes ``result.json``, the sign that a run is finished; its checkpoint has served."""
-    write_whole(folder / _RESULT, json.dumps(result_record(result), indent=2, ensure_ascii=False) + "\n")
+    write_whole(folder / _RESULT, json.dumps(result_record(result), indent=2) + "\n")
     (folder / CHECKPOINT).unlink(missing_ok=True)
 
 

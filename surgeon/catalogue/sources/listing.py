@@ -13,7 +13,7 @@ from surgeon.errors import SurgeonError
 from surgeon.formats import read_image
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 
@@ -96,8 +96,9 @@ def complete_listing(images: list[LabelledImage], ignored: int, where: Path, hin
     """Returns the images sorted by name.
 
     Raises:
-        SurgeonError: If there are none, or only one class of them.
+        SurgeonError: If there are none, or only one class of them, or two of one name.
     """
+    _check_names(images)
     counts = Counter(image.label for image in images)
     if not images:
         raise SurgeonError(f"no labelled images in {where}; other files: {ignored}", hint)
@@ -113,6 +114,18 @@ def unreadable(path: Path, error: OSError) -> SurgeonError:
 
 
 def readable_name(name: str) -> str:
-    """Returns a file name as text that can be written and that sorts alike on every machine."""
-    readable = os.fsencode(name).decode("utf-8", "replace")
+    r"""Returns a file name as text that can be written and that sorts alike on every machine.
+
+    A byte that is not UTF-8 is written as ``\xe9``, so that names that differ in it differ.
+    """
+    readable = os.fsencode(name).decode("utf-8", "backslashreplace")
     return unicodedata.normalize("NFC", readable)
+
+
+def _check_names(images: Iterable[LabelledImage]) -> None:
+    """Makes sure that no two files have one name, which two spellings of a character would give them."""
+    paths: dict[str, Path | None] = {}
+    for image in images:
+        if paths.setdefault(image.name, image.path) != image.path:
+            both = " and ".join(ascii(str(path)) for path in (paths[image.name], image.path))
+            raise SurgeonError(f"two images are called {image.name!r}: {both}", "rename one of them")
