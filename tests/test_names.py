@@ -104,6 +104,18 @@ def test_a_run_has_its_names_back(run: Path) -> None:
         assert [row["phase"] for row in read_records(file)] == ["=warm|up"]
 
 
+def test_a_file_of_a_run_is_a_source_with_the_same_names(surgeon: Surgeon, run: Path) -> None:
+    listed = run.parent / "photos" / "listed.csv"
+    listed.write_bytes((run / "splits.csv").read_bytes())
+    recipe = run.parent / "listed.yaml"
+    source = "{csv: {path: photos/listed.csv, image_column: file, label_column: label}}"
+    recipe.write_text(RECIPE.replace("{folder: photos}", source), encoding="utf-8")
+    checked = json.loads(surgeon("check", recipe, "--format", "json").out)
+    listed.unlink()
+    assert set(checked["images"]["train"]) == set(CLASSES)
+    assert sum(map(sum, (split.values() for split in checked["images"].values()))) == 2 * len(CLASSES)
+
+
 @given(st.lists(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1), min_size=1))
 def test_cells_come_back_and_none_is_a_formula(rows: list[list[str]]) -> None:
     file = io.StringIO(newline="")

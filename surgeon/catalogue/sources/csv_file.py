@@ -16,6 +16,7 @@ from surgeon.catalogue.sources.listing import (
     unreadable,
 )
 from surgeon.catalogue.sources.split_names import SPLIT_SPELLINGS, SPLITS
+from surgeon.cells import unmarked
 from surgeon.errors import Location, SurgeonError, did_you_mean
 
 
@@ -42,7 +43,7 @@ def _classes(parameters: Parameters) -> tuple[str, ...] | None:
     column = parameters["label_column"]
     try:
         with Path(parameters["path"]).open(encoding="utf-8-sig", newline="") as opened:
-            labels = {readable_name((row[column] or "").strip()) for row in csv.DictReader(opened)}
+            labels = {readable_name(unmarked((row[column] or "").strip())) for row in csv.DictReader(opened)}
     except (OSError, UnicodeDecodeError, csv.Error, KeyError):
         return None  # what is wrong is said when the images are read
     return tuple(sorted(labels)) or None
@@ -60,7 +61,7 @@ def _check_columns(file: Path, columns: Iterable[str], found: Iterable[str]) -> 
 
 def _csv_image(location: Location, cells: list[str | None]) -> LabelledImage:
     """Returns the image of a row, given its path, its label and, where there is such a column, its split."""
-    image, label, *split = ((cell or "").strip() for cell in cells)
+    image, label, *split = (unmarked((cell or "").strip()) for cell in cells)
     if not image or not label:
         raise SurgeonError(f"{location}: a row without a path or without a label", "fill it in or remove it")
     path = Path(location.file).parent / image
