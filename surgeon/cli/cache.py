@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+import re
+import time
 from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.filesize import decimal
 
 from surgeon.cli.output import Format, FormatOption, print_json, print_text
+from surgeon.errors import SurgeonError
 from surgeon.report.tables import table
 
+if TYPE_CHECKING:
+    from surgeon.store.cache import ShelfSummary
+
 app = typer.Typer(help="What frozen layers computed and is kept for the next runs.", no_args_is_help=True)
+
+_SECONDS = {"h": 3600, "d": 86_400, "w": 604_800}
+
+
+def _age(text: str) -> float:
+    """Returns the seconds of an age such as ``30d``."""
+    found = re.fullmatch(r"(\d{1,6})([hdw])", text)
+    if found is None:
+        raise typer.BadParameter(f"{text!r} is not an age; expected a number of hours, days or weeks: 12h, 30d, 8w")
+    return int(found[1]) * _SECONDS[found[2]]
 
 
 @app.command("list")
@@ -20,36 +38,73 @@ def list_shelves(output_format: FormatOption = Format.text) -> None:
     shelves = cache.list_shelves(cache.cache_root())
     if output_format is Format.json:
         print_json(
-            [{"folder": str(shelf.folder), "size": shelf.size, "used": shelf.used, **shelf.about} for shelf in shelves]
+            [{**shelf.about, "folder": str(shelf.folder), "size": shelf.size, "used": shelf.used} for shelf in shelves]
         )
         return
-    columns = ("network", "layers", "image size", "MB", "last used")
-    rendered = table(None, *columns, numbers=("MB",))
+    rendered = table(None, "network", "layers", "image size", "size", "last used", numbers=("size",))
     for shelf in shelves:
-        layers, size = shelf.about["layers"], shelf.about["image_size"]
+        layers, size = (shelf.about.get(fact) for fact in ("layers", "image_size"))
         rendered.add_row(
-            str(shelf.about["network"]),
-            ", ".join(map(str, layers if isinstance(layers, list) else ())),
-            " x ".join(map(str, size if isinstance(size, list) else ())),
-            f"{shelf.size / 1e6:,.1f}",
+            _network(shelf),
+            ", ".join(map(str, layers)) if isinstance(layers, list) else "",
+            " x ".join(map(str, size)) if isinstance(size, list) else "",
+            decimal(shelf.size),
             f"{datetime.fromtimestamp(shelf.used):%Y-%m-%d %H:%M}",
         )
-    print_text(rendered, f"{sum(shelf.size for shelf in shelves) / 1e6:,.1f} MB in {cache.cache_root()}")
+    print_text(rendered, f"{decimal(sum(shelf.size for shelf in shelves))} in {cache.cache_root()}")
+
+
+def _network(shelf: ShelfSummary) -> str:
+    """Returns what a shelf is called; one that says nothing of itself is damaged or another version's."""
+    return str(shelf.about.get("network", "unknown"))
 
 
 @app.command()
-def size() -> None:
-    """Print how many bytes are kept."""
+def size(output_format: FormatOption = Format.text) -> None:
+    """Print how much is kept."""
     from surgeon.store import cache
 
-    print_text(str(sum(shelf.size for shelf in cache.list_shelves(cache.cache_root()))))
+    total = sum(shelf.size for shelf in cache.list_shelves(cache.cache_root()))
+    if output_format is Format.json:
+        print_json({"bytes": total})
+    else:
+        print_text(decimal(total))
 
 
 @app.command()
-def clear() -> None:
-    """Remove all that no run uses at this moment."""
+def clear(
+    older_than: Annotated[
+        float | None,
+        typer.Option(
+            parser=_age,
+            metavar="AGE",
+            help="Remove only what no run has used for so long, such as `12h`, `30d` or `8w`.",
+            show_default=False,
+        ),
+    ] = None,
+    network: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Remove only what `surgeon cache list` shows for it.", show_default=False),
+    ] = None,
+) -> None:
+    """Remove what no run uses at this moment."""
     from surgeon.store import cache
 
-    shelves = cache.list_shelves(cache.cache_root())
-    freed = [cache.remove_shelf(shelf) for shelf in shelves]
-    print_text(f"{sum(freed) / 1e6:,.1f} MB removed, {freed.count(0)} in use")
+    shelves = [
+        shelf
+        for shelf in cache.list_shelves(cache.cache_root())
+        if (network is None or _network(shelf) == network)
+        and (older_than is None or shelf.used < time.time() - older_than)
+    ]
+    freed, in_use, failed = 0, 0, []
+    for shelf in shelves:
+        try:
+            removed = cache.remove_shelf(shelf)
+        except SurgeonError as error:
+            failed.append(error.message)
+            continue
+        freed += shelf.size if removed else 0
+        in_use += not removed
+    print_text(f"{decimal(freed)} removed, {in_use} in use")
+    if failed:
+        raise SurgeonError("\n".join(failed), "check the permissions of these folders, or remove them by hand")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -25,10 +25,11 @@ from surgeon.data.fetch import fetch
 from surgeon.data.images import load_image
 from surgeon.data.splits import split_images
 from surgeon.errors import BadImageError, SurgeonError
-from surgeon.results.events import Progress
+from surgeon.results.events import Note, Progress
 from surgeon.store.cache import cache_root, filling, make_room, shelf_in_use
-from surgeon.store.places import choose_place
-from surgeon.store.shelf import Shelf, TensorSpec
+from surgeon.store.errors import StoreError
+from surgeon.store.places import Place, choose_place, place_without_disk
+from surgeon.store.shelf import LAYOUT, Shelf, TensorSpec
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
@@ -45,7 +46,7 @@ _DECODERS = ("jpg", "zlib", "webp", "libtiff", "avif", "littlecms2")
 _DECODE_SECONDS = 0.003  # an image takes about this long
 
 Result = TypeVar("Result")
-Pixels = Callable[[Sequence[int]], "NDArray[np.uint8]"]
+Pixels = Callable[["Sequence[int] | NDArray[np.intp]"], "NDArray[np.uint8]"]
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,9 @@ def list_images(plan: DataPlan) -> Generator[Progress, None, Listing]:
     return source.read(plan.source.parameters, tuple(paths))
 
 
-def decode_images(index: Index, plan: DataPlan, keep: str, life: ExitStack) -> Generator[Progress, None, Dataset]:
+def decode_images(
+    index: Index, plan: DataPlan, keep: str, life: ExitStack
+) -> Generator[Progress | Note, None, Dataset]:
     """Decodes every image that is not kept decoded already, and keeps it.
 
     Args:
@@ -152,13 +155,14 @@ def decode_images(index: Index, plan: DataPlan, keep: str, life: ExitStack) -> G
         life: Until it is closed the decoded images stay in the cache.
 
     Raises:
-        SurgeonError: If images cannot be decoded and the plan does not skip them, if fewer than two classes
-            are left to train on, or if the disk is full.
+        SurgeonError: If images cannot be decoded and the plan does not skip them, or if fewer than two classes
+            are left to train on.
+        StoreError: If ``keep`` is ``disk`` and that is not possible.
     """
     pixels, bad = yield from _keep_pixels(index, plan, keep, life)
     if bad and plan.on_bad_image == "fail":
         raise _bad_images(list(bad.values()), len(index.images))
-    good = [position for position in range(len(index.images)) if position not in bad]
+    good = np.array([position for position in range(len(index.images)) if position not in bad], np.intp)
     splits = tuple(index.splits[position] for position in good)
     trained = {index.images[at].label for at, split in zip(good, splits, strict=True) if split == "train"}
     if len(trained) < 2:
@@ -175,77 +179,94 @@ def decode_images(index: Index, plan: DataPlan, keep: str, life: ExitStack) -> G
         classes=index.classes,
         ignored=index.ignored,
         bad=tuple(bad.values()),
-        pixels=lambda positions: pixels([good[position] for position in positions]),
+        pixels=lambda positions: pixels(good[positions]),
     )
 
 
 def _keep_pixels(
     index: Index, plan: DataPlan, keep: str, life: ExitStack
-) -> Generator[Progress, None, tuple[Pixels, dict[int, BadImage]]]:
+) -> Generator[Progress | Note, None, tuple[Pixels, dict[int, BadImage]]]:
     """Returns what gives the pixels of images by their position in ``index``, and those that have none."""
-    size, digests = plan.image_size, index.digests
-    shape = (*size, 3)
-    needed = len(set(digests)) * math.prod(shape)
+    count = len(set(index.digests))
+    needed = count * TensorSpec((*plan.image_size, 3), "uint8").size
     # Without kept features the decoded images are kept nonetheless; nobody gains by decoding them again.
-    place = choose_place("auto" if keep == "off" else keep, needed, len(set(digests)) * _DECODE_SECONDS)
-    folder = cache_root() / pixels_key(size) if place.kind == "disk" else None
+    place = choose_place("auto" if keep == "off" else keep, needed, count * _DECODE_SECONDS)
     try:
-        if folder is not None:
-            life.enter_context(shelf_in_use(folder, {"network": "decoded images", "layers": [], "image_size": size}))
-        with filling([folder] if folder else []):
-            shelf = Shelf([TensorSpec(shape, "uint8")], folder)
-            missing = set(shelf.missing(digests))
-            if folder is not None:
-                make_room(cache_root(), len(missing) * math.prod(shape))
-            bad = yield from _decode_missing(index, size, missing, None if place.kind == "nowhere" else shelf)
-    except OSError as error:
-        raise SurgeonError(
-            f"cannot keep the decoded images, {needed / 1e6:,.0f} MB in {folder}: {error.strerror or error}",
-            "free some disk space, `surgeon cache clear`, set features: memory, or lower data.image_size",
-        ) from error
-    if place.kind != "nowhere":
-        return lambda positions: shelf.gather([digests[at] for at in positions])[0], bad
+        return (yield from _keep_pixels_in(place, index, plan.image_size, life))
+    except StoreError as error:
+        if keep == "disk":
+            raise
+        place = place_without_disk(needed, error.message)
+    yield Note(f"decoded images are kept {place.reason}")
+    return (yield from _keep_pixels_in(place, index, plan.image_size, life))
 
-    def decode_now(positions: Sequence[int]) -> NDArray[np.uint8]:
-        images = [index.images[at] for at in positions]
-        return np.stack(
-            [pixels for batch in in_threads(lambda image: load_image(image.read(), size), images) for pixels in batch]
-        )
 
-    return decode_now, bad
+def _keep_pixels_in(
+    place: Place, index: Index, size: tuple[int, int], life: ExitStack
+) -> Generator[Progress, None, tuple[Pixels, dict[int, BadImage]]]:
+    numbers: dict[str, int] = {}  # copies of an image have one
+    number_of = np.array([numbers.setdefault(digest, len(numbers)) for digest in index.digests], np.intp)
+    first = np.unique(number_of, return_index=True)[1]
+    if place.kind == "nowhere":
+        _, bad = yield from _decode_missing(index, size, first, None)
+        return lambda positions: _decode_now(index, size, positions), bad
+    folders = [cache_root() / pixels_key(size)] if place.kind == "disk" else []
+    for folder in folders:
+        life.enter_context(shelf_in_use(folder, {"network": "decoded images", "layers": [], "image_size": size}))
+    with filling(folders):
+        shelf = life.enter_context(closing(Shelf([TensorSpec((*size, 3), "uint8")], len(numbers), *folders)))
+        rows = yield from shelf.find([bytes.fromhex(digest) for digest in numbers], "verify decoded images")
+        missing = np.flatnonzero(rows < 0)
+        if folders:
+            make_room(cache_root(), len(missing) * shelf.row_size)
+        rows[missing], bad = yield from _decode_missing(index, size, first[missing], shelf)
+    row_of = rows[number_of]
+    return lambda positions: shelf.gather(row_of[positions])[0], bad
+
+
+def _decode_now(index: Index, size: tuple[int, int], positions: Sequence[int] | NDArray[np.intp]) -> NDArray[np.uint8]:
+    images = [index.images[at] for at in positions]
+    return np.stack(
+        [pixels for batch in in_threads(lambda image: load_image(image.read(), size), images) for pixels in batch]
+    )
 
 
 def _decode_missing(
-    index: Index, size: tuple[int, int], missing: set[str], shelf: Shelf | None
-) -> Generator[Progress, None, dict[int, BadImage]]:
-    """Puts the images with a digest in ``missing`` on a shelf; returns those that cannot be decoded, by position."""
-    bad: dict[int, BadImage] = {}
-    first = {digest: at for at, digest in reversed(list(enumerate(index.digests))) if digest in missing}
-    todo = sorted(first.values())
-    done = 0
+    index: Index, size: tuple[int, int], todo: NDArray[np.intp], shelf: Shelf | None
+) -> Generator[Progress, None, tuple[NDArray[np.intp], dict[int, BadImage]]]:
+    """Decodes the images at the positions ``todo`` and puts them on a shelf, if there is one.
+
+    Returns:
+        The row of each of them, -1 where there is none, and all images that cannot be decoded, by position.
+    """
+    rows, bad, done = np.full(len(todo), -1), dict[str, str](), 0
     for batch in in_threads(lambda image: _decode(image, size), [index.images[at] for at in todo]):
+        digests = [index.digests[at] for at in todo[done : done + len(batch)]]
         decoded = {}
-        for at, outcome in zip(todo[done : done + len(batch)], batch, strict=True):
+        for at, (digest, outcome) in enumerate(zip(digests, batch, strict=True), start=done):
             if isinstance(outcome, BadImage):
-                bad[at] = outcome
+                bad[digest] = outcome.reason
             else:
-                decoded[index.digests[at]] = outcome
+                decoded[at] = outcome
         if decoded and shelf is not None:
-            shelf.add(list(decoded), [np.stack(list(decoded.values()))])
+            keys = [bytes.fromhex(digests[at - done]) for at in decoded]
+            rows[list(decoded)] = shelf.add(keys, [np.stack(list(decoded.values()))])
         done += len(batch)
         yield Progress("decode images", done, len(todo), "images")
-    reasons = {index.digests[at]: found.reason for at, found in bad.items()}
-    return {
-        at: BadImage(image.name, reasons[digest])
+    if shelf is not None:
+        shelf.settle()
+    return rows, {
+        at: BadImage(image.name, bad[digest])
         for at, (image, digest) in enumerate(zip(index.images, index.digests, strict=True))
-        if digest in reasons
+        if digest in bad
     }
 
 
 def pixels_key(size: tuple[int, int]) -> str:
     """Returns the digest of all that decoded pixels depend on but the image's bytes."""
     depends_on = [surgeon.__version__, size, PIL.__version__, *(PIL.features.version(name) for name in _DECODERS)]
-    return hashlib.sha256(json.dumps(["decoded images, width first, in sRGB", depends_on]).encode()).hexdigest()
+    described = ["decoded images, width first, in sRGB", LAYOUT, depends_on]
+    return hashlib.sha256(json.dumps(described).encode()).hexdigest()
 
 
 def _decode(image: LabelledImage, size: tuple[int, int]) -> NDArray[np.uint8] | BadImage:

@@ -1,4 +1,7 @@
-"""The shelves in the user's cache: who uses them, how large they are, which have to go."""
+"""The shelves in the user's cache: who uses them, how large they are, which have to go.
+
+Who takes a shelf into use and who removes one holds the same lock while he does, so neither happens within the other.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import json
 import shutil
 import uuid
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,11 @@ from typing import Any
 import platformdirs
 from filelock import FileLock, Timeout
 
+from surgeon.files import read_regular
+from surgeon.store.errors import StoreError, said_of
+
 _RESERVE = 2 << 30  # bytes of the disk that are left alone
+_ABOUT_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -25,12 +32,13 @@ class ShelfSummary:
         size: Bytes on the disk.
         used: When a run last used it, in seconds since the epoch.
         about: What it holds: ``network``, ``layers``, ``image_size`` and, of features, how fast they were computed.
+            Empty if that was lost or is another version's.
     """
 
     folder: Path
     size: int
     used: float
-    about: Mapping[str, object]
+    about: Mapping[str, Any]
 
 
 def cache_root() -> Path:
@@ -39,49 +47,102 @@ def cache_root() -> Path:
 
 
 def list_shelves(root: Path) -> list[ShelfSummary]:
-    """Returns the shelves, the least recently used first."""
+    """Returns the shelves, and whatever else has a folder there, the least recently used first.
+
+    Raises:
+        StoreError: If the cache cannot be read.
+    """
     summaries = []
-    for about in root.glob("*/about"):
-        try:
-            content, used = json.loads(about.read_text(encoding="utf-8")), about.stat().st_mtime
-            size = sum(file.stat().st_size for file in about.parent.iterdir() if file.is_file())
-        except (OSError, ValueError):
-            continue  # another process is removing or making it
-        summaries.append(ShelfSummary(about.parent, size, used, content))
+    with said_of(root):
+        folders = [entry for entry in root.iterdir() if _is_folder(entry)] if root.is_dir() else []
+    for folder in folders:
+        with suppress(FileNotFoundError):  # another process is removing it
+            about = folder / "about"
+            used = (about if about.exists() else folder).stat().st_mtime
+            summaries.append(ShelfSummary(folder, _size_of(folder), used, facts_of(folder)))
     return sorted(summaries, key=lambda summary: summary.used)
+
+
+def _is_folder(entry: Path) -> bool:
+    return entry.is_dir() and not entry.is_symlink()
+
+
+def _size_of(folder: Path) -> int:
+    size = 0
+    for file in folder.rglob("*"):
+        with suppress(OSError):  # that went or cannot be seen
+            size += 0 if file.is_dir() else file.lstat().st_size
+    return size
 
 
 @contextmanager
 def shelf_in_use(folder: Path, about: Mapping[str, object]) -> Iterator[None]:
-    """Makes a shelf's folder, notes that it is used now, and keeps others from removing it."""
+    """Makes a shelf's folder, notes that it is used now, and keeps others from removing it.
+
+    Raises:
+        StoreError: If the cache cannot be written.
+    """
     users = folder / "users"
-    users.mkdir(parents=True, exist_ok=True)
-    note(folder, **about)
     own = users / uuid.uuid4().hex
-    with FileLock(own):
+    lock = FileLock(own)
+    with _settled(folder.parent), said_of(folder.parent):
+        users.mkdir(parents=True, exist_ok=True)
+        _drop_dead(users)
+        note(folder, **about)
+        lock.acquire()
+    try:
         yield
-    own.unlink(missing_ok=True)
+    finally:
+        lock.release()
+        with suppress(OSError):
+            own.unlink()
+
+
+@contextmanager
+def _settled(root: Path) -> Iterator[None]:
+    """Keeps others meanwhile from taking shelves into use and from removing them."""
+    lock = FileLock(root / ".lock")
+    with said_of(root):
+        root.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def note(folder: Path, **facts: object) -> None:
-    """Adds facts to what is known about a shelf."""
-    (folder / "about").write_text(json.dumps({**facts_of(folder), **facts}), encoding="utf-8")
+    """Adds facts to what is known about a shelf.
+
+    Raises:
+        StoreError: If the cache cannot be written.
+    """
+    partial = folder / f"{uuid.uuid4().hex}.partial"
+    with said_of(folder.parent):
+        partial.write_text(json.dumps({**facts_of(folder), **facts}), encoding="utf-8")
+        partial.replace(folder / "about")
 
 
 def facts_of(folder: Path) -> dict[str, Any]:
     """Returns what is known about a shelf; nothing if that was lost."""
     try:
-        return dict(json.loads((folder / "about").read_text(encoding="utf-8")))
-    except (OSError, ValueError):
+        facts = json.loads(read_regular(folder / "about", _ABOUT_BYTES))
+    except (OSError, ValueError, RecursionError):
         return {}
+    return facts if isinstance(facts, dict) else {}
 
 
 @contextmanager
 def filling(folders: Collection[Path]) -> Iterator[None]:
-    """Waits until no other process fills any of the shelves, and keeps them from it meanwhile."""
+    """Waits until no other process fills any of the shelves, and keeps them from it meanwhile.
+
+    Raises:
+        StoreError: If the cache cannot be written.
+    """
     with ExitStack() as locks:
         for folder in sorted(folders):  # in one order, so that nobody waits for each other
-            locks.enter_context(FileLock(folder / "filling"))
+            with said_of(folder.parent):
+                locks.enter_context(FileLock(folder / "filling"))
         yield
 
 
@@ -89,9 +150,13 @@ def lacking_room(root: Path, needed: int) -> int:
     """Returns how many bytes of ``needed`` the cache cannot have, even if all that no run uses goes.
 
     The cache takes at most half of what would be free without it.
+
+    Raises:
+        StoreError: If the cache cannot be written.
     """
-    shelves = list_shelves(root)
-    in_use = sum(shelf.size for shelf in shelves if is_used(shelf))
+    with _settled(root):
+        shelves = list_shelves(root)
+        in_use = sum(shelf.size for shelf in shelves if _is_used(shelf.folder))
     return max(0, in_use + needed - _limit(root, shelves))
 
 
@@ -99,6 +164,9 @@ def make_room(root: Path, needed: int) -> None:
     """Removes what was not used for longest until the cache has room for ``needed`` more bytes.
 
     Where nothing is needed nothing goes, however small the disk: a run may be about to use it.
+
+    Raises:
+        StoreError: If the cache cannot be read.
     """
     if not needed:
         return
@@ -107,28 +175,49 @@ def make_room(root: Path, needed: int) -> None:
     for shelf in shelves:
         if held + needed <= limit:
             break
-        held -= remove_shelf(shelf)
+        with suppress(StoreError):  # what cannot be removed stays, and the next one goes
+            held -= shelf.size if remove_shelf(shelf) else 0
 
 
 def _limit(root: Path, shelves: Collection[ShelfSummary]) -> int:
-    root.mkdir(parents=True, exist_ok=True)
-    return (shutil.disk_usage(root).free - _RESERVE + sum(shelf.size for shelf in shelves)) // 2
+    with said_of(root):
+        free = shutil.disk_usage(root).free
+    return (free - _RESERVE + sum(shelf.size for shelf in shelves)) // 2
 
 
-def is_used(shelf: ShelfSummary) -> bool:
+def remove_shelf(shelf: ShelfSummary) -> bool:
+    """Removes a shelf and returns True, or False if a run uses it at this moment.
+
+    Raises:
+        StoreError: If it cannot be removed.
+    """
+    gone = shelf.folder.with_name(uuid.uuid4().hex)
+    with _settled(shelf.folder.parent), said_of(shelf.folder):
+        if _is_used(shelf.folder):
+            return False
+        with suppress(FileNotFoundError):  # another process has removed it
+            shelf.folder.rename(gone)  # at once, however many files it holds: nobody shall find half of it
+    with said_of(shelf.folder), suppress(FileNotFoundError):
+        shutil.rmtree(gone)
+    return True
+
+
+def _is_used(folder: Path) -> bool:
     """Tells whether a run uses a shelf at this moment."""
-    for user in (shelf.folder / "users").glob("*"):
+    return any(user.is_file() and _is_held(user) for user in (folder / "users").glob("*"))
+
+
+def _drop_dead(users: Path) -> None:
+    """Removes what runs that were killed have left."""
+    for user in users.iterdir():
+        if user.is_file() and not _is_held(user):
+            user.unlink(missing_ok=True)
+
+
+def _is_held(user: Path) -> bool:
+    with said_of(user.parent.parent):
         try:
             with FileLock(user, timeout=0):
-                pass  # left behind by a run that was killed
+                return False
         except Timeout:
             return True
-    return False
-
-
-def remove_shelf(shelf: ShelfSummary) -> int:
-    """Removes a shelf unless a run uses it; returns the bytes that became free."""
-    if is_used(shelf):
-        return 0
-    shutil.rmtree(shelf.folder, ignore_errors=True)
-    return shelf.size

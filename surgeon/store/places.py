@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import psutil
 
 from surgeon.store.cache import cache_root, lacking_room
+from surgeon.store.errors import StoreError, said_of
 
 _PROBE_BYTES = 32 << 20
 
@@ -41,35 +43,48 @@ def choose_place(keep: str, needed: int, recompute_seconds: float) -> Place:
     """
     if keep != "auto":
         return Place(keep, f"{'in memory' if keep == 'memory' else 'on disk'}, as the recipe asks")
-    root, available = cache_root(), psutil.virtual_memory().available
-    lacking = lacking_room(root, needed)
-    if not lacking:
-        if needed <= available // 2:
-            return Place("disk", "on disk, for the next runs too")
-        speed = disk_speed(root)
-        if needed / speed <= recompute_seconds:
-            return Place("disk", f"on disk, which reads {speed / 1e6:,.0f} MB/s or more")
-        reason = f"reading {needed / 1e9:,.1f} GB an epoch at {speed / 1e6:,.0f} MB/s takes longer than computing them"
-        return Place("nowhere", f"nowhere, since {reason}")
-    if needed <= available // 2:
-        return Place("memory", f"in memory, since the cache on disk lacks {lacking / 1e9:,.1f} GB for them")
-    lacking_memory = needed - available // 2
-    return Place(
-        "nowhere",
-        f"nowhere, since the disk lacks {lacking / 1e9:,.1f} GB for them and memory {lacking_memory / 1e9:,.1f} GB",
-    )
+    try:
+        return _place_on_disk(cache_root(), needed, recompute_seconds)
+    except StoreError as error:
+        return place_without_disk(needed, error.message)
+
+
+def _place_on_disk(root: Path, needed: int, recompute_seconds: float) -> Place:
+    """Decides for the disk if it can be used, has room and is fast enough."""
+    if lacking := lacking_room(root, needed):
+        return place_without_disk(needed, f"the cache on disk lacks {lacking / 1e9:,.1f} GB for them")
+    if needed <= psutil.virtual_memory().available // 2:
+        return Place("disk", "on disk, for the next runs too")
+    speed = disk_speed(root)
+    if needed / speed <= recompute_seconds:
+        return Place("disk", f"on disk, which reads {speed / 1e6:,.0f} MB/s or more")
+    reason = f"reading {needed / 1e9:,.1f} GB an epoch at {speed / 1e6:,.0f} MB/s takes longer than computing them"
+    return Place("nowhere", f"nowhere, since {reason}")
+
+
+def place_without_disk(needed: int, lack: str) -> Place:
+    """Decides where to keep what the disk does not take.
+
+    Args:
+        needed: Bytes.
+        lack: What is wrong with the disk.
+    """
+    available = psutil.virtual_memory().available // 2
+    if needed <= available:
+        return Place("memory", f"in memory, since {lack}")
+    return Place("nowhere", f"nowhere, since {lack}, and memory lacks {(needed - available) / 1e9:,.1f} GB")
 
 
 def disk_speed(folder: Path) -> float:
-    """Returns the bytes a second that a disk takes, measured on a small file; it reads no slower than that."""
-    probe = folder / f"speed-{os.getpid()}.partial"
+    """Returns the bytes a second that a disk takes, measured on a small file; it reads no slower than that.
+
+    Raises:
+        StoreError: If the disk does not take it.
+    """
     content = os.urandom(_PROBE_BYTES)
-    try:
+    with said_of(folder), tempfile.TemporaryFile(dir=folder) as file:
         started = time.perf_counter()
-        with probe.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
         return _PROBE_BYTES / (time.perf_counter() - started)
-    finally:
-        probe.unlink(missing_ok=True)

@@ -1,27 +1,24 @@
-"""Tensors that are kept an image: in memory, or on disk for this run and the next ones.
-
-A shelf holds the tensors of one frontier. It grows by chunks of some images; on disk a chunk is a file of raw
-numbers and a description beside it, which is written last: without it the chunk does not exist.
-"""
+"""Tensors that are kept an image: in memory, or on disk for this run and the next ones."""
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import uuid
-import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from surgeon.errors import SurgeonError
+from surgeon.results.events import Progress
+from surgeon.store.rows import RowFile
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
-_ALIGNMENT = 64  # bytes; tensors begin at multiples of it, as NumPy and vector units like it
+LAYOUT = 2  # of the files of a shelf; another one is another shelf
 
 
 def numpy_dtype(name: str) -> np.dtype[Any]:
@@ -47,105 +44,99 @@ class TensorSpec:
 
 
 class Shelf:
-    """The tensors of one frontier by a key of their image, which is called its digest here."""
+    """The tensors of one frontier: a row of bytes for each image, which has a key of 32 bytes."""
 
-    def __init__(self, specs: Sequence[TensorSpec], folder: Path | None = None) -> None:
-        """Opens a shelf, in memory or in a folder; whole chunks there are on it, damaged ones are removed."""
+    def __init__(self, specs: Sequence[TensorSpec], room: int, folder: Path | None = None) -> None:
+        """Opens a shelf.
+
+        Args:
+            specs: The tensors of an image.
+            room: How many rows may come on a shelf in memory.
+            folder: Where it lies; None for one in memory, which is empty.
+
+        Raises:
+            StoreError: If the folder cannot be used.
+            SurgeonError: If the memory is too small.
+        """
         self.specs = tuple(specs)
-        self._folder = folder
-        self._chunks: list[tuple[NDArray[Any], ...]] = []
-        self._rows: dict[str, tuple[int, int]] = {}
-        if folder is None:
-            return
-        described = {file.stem for file in folder.glob("*.json")}
-        for data in sorted(folder.glob("*.bin")):
-            loaded = _read_chunk(data.with_suffix(".json"), self.specs) if data.stem in described else None
-            if loaded is None:
-                data.with_suffix(".json").unlink(missing_ok=True)
-                data.unlink()
-            else:
-                self._place(*loaded)
-        for partial in folder.glob("*.partial"):
-            partial.unlink()
+        self.row_size = sum(spec.size for spec in specs)
+        self._file = RowFile(folder, self.row_size) if folder is not None else None
+        self._count = 0
+        try:
+            # The system gives memory to what is written, not to what is reserved.
+            self._memory = np.empty((0 if folder else room, self.row_size), np.uint8)
+        except MemoryError as error:
+            raise SurgeonError(
+                f"{room * self.row_size / 1e9:,.1f} GB are to be kept in memory, which has no room for them",
+                "set features: disk or auto, or lower data.image_size",
+            ) from error
 
-    def missing(self, digests: Iterable[str]) -> list[str]:
-        """Returns the digests that are not on the shelf, each once."""
-        return [digest for digest in dict.fromkeys(digests) if digest not in self._rows]
+    def close(self) -> None:
+        """Closes its file."""
+        if self._file is not None:
+            self._file.close()
 
-    def add(self, digests: Sequence[str], tensors: Sequence[NDArray[Any]]) -> None:
-        """Puts a chunk on the shelf: for each tensor an array with a row a digest.
+    def find(self, keys: Sequence[bytes], task: str) -> Generator[Progress, None, NDArray[np.intp]]:
+        """Returns the row of each key, or -1 if it is not on the shelf or damaged.
+
+        Args:
+            keys: Of images.
+            task: What the progress of verifying them is called.
+
+        Raises:
+            StoreError: If the shelf cannot be read.
+        """
+        if self._file is None:
+            return np.full(len(keys), -1)
+        return (yield from self._file.find(keys, task))
+
+    def add(self, keys: Sequence[bytes], tensors: Sequence[NDArray[Any]]) -> NDArray[np.intp]:
+        """Puts images on the shelf: for each tensor an array with a row a key.
+
+        Returns:
+            The row of each key.
 
         Raises:
             ValueError: If a tensor has another shape than the shelf's.
-            OSError: If the disk is full; the shelf is as it was.
+            StoreError: If the disk is full; what was settled stays.
         """
-        arrays = tuple(
+        for tensor, spec in zip(tensors, self.specs, strict=True):
+            if tensor.shape != (len(keys), *spec.shape):
+                raise ValueError(f"expected a tensor of shape {(len(keys), *spec.shape)}, found {tensor.shape}")
+        arrays = (
             np.ascontiguousarray(tensor, numpy_dtype(spec.dtype))
             for tensor, spec in zip(tensors, self.specs, strict=True)
         )
-        for array, spec in zip(arrays, self.specs, strict=True):
-            if array.shape != (len(digests), *spec.shape):
-                raise ValueError(f"expected a tensor of shape {(len(digests), *spec.shape)}, found {array.shape}")
-        if self._folder is not None:
-            arrays = _write_chunk(self._folder, digests, arrays, self.specs)
-        self._place(digests, arrays)
+        content = np.concatenate([array.reshape(len(keys), -1).view(np.uint8) for array in arrays], axis=1)
+        if self._file is not None:
+            return self._file.append(keys, content)
+        rows = np.arange(self._count, self._count + len(keys))
+        self._memory[rows] = content
+        self._count += len(keys)
+        return rows
 
-    def gather(self, digests: Sequence[str]) -> tuple[NDArray[Any], ...]:
-        """Returns the tensors of some images, each as an array with a row a digest."""
-        places = [self._rows[digest] for digest in digests]
-        gathered = tuple(np.empty((len(places), *spec.shape), numpy_dtype(spec.dtype)) for spec in self.specs)
-        for row, (chunk, at) in enumerate(places):
-            for target, source in zip(gathered, self._chunks[chunk], strict=True):
-                target[row] = source[at]
-        return gathered
+    def settle(self) -> None:
+        """Makes sure that all that was added survives a crash.
 
-    def _place(self, digests: Sequence[str], arrays: tuple[NDArray[Any], ...]) -> None:
-        self._rows.update((digest, (len(self._chunks), row)) for row, digest in enumerate(digests))
-        self._chunks.append(arrays)
+        Raises:
+            StoreError: If the disk is full.
+        """
+        if self._file is not None:
+            self._file.settle()
 
+    def gather(self, rows: NDArray[np.intp]) -> tuple[NDArray[Any], ...]:
+        """Returns the tensors of some rows, each as an array with a row an image.
 
-def _write_chunk(
-    folder: Path, digests: Sequence[str], arrays: Sequence[NDArray[Any]], specs: Sequence[TensorSpec]
-) -> tuple[NDArray[Any], ...]:
-    name = uuid.uuid4().hex
-    data, partial = folder / f"{name}.bin", folder / f"{name}.partial"
-    try:
-        checksum = 0
-        with partial.open("wb") as file:
-            for array in arrays:
-                content = array.tobytes() + bytes(-array.nbytes % _ALIGNMENT)
-                checksum = zlib.crc32(content, checksum)
-                file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(data)
-        description = {"digests": list(digests), "crc32": checksum, "tensors": [[*spec.shape] for spec in specs]}
-        partial.write_text(json.dumps(description), encoding="utf-8")
-        partial.replace(folder / f"{name}.json")
-    finally:
-        partial.unlink(missing_ok=True)
-    return _map(data, len(digests), specs)
-
-
-def _read_chunk(description: Path, specs: Sequence[TensorSpec]) -> tuple[list[str], tuple[NDArray[Any], ...]] | None:
-    """Returns a chunk's digests and tensors, or None if it is damaged."""
-    try:
-        content = json.loads(description.read_text(encoding="utf-8"))
-        digests, expected = list(content["digests"]), content["crc32"]
-        tensors = _map(description.with_suffix(".bin"), len(digests), specs)
-        with description.with_suffix(".bin").open("rb") as file:
-            checksum = 0
-            while block := file.read(1 << 20):
-                checksum = zlib.crc32(block, checksum)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return (digests, tensors) if checksum == expected else None
-
-
-def _map(data: Path, count: int, specs: Sequence[TensorSpec]) -> tuple[NDArray[Any], ...]:
-    tensors, offset = [], 0
-    for spec in specs:
-        tensors.append(np.memmap(data, numpy_dtype(spec.dtype), "r", offset, (count, *spec.shape)))
-        size = count * spec.size
-        offset += size + -size % _ALIGNMENT
-    return tuple(tensors)
+        Raises:
+            IndexError: If a row is -1, which is on no shelf.
+            StoreError: If the shelf cannot be read.
+        """
+        if (rows < 0).any():
+            raise IndexError("an image that is not on the shelf was asked for")
+        content = self._memory[rows] if self._file is None else self._file.read(rows)
+        ends = np.cumsum([spec.size for spec in self.specs])
+        parts = np.split(content, ends[:-1], axis=1)
+        return tuple(
+            np.ascontiguousarray(part).view(numpy_dtype(spec.dtype)).reshape(len(rows), *spec.shape)
+            for part, spec in zip(parts, self.specs, strict=True)
+        )

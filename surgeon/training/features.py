@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +14,14 @@ import numpy as np
 
 from surgeon.data.batches import Examples, Tensors, ahead
 from surgeon.data.dataset import pixels_key
-from surgeon.errors import SurgeonError
 from surgeon.model.engine import build_engine, choose_engine, narrow
 from surgeon.model.frontier import Frontier, image_frontier, pass_multiply_adds, recompute_seconds
 from surgeon.model.surgery import layer_output, part_of
 from surgeon.results.events import FeaturesKept, Note, Progress
 from surgeon.results.run import FrozenResult
 from surgeon.store.cache import cache_root, facts_of, filling, make_room, note, shelf_in_use
-from surgeon.store.places import choose_place
+from surgeon.store.errors import StoreError
+from surgeon.store.places import choose_place, place_without_disk
 from surgeon.store.shelf import Shelf, TensorSpec
 
 if TYPE_CHECKING:
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from surgeon.model.pipeline import Pipeline
     from surgeon.recipe.plan import Plan
     from surgeon.results.events import Event
+    from surgeon.store.places import Place
 
 BATCH = 32  # images a call of the frozen layers
-_CHUNK_BYTES = 32 << 20
 _SPEED = "multiply_adds_per_second"
 
 
@@ -68,6 +68,18 @@ class Feed:
     examples: Examples
 
 
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """The tensors of a frontier.
+
+    Attributes:
+        rows: Where on the shelf the images and their changed copies lie, by position; see ``Examples``.
+    """
+
+    shelf: Shelf
+    rows: NDArray[np.intp]
+
+
 class FrozenFeatures:
     """What the frozen layers compute, kept from phase to phase of a run."""
 
@@ -75,33 +87,33 @@ class FrozenFeatures:
         """Begins with nothing; until ``life`` is closed what is kept stays in the cache."""
         self.setup = setup
         self._life = life
-        self._shelves: dict[Frontier, Shelf | None] = {}  # None where there is no room
+        self._kept: dict[Frontier, Kept | None] = {}  # None where there is no room
         self._passes: list[Pass] = []
         self._spared = 0  # multiply-adds that reading tensors took the place of
 
     def keep(self, frontiers: Iterable[Frontier]) -> Generator[Event, None, None]:
         """Makes sure that the tensors of some frontiers are kept for every image, if there is room."""
-        wanted = [frontier for frontier in frontiers if not frontier.is_image and frontier not in self._shelves]
+        wanted = [frontier for frontier in frontiers if not frontier.is_image and frontier not in self._kept]
         if wanted:
-            shelves, done = yield from _keep(self.setup, wanted, self._life)
-            self._shelves |= dict.fromkeys(wanted) | shelves
+            kept, done = yield from _keep(self.setup, wanted, self._life)
+            self._kept |= dict.fromkeys(wanted) | kept
             self._passes.append(done)
 
     def forget(self, trained: Collection[str]) -> None:
         """Drops the frontiers that the training of some layers has changed."""
-        self._shelves = {known: shelf for known, shelf in self._shelves.items() if not known.prefix & set(trained)}
+        self._kept = {known: kept for known, kept in self._kept.items() if not known.prefix & set(trained)}
 
     def feed(self, split: str, frontier: Frontier) -> Feed:
         """Returns a split's images in front of the network behind ``frontier``, or as pixels if it is not kept."""
-        setup, dataset, shelf = self.setup, self.setup.dataset, self._shelves.get(frontier)
-        if shelf is None:
+        setup, dataset, kept = self.setup, self.setup.dataset, self._kept.get(frontier)
+        if kept is None:
             frontier = image_frontier(setup.plan.network, ())
 
         def gather(positions: NDArray[np.intp]) -> Tensors:
-            if shelf is None:
+            if kept is None:
                 return (_pixels(setup, positions),)
             self._spared += frontier.once * len(positions)
-            tensors = shelf.gather([_key(setup, at) for at in positions])
+            tensors = kept.shelf.gather(kept.rows[positions])
             return tuple(tensor.astype(np.float32, copy=False) for tensor in tensors)
 
         return Feed(frontier, Examples(gather, dataset.labels, dataset.part(split)))
@@ -120,36 +132,35 @@ class FrozenFeatures:
         )
 
 
-def _key(setup: Setup, position: int) -> str:
+def _key(setup: Setup, position: int) -> bytes:
     """Returns what an image, or a changed copy of it, is called on a shelf; see ``Examples`` for positions."""
-    view, at = divmod(int(position), len(setup.dataset.digests))
+    view, at = divmod(position, len(setup.dataset.digests))
     digest = setup.dataset.digests[at]
-    return digest if view == 0 else f"{digest}-{_view_seed(setup, digest, view)}"
+    return bytes.fromhex(digest) if view == 0 else _view_key(setup, digest, view)
 
 
-def _view_seed(setup: Setup, digest: str, view: int) -> int:
+def _view_key(setup: Setup, digest: str, view: int) -> bytes:
     """Returns what decides how a copy is changed: the image, the copy's number, the recipe's seed and changes."""
     changes = [(choice.name, dict(choice.parameters)) for choice in setup.plan.augment]
-    content = json.dumps([digest, view, setup.plan.seed, changes])
-    return int.from_bytes(hashlib.sha256(content.encode()).digest()[:4], "big") >> 1
+    return hashlib.sha256(json.dumps([digest, view, setup.plan.seed, changes]).encode()).digest()
 
 
-def _pixels(setup: Setup, positions: Collection[int]) -> NDArray[np.uint8]:
+def _pixels(setup: Setup, positions: NDArray[np.intp]) -> NDArray[np.uint8]:
     """Returns the pixels of images and of changed copies."""
-    count = len(setup.dataset.digests)
-    pixels = setup.dataset.pixels([int(at) % count for at in positions])
-    for row, position in enumerate(positions):
-        view, at = divmod(int(position), count)
-        if view:
-            pixels[row] = setup.pipeline.view(pixels[row], _view_seed(setup, setup.dataset.digests[at], view))
+    views, places = np.divmod(positions, len(setup.dataset.digests))
+    pixels = setup.dataset.pixels(places)
+    for row in np.flatnonzero(views):
+        key = _view_key(setup, setup.dataset.digests[places[row]], int(views[row]))
+        pixels[row] = setup.pipeline.view(pixels[row], int.from_bytes(key[:4], "big") >> 1)
     return pixels
 
 
-def needed_positions(plan: Plan, splits: Sequence[str]) -> list[int]:
+def needed_positions(plan: Plan, splits: Sequence[str]) -> NDArray[np.intp]:
     """Returns the positions of everything that training and measuring will ask for; see ``Examples``."""
-    asked = [at for at, split in enumerate(splits) if split != "train" or not plan.views or plan.linear_probe]
-    train = [at for at, split in enumerate(splits) if split == "train"]
-    return asked + [at + len(splits) * view for view in range(1, plan.views + 1) for at in train]
+    is_train = np.array([split == "train" for split in splits])
+    as_they_are = np.arange(len(splits)) if not plan.views or plan.linear_probe else np.flatnonzero(~is_train)
+    copies = len(splits) * np.arange(1, plan.views + 1)[:, None] + np.flatnonzero(is_train)
+    return np.concatenate([as_they_are, copies.ravel()])
 
 
 @dataclass(frozen=True)
@@ -173,52 +184,89 @@ class Pass:
 
 def _keep(
     setup: Setup, frontiers: Sequence[Frontier], life: ExitStack
-) -> Generator[Event, None, tuple[dict[Frontier, Shelf], Pass]]:
+) -> Generator[Event, None, tuple[dict[Frontier, Kept], Pass]]:
     """Puts what is missing on the shelves of some frontiers: those images go through the frozen layers once.
 
     Returns:
-        The shelf of each frontier, or none if neither the disk nor the memory has room.
+        What is kept of each frontier, or nothing if neither the disk nor the memory has room.
 
     Raises:
-        SurgeonError: If the disk is full; what was computed stays for the next run.
+        StoreError: If the recipe insists on the disk and it fails; what was computed stays for the next run.
     """
-    # Copies of an image in the data have one place on a shelf.
-    positions = {_key(setup, position): position for position in needed_positions(setup.plan, setup.dataset.splits)}
+    plan = setup.plan
+    wanted = _wanted(setup)
+    size = sum(spec.size for frontier in frontiers for spec in _specs(setup, frontier))
+    recomputing = recompute_seconds(plan.network, frontiers, len(setup.dataset.names))
+    place = choose_place(plan.features, size * len(wanted.keys), recomputing)
+    try:
+        return (yield from _keep_in(place, setup, frontiers, wanted, life))
+    except StoreError as error:
+        if plan.features != "auto":
+            raise
+        place = place_without_disk(size * len(wanted.keys), error.message)
+    return (yield from _keep_in(place, setup, frontiers, wanted, life))
+
+
+@dataclass(frozen=True, eq=False)
+class _Wanted:
+    """The images and changed copies that training and measuring will ask for.
+
+    Attributes:
+        keys: What they are called on a shelf, each once.
+        positions: Of the first that is called so.
+        key_of: For every position, the number of its key, or -1 if nobody will ask for it.
+    """
+
+    keys: Sequence[bytes]
+    positions: NDArray[np.intp]
+    key_of: NDArray[np.intp]
+
+
+def _wanted(setup: Setup) -> _Wanted:
+    positions = needed_positions(setup.plan, setup.dataset.splits)
+    numbers: dict[bytes, int] = {}  # copies of an image in the data have one place on a shelf
+    keys = np.array([numbers.setdefault(_key(setup, at), len(numbers)) for at in positions.tolist()], np.intp)
+    key_of = np.full(len(setup.dataset.digests) * (setup.plan.views + 1), -1)
+    key_of[positions] = keys
+    return _Wanted(list(numbers), positions[np.unique(keys, return_index=True)[1]], key_of)
+
+
+def _keep_in(
+    place: Place, setup: Setup, frontiers: Sequence[Frontier], wanted: _Wanted, life: ExitStack
+) -> Generator[Event, None, tuple[dict[Frontier, Kept], Pass]]:
     specs = {frontier: _specs(setup, frontier) for frontier in frontiers}
-    needed = sum(spec.size for tensors in specs.values() for spec in tensors) * len(positions)
-    network, count = setup.plan.network, len(setup.dataset.names)
-    once = pass_multiply_adds(network, frontiers)
-    place = choose_place(setup.plan.features, needed, recompute_seconds(network, frontiers, count))
+    count = len(wanted.keys)
+    needed = sum(spec.size for tensors in specs.values() for spec in tensors) * count
     layers = tuple(dict.fromkeys(name for frontier in frontiers for name in frontier.layers))
     if place.kind == "nowhere":
         yield FeaturesKept(layers, needed, place.reason, 0, 0)
         return {}, Pass(0, 0, 0.0, 0, 0.0)
-    engine = choose_engine(setup.plan)
+    engine, once = choose_engine(setup.plan), pass_multiply_adds(setup.plan.network, frontiers)
     keys = {frontier: features_key(setup, frontier, engine) for frontier in frontiers}
     folders = {frontier: cache_root() / key for frontier, key in keys.items()} if place.kind == "disk" else {}
-    try:
-        for frontier, folder in folders.items():
-            life.enter_context(shelf_in_use(folder, _about(setup, frontier)))
-        with filling(folders.values()):
-            shelves = {frontier: Shelf(specs[frontier], folders.get(frontier)) for frontier in frontiers}
-            lacks = [(shelf, shelf.missing(positions)) for shelf in shelves.values()]
-            missing = {key: positions[key] for _, keys in lacks for key in keys}
-            if folders:
-                make_room(cache_root(), sum(spec.size * len(keys) for shelf, keys in lacks for spec in shelf.specs))
-            yield FeaturesKept(layers, needed, place.reason, len(positions) - len(missing), len(missing))
-            started = time.perf_counter()
-            if missing:
-                yield Note(engine.reason)
-                yield from _fill(setup, engine, shelves, missing)
-            seconds = time.perf_counter() - started
-            speed = _speed(folders.values(), once * len(missing) / seconds)
-    except OSError as error:
-        raise SurgeonError(
-            f"cannot keep the frozen features, {needed / 1e6:,.0f} MB in {cache_root()}: {error.strerror or error}",
-            "what was computed is kept; free some disk space, `surgeon cache clear`, or set features: memory",
-        ) from error
-    known = len(positions) - len(missing)
-    return shelves, Pass(known, len(missing), seconds, once * len(missing), speed)
+    for frontier, folder in folders.items():
+        life.enter_context(shelf_in_use(folder, _about(setup, frontier)))
+    with filling(folders.values()):
+        shelves: dict[Frontier, Shelf] = {}
+        rows: dict[Frontier, NDArray[np.intp]] = {}  # of each key
+        for frontier in frontiers:
+            shelf = Shelf(specs[frontier], count, folders.get(frontier))
+            shelves[frontier] = life.enter_context(closing(shelf))
+            rows[frontier] = yield from shelf.find(wanted.keys, "verify kept features")
+        if folders:
+            lacking = (shelf.row_size * np.count_nonzero(rows[at] < 0) for at, shelf in shelves.items())
+            make_room(cache_root(), sum(lacking))
+        missing = np.flatnonzero(np.any([found < 0 for found in rows.values()], axis=0))
+        yield FeaturesKept(layers, needed, place.reason, count - len(missing), len(missing))
+        started = time.perf_counter()
+        if len(missing):
+            yield Note(engine.reason)
+            yield from _fill(setup, engine, shelves, rows, wanted, missing)
+        seconds = time.perf_counter() - started
+        speed = _speed(folders.values(), once * len(missing) / seconds)
+    row_of = {frontier: np.where(wanted.key_of < 0, -1, found[wanted.key_of]) for frontier, found in rows.items()}
+    kept = {frontier: Kept(shelf, row_of[frontier]) for frontier, shelf in shelves.items()}
+    return kept, Pass(count - len(missing), len(missing), seconds, once * len(missing), speed)
 
 
 def _speed(folders: Iterable[Path], measured: float) -> float:
@@ -271,33 +319,29 @@ def features_key(setup: Setup, frontier: Frontier, engine: Engine) -> str:
 
 
 def _fill(
-    setup: Setup, engine: Engine, shelves: Mapping[Frontier, Shelf], positions: Mapping[str, int]
+    setup: Setup,
+    engine: Engine,
+    shelves: Mapping[Frontier, Shelf],
+    rows: Mapping[Frontier, NDArray[np.intp]],
+    wanted: _Wanted,
+    missing: NDArray[np.intp],
 ) -> Generator[Progress, None, None]:
-    """Puts what is missing on the shelves, a chunk of images at a time; ``positions`` are those of the keys."""
+    """Puts the keys with the numbers ``missing`` on the shelves that lack them, and notes their rows in ``rows``."""
     frozen = part_of(setup.network, (), [name for frontier in shelves for name in frontier.layers])
     compute = build_engine(frozen, setup.pipeline.prepare, engine)
-    keys = list(positions)
-    batches = [keys[at : at + BATCH] for at in range(0, len(keys), BATCH)]
-    image_bytes = sum(spec.size for shelf in shelves.values() for spec in shelf.specs)
-    chunk: list[str] = []
-    computed: list[list[NDArray[Any]]] = []
+    batches = [missing[at : at + BATCH] for at in range(0, len(missing), BATCH)]
     done = 0
     # While one batch is written, the next is computed and the one behind it is decoded.
-    pixels = ahead(lambda batch: _pixels(setup, [positions[key] for key in batch]), batches)
-    for batch, tensors in zip(batches, ahead(lambda pixels: compute((pixels,)), pixels), strict=True):
-        chunk += batch
-        computed.append([narrow(tensor, setup.plan.features_dtype) for tensor in tensors])
+    pixels = ahead(lambda batch: _pixels(setup, wanted.positions[batch]), batches)
+    for batch, computed in zip(batches, ahead(lambda pixels: compute((pixels,)), pixels), strict=True):
+        tensors = iter([narrow(tensor, setup.plan.features_dtype) for tensor in computed])
+        for frontier, shelf in shelves.items():
+            own = [next(tensors) for _ in shelf.specs]
+            lacking = rows[frontier][batch] < 0
+            if lacking.any():
+                added = shelf.add([wanted.keys[at] for at in batch[lacking]], [tensor[lacking] for tensor in own])
+                rows[frontier][batch[lacking]] = added
         done += len(batch)
-        if done == len(keys) or len(chunk) * image_bytes >= _CHUNK_BYTES:
-            joined = iter([np.concatenate(parts) for parts in zip(*computed, strict=True)])
-            for shelf in shelves.values():
-                _add_missing(shelf, chunk, [next(joined) for _ in shelf.specs])
-            chunk, computed = [], []
-        yield Progress("compute frozen features", done, len(keys), "images")
-
-
-def _add_missing(shelf: Shelf, keys: Sequence[str], tensors: Sequence[NDArray[Any]]) -> None:
-    missing = set(shelf.missing(keys))
-    rows = [row for row, key in enumerate(keys) if key in missing]
-    if rows:
-        shelf.add([keys[row] for row in rows], [tensor[rows] for tensor in tensors])
+        yield Progress("compute frozen features", done, len(missing), "images")
+    for shelf in shelves.values():
+        shelf.settle()

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from surgeon.model.estimate import epoch_seconds, forward_seconds
 from surgeon.model.frontier import (
     VALUE_BYTES,
@@ -164,8 +166,9 @@ def _forecast_pass(
 
 def _kept_images(plan: Plan, index: Index) -> int:
     """Returns how many images, changed copies included, need the frozen layers; the same bytes count once."""
-    places = (divmod(position, len(index.digests)) for position in needed_positions(plan, index.splits))
-    return len({(view, index.digests[at]) for view, at in places})
+    _, picture_of = np.unique(index.digests, return_inverse=True)
+    views, places = np.divmod(needed_positions(plan, index.splits), len(index.digests))
+    return len(np.unique(views * len(index.digests) + picture_of[places]))
 
 
 def _likely_engine(plan: Plan) -> str:
