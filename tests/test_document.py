@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import string
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -194,7 +196,8 @@ class TestBounds:
         ("name", "reason"),
         [
             ("missing.yaml", "no such file"),
-            (".", "is a directory"),
+            (".", "it is a folder; `surgeon init .` writes a recipe for a folder of images"),
+            ("/dev/zero", "not a regular file"),
             ("x" * 300, "file name too long"),
             ("a\0b", "is no path"),
         ],
@@ -203,6 +206,41 @@ class TestBounds:
         (problem,) = validate_recipe(Path(name))
         assert problem.location.file == name
         assert reason in str(problem)
+
+    def test_a_pipe_is_not_waited_for(self, tmp_path: Path) -> None:
+        pipe, file = tmp_path / "pipe.yaml", tmp_path / "x.yaml"
+        os.mkfifo(pipe)
+        file.write_text("extends: pipe.yaml")
+        assert [str(problem) for problem in validate_recipe(file)] == [
+            f"{file}:1:1: extends: cannot read {pipe}: not a regular file; its path is relative to this recipe"
+        ]
+        source = f"recipe: 1\ndata: {{source: {{csv: '{pipe}'}}}}"
+        assert f"{pipe} is neither a file nor a folder" in "".join(map(str, self.problems_of(file, source)))
+
+    def problems_of(self, file: Path, text: str) -> tuple[Diagnostic, ...]:
+        file.write_text(text)
+        return validate_recipe(file)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "recipe: 1\ndata: {{source: digits}}\nbackbone: {{name: nasnetlarge}}\n"
+            "phases: [{{trainable: '{brackets}', lr: 1, epochs: 1}}]",
+            "extends: base.yaml\naugment:\n{keys}",
+            "recipe: 1\ndata: {{source: digits}}\nbackbone: {{name: nasnetlarge}}\n"
+            "phases: [{{trainable: [{names}], lr: 1, epochs: 1}}]",
+        ],
+        ids=["50,000 brackets", "9,000 keys over 9,000", "9,000 names of no layer"],
+    )
+    def test_no_text_takes_long_or_says_much(self, text: str, tmp_path: Path) -> None:
+        keys = "".join(f"  k{number}: {number}\n" for number in range(9000))
+        names = ", ".join(f"blok{number}" for number in range(9000))
+        (tmp_path / "base.yaml").write_text(f"recipe: 1\naugment:\n{keys}")
+        started = time.process_time()
+        found = self.problems_of(tmp_path / "x.yaml", text.format(brackets="[" * 50_000, keys=keys, names=names))
+        assert time.process_time() - started < 10  # of which the YAML takes 2; before, each took minutes
+        assert 0 < len(found) <= 101
+        assert max(len(str(problem)) for problem in found) < 500
 
 
 class TestExtends:
@@ -217,18 +255,18 @@ class TestExtends:
         return write
 
     def test_mappings_merge_lists_replace_and_null_removes(self, write: Write) -> None:
-        write("base.yaml", "a: {x: 1, y: {z: 2, w: 3}}\nb: [1, 2]\nc: 5\nd: {e: 6}\n")
-        file = write("over.yaml", "extends: base.yaml\na: {y: {z: 4}, v: 7}\nb: [3]\nc: null\nd: 8\nmissing: null\n")
+        write("base.yaml", "seed: 1\na: {x: 1, y: {z: 2, w: 3}}\nb: [1, 2]\nc: 5\nd: {e: 6}\n")
+        file = write("over.yaml", "extends: base.yaml\na: {y: {z: 4}, v: 7}\nb: [3]\nc: null\nd: 8\nseed: null\n")
         document = read_document(file)
         assert document.values == {"a": {"x": 1, "y": {"z": 4, "w": 3}, "v": 7}, "b": [3], "d": 8}
         where = {spell_path(path): str(at).rpartition("/")[2] for path, at in document.locations.items()}
         assert where == {
             "": "over.yaml:1:1",
             "a": "over.yaml:2:1",
-            "a.x": "base.yaml:1:5",
+            "a.x": "base.yaml:2:5",
             "a.y": "over.yaml:2:5",
             "a.y.z": "over.yaml:2:9",
-            "a.y.w": "base.yaml:1:21",
+            "a.y.w": "base.yaml:2:21",
             "a.v": "over.yaml:2:16",
             "b": "over.yaml:3:1",
             "b[0]": "over.yaml:3:5",
@@ -250,6 +288,23 @@ class TestExtends:
         assert document.folder(("description",)) == tmp_path / "base/further"
         assert document.folder(("name",)) == tmp_path / "base"
         assert document.folder(("seed",)) == tmp_path
+
+    def test_a_chain_is_bounded(self, write: Write) -> None:
+        for number in range(25):
+            write(f"{number}.yaml", f"extends: {number + 1}.yaml\nseed: {number}")
+        (problem,) = validate_recipe(write("5.yaml", "extends: 6.yaml"))
+        assert "no such file" in str(problem)  # the last of 20
+        (problem,) = validate_recipe(write("0.yaml", "extends: 1.yaml"))
+        assert problem.message == "more than 20 recipes are laid upon each other"
+        assert problem.location.file.endswith("/20.yaml")
+
+    @pytest.mark.parametrize(
+        "text", ["root:$6$secret:1::", "-----BEGIN\n*secret", "secret: 1", "&a [!secret x]", "- secret"]
+    )
+    def test_of_a_file_that_is_no_recipe_nothing_is_told(self, write: Write, text: str) -> None:
+        other = write("other", text)
+        (problem,) = validate_recipe(write("x.yaml", f"extends: {other}"))
+        assert (problem.code, problem.message) == ("no-recipe", f"{other} is not a recipe")
 
     def test_a_circle_through_a_symbolic_link_is_found(self, write: Write, tmp_path: Path) -> None:
         file = write("a.yaml", "extends: b.yaml")

@@ -23,6 +23,7 @@ _EXPECTED = {
     "minItems": "a list of at least {}",
     "maxItems": "a list of at most {}",
     "minLength": "at least {} character",
+    "maxLength": "at most {:,} characters",
     "const": "{}, the version of the recipe language that this surgeon reads",
 }
 _TYPES = {
@@ -113,7 +114,9 @@ def _wrong_type(kind: str, error: Any) -> _Explained:
     options = error.schema.get("enum") if kind not in KINDS else None
     expected = _one_of(options) if options else _alternatives([spelled[name] for name in types])
     hint = _type_hint(kind, types, error.schema, found)
-    yield "wrong-type", f"expected {expected}, found {describe(found)}", hint, ()
+    # A file that is text as a whole is not a recipe, and what it holds is not for everyone to read.
+    shown = describe(found) if error.absolute_path or not isinstance(found, str) else "text"
+    yield "wrong-type", f"expected {expected}, found {shown}", hint, ()
 
 
 def _type_hint(kind: str, types: Sequence[str], schema: Mapping[str, Any], found: object) -> str | None:

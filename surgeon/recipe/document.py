@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from surgeon.errors import Diagnostic, Location, RecipeError, quote
-from surgeon.recipe.text import ValuePath, parse_text, spell_path
+from surgeon.files import FileTooLargeError, read_regular
+from surgeon.recipe.schema import recipe_schema
+from surgeon.recipe.text import MOST_BYTES, ValuePath, parse_text, spell_path, too_large
 from surgeon.share import share_path
 
 # Where a mapping's one key names an alternative: another key there replaces the base's instead of joining it.
 _ALTERNATIVES: frozenset[ValuePath] = frozenset({("data", "source")})
+_MOST_BASES = 20
+_KEYS = frozenset(recipe_schema()["properties"])
 
 
 @dataclass(frozen=True)
@@ -66,31 +70,52 @@ def read_document(path: Path, overrides: Sequence[str] = ()) -> Document:
 
 def _read_with_bases(path: Path, asked_at: Location, readers: tuple[Path, ...]) -> Document:
     """Reads a recipe and those that it extends; ``readers`` are the files that led here, ``asked_at`` the last."""
-    document = _read_file(path, asked_at)
+    document = _read_base(path, asked_at) if readers else parse_document(_read_file(path, asked_at), path)
     real = path.resolve()
     if real in readers:
         chain = " -> ".join(file.name for file in (*readers, real))
         raise RecipeError([Diagnostic("extends-cycle", f"recipes extend each other: {chain}", asked_at, "extends")])
-    if readers and not isinstance(document.values, dict):
-        raise RecipeError([Diagnostic("no-recipe", f"{path} holds no mapping to build on", asked_at, "extends")])
     base = document.values.get("extends") if isinstance(document.values, dict) else None
     if not isinstance(base, str):
         return document
     where = document.location(("extends",))
+    if len(readers) == _MOST_BASES:
+        message = f"more than {_MOST_BASES} recipes are laid upon each other"
+        raise RecipeError([Diagnostic("extends-too-deep", message, where, "extends", "write some of them as one")])
     return _merge(_read_with_bases(path.parent / base, where, (*readers, real)), document)
 
 
-def _read_file(path: Path, asked_at: Location) -> Document:
+def _read_base(path: Path, asked_at: Location) -> Document:
+    """Reads a recipe that another one extends. Of a file that is none, nothing is told: it may hold anything."""
+    content = _read_file(path, asked_at)
+    try:
+        document = parse_document(content, path)
+        is_recipe = isinstance(document.values, dict) and not _KEYS.isdisjoint(document.values)
+    except RecipeError:
+        if re.search(rb"^(%s) *:" % "|".join(_KEYS).encode(), content, re.MULTILINE):
+            raise
+        is_recipe = False
+    if not is_recipe:
+        message, hint = f"{path} is not a recipe", "name one that this recipe is to be laid upon"
+        raise RecipeError([Diagnostic("no-recipe", message, asked_at, "extends", hint)])
+    return document
+
+
+def _read_file(path: Path, asked_at: Location) -> bytes:
     key = "extends" if asked_at.line else ""
     try:
-        content = path.read_bytes()
+        return read_regular(path, MOST_BYTES)
+    except FileTooLargeError as error:
+        raise RecipeError([too_large(str(path))]) from error
     except OSError as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else (error.strerror or str(error)).lower()
         hint = "its path is relative to this recipe" if key else _package_hint(path)
+        if isinstance(error, IsADirectoryError):
+            reason = "it is a folder"
+            hint = hint or f"`surgeon init {path}` writes a recipe for a folder of images"
         raise RecipeError([Diagnostic("unreadable", f"cannot read {path}: {reason}", asked_at, key, hint)]) from error
     except ValueError as error:  # a NUL in the path
         raise RecipeError([Diagnostic("unreadable", f"{quote(str(path))} is no path", asked_at, key)]) from error
-    return parse_document(content, path)
 
 
 def _package_hint(path: Path) -> str | None:
@@ -111,33 +136,38 @@ def parse_document(content: bytes | str, path: Path) -> Document:
 
 def _merge(base: Document, over: Document) -> Document:
     """Lays ``over`` upon ``base``: mappings merge, all else replaces, null removes."""
-    locations = dict(base.locations)
+    locations: dict[ValuePath, Location] = {}
+
+    def take(document: Document, value: Any, path: ValuePath) -> Any:
+        locations.update((place, document.locations[place]) for place in _places(value, path))
+        return value
 
     def merge(below: Any, above: Any, path: ValuePath) -> Any:
         both = isinstance(below, dict) and isinstance(above, dict)
         if not both or (path in _ALTERNATIVES and below.keys() != above.keys()):
-            forget(path)
-            locations.update({new: where for new, where in over.locations.items() if new[: len(path)] == path})
-            return above
+            return take(over, above, path)
         locations[path] = over.locations[path]  # where a reader can add what is missing
-        merged = dict(below)
-        for key, value in above.items():
-            if value is None:
-                merged.pop(key, None)
-                forget((*path, key))
-            else:
-                merged[key] = merge(merged.get(key), value, (*path, key))
+        merged = {}
+        for key in {**below, **above}:
+            inside = (*path, key)
+            if key not in above:
+                merged[key] = take(base, below[key], inside)
+            elif above[key] is not None:
+                merged[key] = merge(below.get(key), above[key], inside)
         return merged
 
-    def forget(path: ValuePath) -> None:
-        for old in [known for known in locations if known[: len(path)] == path]:
-            del locations[old]
-
     values = merge(base.values, over.values, ())
-    if isinstance(values, dict):
-        values.pop("extends", None)
-        forget(("extends",))
+    values.pop("extends", None)
+    locations.pop(("extends",), None)
     return Document(over.path, values, locations)
+
+
+def _places(value: Any, path: ValuePath) -> Iterator[ValuePath]:
+    """Yields the path of a value and of all values inside."""
+    yield path
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in inside:
+        yield from _places(item, (*path, key))
 
 
 def _override(document: Document, override: str) -> Document:

@@ -25,6 +25,7 @@ KEEPS = ("auto", "memory", "disk", "off")
 DTYPES = ("float32", "bfloat16", "float16")
 ENGINES = ("auto", "tensorflow", "openvino")
 PRECISIONS = ("float32", "bfloat16")
+_LONGEST_SELECTOR = 1000  # what a pattern takes to match grows with the square of its length
 MONITORS = ("val_loss", "val_accuracy", "loss", "accuracy")
 FIGURES = {"accuracy": "accuracy", "macro_f1": "macro average of F1", "weighted_f1": "weighted average of F1"}
 
@@ -117,14 +118,16 @@ def _backbone() -> Schema:
         "cut": {
             "description": "The last layer that is kept, by index or name; by default the last before the top.",
             "type": ["integer", "string"],
+            "maxLength": _LONGEST_SELECTOR,
         },
     }
     return _mapping("The network to operate on.", properties)
 
 
 def _phase() -> Schema:
-    selector = {
+    selector: Schema = {
         "type": ["integer", "string"],
+        "maxLength": _LONGEST_SELECTOR,
         "description": "`head`, `backbone`, `all`, an index, a name, a range such as `15..` or `a..b`, or a glob.",
     }
     until = {

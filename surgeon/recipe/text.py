@@ -10,7 +10,7 @@ from __future__ import annotations
 import codecs
 import math
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -19,7 +19,9 @@ from surgeon.errors import Diagnostic, Location, RecipeError, quote
 
 ValuePath = tuple[str | int, ...]  # keys and list indices from the root
 
-_MAX_BYTES = 200_000
+MOST_BYTES = 200_000
+MOST_PROBLEMS = 100
+_MAX_KEY = 200
 _MAX_DEPTH = 50
 _MAX_VALUES = 20_000
 _LARGEST = 2**53  # beyond it floats skip whole numbers
@@ -45,13 +47,26 @@ def parse_text(content: bytes | str, file: str) -> tuple[Any, dict[ValuePath, Lo
     Raises:
         RecipeError: With every problem that keeps the text from being read.
     """
-    if len(content) > _MAX_BYTES:
-        raise RecipeError([Diagnostic("too-large", f"a recipe has at most {_MAX_BYTES:,} bytes", Location(file))])
+    if len(content) > MOST_BYTES:
+        raise RecipeError([too_large(file)])
     reader = _NodeReader(file)
     values = reader.read(content)
     if reader.diagnostics:
-        raise RecipeError(reader.diagnostics)
+        raise RecipeError(first_problems(reader.diagnostics))
     return values, reader.locations
+
+
+def too_large(file: str) -> Diagnostic:
+    """Returns what is wrong with a file of more than ``MOST_BYTES``."""
+    return Diagnostic("too-large", f"a recipe has at most {MOST_BYTES:,} bytes", Location(file))
+
+
+def first_problems(problems: Sequence[Diagnostic]) -> list[Diagnostic]:
+    """Returns as many problems as a person may want to read at once."""
+    first = list(problems[:MOST_PROBLEMS])
+    if len(problems) > MOST_PROBLEMS:
+        first.append(Diagnostic("more", "and more problems", first[-1].location, hint="mend these first"))
+    return first
 
 
 def dump_text(values: Mapping[str, Any]) -> str:
@@ -191,6 +206,9 @@ class _NodeReader:
         """Returns a key as it is written, so that ``1`` and ``true`` are text; None if it is no text at all."""
         if not isinstance(node, yaml.ScalarNode) or node.tag.rpartition(":")[2] not in {"str", *_SCALARS}:
             self._report("key-not-a-string", "a key has to be plain text", node.start_mark, path)
+            return None
+        if len(node.value) > _MAX_KEY:
+            self._report("key-too-long", f"a key has at most {_MAX_KEY} characters", node.start_mark, path)
             return None
         text = self._scalar(node, "str", path)
         return None if text is None else str(text)

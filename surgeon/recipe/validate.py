@@ -20,7 +20,7 @@ from surgeon.recipe.document import Document
 from surgeon.recipe.network import HeadError, HeadLayer, Network, SelectorError, activation, compose, name_head, whole
 from surgeon.recipe.pace import draw_splits, phase_length, phase_misfits
 from surgeon.recipe.plan import Choice, SplitPlan
-from surgeon.recipe.text import ValuePath, spell_path
+from surgeon.recipe.text import MOST_PROBLEMS, ValuePath, first_problems, spell_path
 
 _RELATIVE = "a path is relative to the recipe, or with --set to the current folder"
 
@@ -71,6 +71,7 @@ def validate(document: Document, *, counts_images: bool = False) -> Findings:
             problem.location.column or 0,
         )
     )
+    problems[:] = first_problems(problems)
     return findings
 
 
@@ -105,6 +106,11 @@ def _check_source(findings: Findings, name: str, parameters: Values) -> None:
     for key in missing:
         message = f"{parameters[key]} does not exist"
         findings.report(("data", "source", name, key), "missing-path", message, _RELATIVE)
+    for key in paths:
+        if key not in missing and not (Path(parameters[key]).is_dir() or _is_file(Path(parameters[key]))):
+            message = f"{parameters[key]} is neither a file nor a folder"
+            findings.report(("data", "source", name, key), "missing-path", message)
+            missing.append(key)
     if missing:
         return
     if not (paths and findings.counts_images):
@@ -298,7 +304,7 @@ def _check_phases(findings: Findings) -> None:
     phases = findings.values.get("phases") or []
     names = set[str]()
     for at, phase in enumerate(phases):
-        if phase is None:
+        if phase is None or len(findings.problems) > MOST_PROBLEMS:
             continue
         path: ValuePath = ("phases", at)
         if phase["name"] in names:
@@ -325,8 +331,11 @@ def _check_trainable(findings: Findings, phase: Values, path: ValuePath) -> None
         except SelectorError as error:
             findings.report((*path, at) if selectors is wanted else path, "unknown-layer", error.message, error.hint)
             trains = True  # one problem is enough
+            if len(findings.problems) > MOST_PROBLEMS:
+                return  # the nearest name is looked for each time
     if not trains:
-        message = f"the phase would train nothing: no layer of {', '.join(map(quote, selectors))} has weights"
+        named = ", ".join(map(quote, selectors[:5])) + (" and others" if len(selectors) > 5 else "")
+        message = f"the phase would train nothing: no layer of {named} has weights"
         findings.report(path, "trains-nothing", message, f"`surgeon layers {network.name}` shows where weights are")
 
 
