@@ -12,6 +12,9 @@ import pytest
 from PIL import Image
 
 from surgeon.evaluation.explanations import build_grad_cam, build_occlusion
+from surgeon.export import explaining
+from surgeon.export.explaining import build_explainer
+from surgeon.model.bundle import Bundle, write_bundle
 
 Surgeon = Callable[..., Any]
 
@@ -81,6 +84,58 @@ def test_an_explanation_changes_when_the_head_is_randomised(network: Any, method
 def test_a_network_without_maps_has_no_grad_cam() -> None:
     image = keras.Input((8, 8, 3))
     assert build_grad_cam(keras.Model(image, keras.layers.Dense(2)(keras.layers.Flatten()(image)))) is None
+
+
+def nested() -> Any:
+    inner = keras.Input((16, 16, 3))
+    base = keras.Model(inner, keras.layers.ReLU()(keras.layers.Conv2D(4, 3)(inner)), name="base")
+    image = keras.Input((16, 16, 3))
+    return keras.Model(image, keras.layers.GlobalAveragePooling2D()(base(image)))
+
+
+def branches() -> Any:
+    image = keras.Input((16, 16, 3))
+    maps = keras.layers.Conv2D(4, 3)(image)
+    deeper = keras.layers.Conv2D(4, 3)(maps)
+    pooled = [keras.layers.GlobalAveragePooling2D(keepdims=True)(each) for each in (maps, deeper)]
+    return keras.Model(image, keras.layers.Flatten()(keras.layers.Concatenate()(pooled)))
+
+
+def shared() -> Any:
+    image = keras.Input((16, 16, 3))
+    layer = keras.layers.Conv2D(3, 3, padding="same")
+    return keras.Model(image, keras.layers.GlobalMaxPooling2D()(layer(layer(image))))
+
+
+@pytest.mark.parametrize(("build", "side"), [(nested, 14), (branches, 12), (shared, 16)])
+def test_grad_cam_follows_a_graph_of_any_make(build: Callable[[], Any], side: int) -> None:
+    heat = build_grad_cam(build())(np.random.default_rng(0).uniform(0, 1, (16, 16, 3)).astype(np.float32), 1)
+    assert heat.shape == (side, side)
+    assert np.isfinite(heat).all()
+
+
+def test_a_network_that_grad_cam_cannot_follow_is_asked_by_occlusion(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It may raise when it is built, raise when it is used, or give no numbers."""
+    image = keras.Input((16, 16, 3))
+    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(2, 3)(image))
+    keras.Model(image, keras.layers.Softmax()(pooled)).save(tmp_path / "model.keras")
+    bundle = Bundle("b", ("a", "b"), (16, 16), "run", "model.keras", "none", from_logits=False)
+    write_bundle(tmp_path, bundle)
+    assert build_explainer(tmp_path, bundle, "grad-cam").method == "grad-cam"
+
+    def fail(*_: Any) -> Any:
+        raise ValueError("not connected")
+
+    def no_number(*_: Any) -> Any:
+        return np.full((4, 4), np.nan)
+
+    for unfit in (fail, lambda _: fail, lambda _: no_number):
+        monkeypatch.setattr(explaining, "build_grad_cam", unfit)
+        explain = build_explainer(tmp_path, bundle, "grad-cam")
+        assert explain.method == "occlusion"
+        assert explain(np.zeros((16, 16, 3), np.uint8), 0).size == (16, 16)
 
 
 @pytest.mark.parametrize("method", ["grad-cam", "occlusion"])

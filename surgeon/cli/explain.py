@@ -10,6 +10,7 @@ import typer
 
 from surgeon.cli.output import file_name, print_text, unused
 from surgeon.errors import SurgeonError, UsageError, did_you_mean
+from surgeon.report.terminal import Terminal
 from surgeon.tensorflow import load_tensorflow
 
 
@@ -47,6 +48,8 @@ def command(
     load_tensorflow()
     bundle, classifier = open_classifier(run)
     explain = build_explainer(run, bundle, method.value, classifier)
+    if explain.method != method.value:
+        Terminal(stderr=True).show(f"{method.value} does not work on this network; asked by {explain.method}")
     out.mkdir(parents=True, exist_ok=True)
     for path in images:
         try:

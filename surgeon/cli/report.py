@@ -17,13 +17,16 @@ def command(
     run: RunArgument,
     out: Annotated[Path | None, typer.Option(help="The page; by default RUN/report.html.", show_default=False)] = None,
 ) -> None:
-    """Write a finished run as one page that needs nothing else to be looked at."""
-    from surgeon.export.page import write_report
+    """Write a finished run as one page that needs nothing else to be looked at, and its pictures again."""
+    from surgeon.export.page import publish, write_report
     from surgeon.training.run_folder import REPORT, read_result, recipe_of
 
     plan = compile_recipe(recipe_of(run))
     result = read_result(run)
     load_tensorflow()
-    path = out or run / REPORT
-    show_progress(write_report(plan, run, result, path), Terminal(stderr=True))
-    print_text(styled("the report is ", (str(path), "bold")))
+    console = Terminal(stderr=True)
+    if out is not None:
+        show_progress(write_report(plan, run, result, out), console)
+    elif not show_progress(publish(plan, run, result), console):
+        raise typer.Exit(1)
+    print_text(styled("the report is ", (str(out or run / REPORT), "bold")))

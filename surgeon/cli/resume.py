@@ -18,6 +18,6 @@ def command(
 
     recipe = recipe_of(run)
     if is_finished(run):
-        print_text(f"{run} is finished; there is nothing to go on with")
+        print_text(f"{run} is finished; there is nothing to go on with. `surgeon report {run}` draws it again")
         return
     run_and_print(compile_recipe(recipe), run, output_format, quiet=quiet, log=log or ())

@@ -88,7 +88,7 @@ def run_plan(
     Raises:
         SurgeonError: If the run cannot be done or was interrupted; what it had written stays.
     """
-    from surgeon.report.figures import draw_confusion, draw_curves
+    from surgeon.export.page import publish
     from surgeon.training.checkpoint import rewind
     from surgeon.training.run_folder import finish_run, is_begun, record_event, run_in_use
     from surgeon.training.runner import run
@@ -102,11 +102,9 @@ def run_plan(
             work = until_interrupted(run(plan, folder, earlier), console)
             with tracked(log, plan, folder, console.show) as track:
                 result = show_progress(work, console, (partial(record_event, folder), track))
-                draw_curves(result, folder / "curves.png")
-                if result.evaluation is not None:
-                    draw_confusion(result.evaluation, folder / "confusion.png")
-                _write_report(plan, folder, result, console)
                 finish_run(folder, result)
+                go_on = f"the run is finished; `surgeon report {folder}` draws what is missing"
+                show_progress(publish(plan, folder, result), console)
                 track(result)
     except RunInterruptedError as error:
         error.hint = go_on
@@ -118,17 +116,6 @@ def run_plan(
         remedy = f"mend that, and {go_on if is_begun(folder) else 'start again'}"
         raise SurgeonError(f"cannot use {where}: {error.strerror or error}", remedy) from error
     return result
-
-
-def _write_report(plan: Plan, folder: Path, result: RunResult, console: Terminal) -> None:
-    """Writes the run's page; what was trained and measured counts without it, too."""
-    from surgeon.export.page import write_report
-    from surgeon.training.run_folder import REPORT
-
-    try:
-        show_progress(write_report(plan, folder, result, folder / REPORT), console)
-    except SurgeonError as error:
-        console.show(f"no report: {error.message}; `surgeon report {folder}` makes it later")
 
 
 def print_result(result: RunResult, folder: Path) -> None:

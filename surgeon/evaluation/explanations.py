@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from surgeon.model.surgery import layer_output
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -22,7 +24,8 @@ def build_grad_cam(network: Any) -> Explain | None:
     The gradient is that of the logarithm of the class's probability, so what speaks for other classes counts against.
 
     Args:
-        network: A flat functional model of preprocessed images, to probabilities or logits.
+        network: A functional model of preprocessed images, to probabilities or logits. Where it branches after its last
+            maps, or before, is no matter.
 
     Returns:
         A function from one preprocessed image, float32 of shape (height, width, 3), and a class number to a map,
@@ -32,20 +35,19 @@ def build_grad_cam(network: Any) -> Explain | None:
     import keras
     import tensorflow as tf
 
-    maps = [layer.output for layer in network.layers if len(getattr(layer.output, "shape", ())) == 4][1:]
-    if not maps:
+    maps = _last_maps(network)
+    if maps is None:
         return None
-    before, behind = keras.Model(network.input, maps[-1]), keras.Model(maps[-1], network.output)
+    both = keras.Model(network.input, [maps, network.output])
     last = network.layers[-1]
     is_logits = not isinstance(last, keras.layers.Softmax)
     is_logits &= getattr(last, "activation", None) is not keras.activations.softmax
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def explain(image: Any, number: Any) -> Any:
-        features = before(image[None], training=False)
         with tf.GradientTape() as tape:
-            tape.watch(features)
-            outputs = behind(features, training=False)
+            tape.watch(image)  # so that the maps are on the tape whatever is trainable
+            features, outputs = both(image[None], training=False)
             logs = tf.nn.log_softmax(outputs) if is_logits else tf.math.log(outputs + _TINY)
             score = logs[0, number]
         weights = tf.reduce_mean(tape.gradient(score, features), axis=(1, 2), keepdims=True)
@@ -53,6 +55,16 @@ def build_grad_cam(network: Any) -> Explain | None:
         return found / tf.maximum(tf.reduce_max(found), _TINY)
 
     return lambda image, number: np.asarray(explain(tf.constant(image), tf.constant(number)))
+
+
+def _last_maps(network: Any) -> Any:
+    """Returns the last tensor of a network that is a map of more than one place; None if there is none."""
+    for layer in reversed(network.layers):
+        tensor = layer_output(network, layer.name)
+        # Pooled values may keep their axes, of length 1; a side that the network leaves open is None.
+        if tensor is not network.input and len(tensor.shape) == 4 and tuple(tensor.shape[1:3]) != (1, 1):
+            return tensor
+    return None
 
 
 def build_occlusion(classify: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> Explain:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,32 +21,57 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from surgeon.catalogue.exporters import Classifier
-    from surgeon.catalogue.preprocessing import PreprocessingSpec
     from surgeon.model.bundle import Bundle
 
-Explainer = Callable[["NDArray[np.uint8]", int], Image.Image]
+Heat = Callable[[Any, int], Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Explainer:
+    """Shows where in an image a network sees a class.
+
+    Attributes:
+        method: ``grad-cam`` or ``occlusion``, whichever it is asked by.
+        heat: From pixels, of shape (height, width, 3), and a class number to a map from 0 to 1.
+    """
+
+    method: str
+    heat: Heat
+
+    def __call__(self, pixels: NDArray[np.uint8], number: int) -> Image.Image:
+        """Returns the image with heat over it."""
+        return lay_over(Image.fromarray(pixels), self.heat(pixels, number))
 
 
 def build_explainer(folder: Path, bundle: Bundle, method: str, classifier: Classifier | None = None) -> Explainer:
-    """Returns a function from pixels, of shape (height, width, 3), and a class number to the image with heat over it.
+    """Returns what explains a network's answers.
 
     Args:
         folder: That of a run or of a bundle.
         bundle: What it holds.
-        method: ``grad-cam`` or ``occlusion``. Grad-CAM needs the network of a run, and feature maps in it; others are
-            asked by occlusion.
+        method: ``grad-cam`` or ``occlusion``. Grad-CAM needs the network of a run, feature maps in it, and gradients of
+            them; other networks are asked by occlusion.
         classifier: The network's function, if it is open already.
     """
-    explain: Callable[[Any, int], Any] | None = None
     if method == "grad-cam" and bundle.format == "run":
-        explain = _grad_cam(open_model(folder / bundle.file), PREPROCESSINGS[bundle.preprocessing])
-    found: Callable[[Any, int], Any] = explain or build_occlusion(classifier or open_classifier(folder)[1])
-    return lambda pixels, number: lay_over(Image.fromarray(pixels), found(pixels, number))
+        heat = _grad_cam(open_model(folder / bundle.file), bundle)
+        if heat is not None:
+            return Explainer("grad-cam", heat)
+    return Explainer("occlusion", build_occlusion(classifier or open_classifier(folder)[1]))
 
 
-def _grad_cam(network: Any, spec: PreprocessingSpec) -> Callable[[Any, int], Any] | None:
-    """Returns Grad-CAM of pixels."""
-    explain = build_grad_cam(network)
-    if explain is None:
+def _grad_cam(network: Any, bundle: Bundle) -> Heat | None:
+    """Returns Grad-CAM of pixels; None for a network that it does not work on, which its first use tells."""
+    spec = PREPROCESSINGS[bundle.preprocessing]
+    try:
+        explain = build_grad_cam(network)
+        if explain is None:
+            return None
+
+        def heat(pixels: Any, number: int) -> Any:
+            return explain(np.asarray(preprocess(pixels[None], spec))[0], number)
+
+        first = heat(np.zeros((*bundle.image_size, 3), np.uint8), 0)
+    except Exception:  # whatever Keras and TensorFlow raise for a graph of a stranger's making
         return None
-    return lambda pixels, number: explain(np.asarray(preprocess(pixels[None], spec))[0], number)
+    return heat if np.isfinite(first).all() else None

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
 from surgeon.data.images import decode_image, fit_image
+from surgeon.errors import SurgeonError
 from surgeon.evaluation.calibration import bootstrap, calibrate, class_curves
 from surgeon.export.explaining import build_explainer
 from surgeon.export.pictures import draw_thumbnails, look_at_phases, square
 from surgeon.model.bundle import read_bundle
 from surgeon.recipe.text import dump_text
 from surgeon.report.card import render_card
+from surgeon.report.figures import draw_confusion, draw_curves
 from surgeon.report.page import Page, Shown, render_page
-from surgeon.results.events import Progress
+from surgeon.results.events import Note, Progress
 from surgeon.training.lock import read_lock
-from surgeon.training.run_folder import count_images, read_notes, read_predictions
+from surgeon.training.run_folder import REPORT, count_images, read_notes, read_predictions, write_whole
 
 if TYPE_CHECKING:
-    from PIL import Image
+    from numpy.typing import NDArray
 
     from surgeon.catalogue.sources.listing import LabelledImage
     from surgeon.recipe.plan import Plan
@@ -33,22 +38,55 @@ _SHOWN = 400  # test images on a page
 _EXPLAINED = 12  # mistakes
 
 
+def publish(plan: Plan, run: Path, result: RunResult) -> Generator[Event, None, bool]:
+    """Draws into a finished run what shows it: curves, confusion matrix, page. What cannot be drawn becomes a note.
+
+    Returns:
+        Whether all of it is there.
+    """
+    failed: list[str] = []
+    with _survived("curves.png", failed):
+        draw_curves(result, run / "curves.png")
+    with _survived("confusion.png", failed):
+        if result.evaluation is not None:
+            draw_confusion(result.evaluation, run / "confusion.png")
+    with _survived(REPORT, failed):
+        yield from write_report(plan, run, result, run / REPORT)
+    for said in failed:
+        yield Note(f"{said}; `surgeon report {run}` makes it later")
+    return not failed
+
+
+@contextmanager
+def _survived(what: str, failed: list[str]) -> Iterator[None]:
+    """Puts down what is missing and why, whatever was raised: a font, a disk, a library is not worth a run."""
+    try:
+        yield
+    except Exception as error:
+        reason = error.message if isinstance(error, SurgeonError) else f"{type(error).__name__}: {error}"
+        failed.append(f"no {what}: {reason}")
+
+
 def write_report(plan: Plan, run: Path, result: RunResult, path: Path) -> Generator[Event, None, None]:
-    """Writes the page of a run whose other files are there."""
+    """Writes the page of a run whose other files are there; without its images if those cannot be shown."""
     tested = read_predictions(run)
     shown: list[Shown] = []
+    method, failed = "", list[str]()
     if tested is not None:
-        shown = yield from _look_at(plan, run, tested)
+        with _survived("images on the page", failed):
+            shown, method = yield from _look_at(plan, run, tested, failed)
+    for said in failed:
+        yield Note(said)
     lock = read_lock(run) or {}
     machine = lock.get("hardware", {})
     page = Page(
         result=result,
         description=plan.description,
         recipe=dump_text(plan.recipe),
-        versions={
-            **lock.get("versions", {}),
-            **({machine["processor"]: f"with {machine['cores']} cores"} if machine else {}),
-        },
+        versions=[
+            *(f"{name} {version}" for name, version in lock.get("versions", {}).items()),
+            *([f"{machine['processor']} with {machine['cores']} cores"] if machine else []),
+        ],
         counts=count_images(run, plan.classes),
         notes=read_notes(run),
         network=plan.network,
@@ -58,8 +96,9 @@ def write_report(plan: Plan, run: Path, result: RunResult, path: Path) -> Genera
         curves=class_curves(tested.probabilities, tested.labels, plan.classes) if tested else (),
         shown=shown,
         left_out=len(tested.files) - len(shown) if tested else 0,
+        method=method,
     )
-    path.write_text(render_page(page), encoding="utf-8")
+    write_whole(path, render_page(page))
 
 
 def write_card(plan: Plan, run: Path, result: RunResult, path: Path) -> None:
@@ -70,42 +109,47 @@ def write_card(plan: Plan, run: Path, result: RunResult, path: Path) -> None:
     path.write_text(render_card(plan, result, dump_text(plan.recipe), calibration, intervals), encoding="utf-8")
 
 
-def _look_at(plan: Plan, run: Path, tested: Predictions) -> Generator[Event, None, list[Shown]]:
-    """Returns the images that the page shows: all mistakes first, then the hits, the least sure ones first."""
+def _look_at(
+    plan: Plan, run: Path, tested: Predictions, failed: list[str]
+) -> Generator[Event, None, tuple[list[Shown], str]]:
+    """Returns the images that the page shows, and how they are explained, if any is.
+
+    All mistakes come first, then the hits, the least sure ones first.
+    """
     right = tested.predicted == tested.labels
     sureness = tested.probabilities.max(axis=1)
     order = np.lexsort((np.where(right, sureness, -sureness), right))[:_SHOWN]
     images = yield from draw_thumbnails(plan, [tested.files[at] for at in order])
-    explained = [int(at) for at in order[~right[order]] if tested.files[at] in images][:_EXPLAINED]
-    explain = _explainer(run) if explained else None
-    shown: list[Shown] = []
-    for at in order:
-        if tested.files[at] not in images:
-            continue
-        image, thumbnail = images[tested.files[at]]
-        number = int(tested.predicted[at])
-        if at in explained:
-            yield Progress("explain mistakes", explained.index(at) + 1, len(explained), "images")
-        shown.append(
-            Shown(
-                file=tested.files[at],
-                thumbnail=thumbnail,
-                label=plan.classes[tested.labels[at]],
-                predicted=plan.classes[number],
-                probability=float(tested.probabilities[at, number]),
-                explanation=explain(image, number) if explain and at in explained else None,
-            )
+    there = [int(at) for at in order if tested.files[at] in images]
+    mistakes = {at: images[tested.files[at]][0] for at in there if not right[at]}
+    explanations, method = dict[int, Image.Image](), ""
+    with _survived("explanations", failed):
+        explanations, method = yield from _explain(run, dict(islice(mistakes.items(), _EXPLAINED)), tested.predicted)
+    return [
+        Shown(
+            file=tested.files[at],
+            thumbnail=images[tested.files[at]][1],
+            label=plan.classes[tested.labels[at]],
+            predicted=plan.classes[tested.predicted[at]],
+            probability=float(tested.probabilities[at].max()),
+            explanation=explanations.get(at),
         )
-    return shown
+        for at in there
+    ], method
 
 
-def _explainer(run: Path) -> Callable[[LabelledImage, int], Image.Image]:
-    """Returns a function from an image and a class to its thumbnail with Grad-CAM over it."""
+def _explain(
+    run: Path, mistakes: Mapping[int, LabelledImage], predicted: NDArray[np.intp]
+) -> Generator[Event, None, tuple[dict[int, Image.Image], str]]:
+    """Returns thumbnails of images with heat where the network saw what it took them for, and the method's name."""
+    if not mistakes:
+        return {}, ""
     bundle = read_bundle(run)
     explain = build_explainer(run, bundle, "grad-cam")
-
-    def explain_image(image: LabelledImage, number: int) -> Image.Image:
+    found = {}
+    for at, image in mistakes.items():
         picture = decode_image(image.read())
-        return square(explain(fit_image(picture, bundle.image_size), number).resize(picture.size))
-
-    return explain_image
+        heated = explain(fit_image(picture, bundle.image_size), int(predicted[at]))
+        found[at] = square(heated.resize(picture.size))
+        yield Progress("explain mistakes", len(found), len(mistakes), "images")
+    return found, explain.method

@@ -9,6 +9,7 @@ from PIL import Image, ImageOps
 
 from surgeon.data.dataset import in_threads, list_images
 from surgeon.data.images import look_at
+from surgeon.errors import BadImageError
 from surgeon.model.freezing import layer_states
 from surgeon.model.frontier import phase_frontiers
 from surgeon.report.parts import Phase
@@ -33,19 +34,22 @@ def look_at_phases(plan: Plan) -> list[Phase]:
 def draw_thumbnails(
     plan: Plan, files: Sequence[str]
 ) -> Generator[Event, None, dict[str, tuple[LabelledImage, Image.Image]]]:
-    """Returns images of a plan's source by their names, each with itself in small; those that are gone are left out."""
+    """Returns images of a plan's source by their names, each with itself in small; what cannot be shown is left out."""
     listing = yield from list_images(plan.data)
     images = {image.name: image for image in listing.images}
     there = [images[file] for file in files if file in images]
-    drawn: list[Image.Image] = []
+    drawn: list[Image.Image | None] = []
     for thumbnails in in_threads(_thumbnail, there):
         drawn += thumbnails
         yield Progress("draw the images", len(drawn), len(there), "images")
-    return {image.name: (image, thumbnail) for image, thumbnail in zip(there, drawn, strict=True)}
+    return {image.name: (image, small) for image, small in zip(there, drawn, strict=True) if small is not None}
 
 
-def _thumbnail(image: LabelledImage) -> Image.Image:
-    return square(look_at(image.read(), 2 * _SIDE).picture)
+def _thumbnail(image: LabelledImage) -> Image.Image | None:
+    try:
+        return square(look_at(image.read(), 2 * _SIDE).picture)
+    except (BadImageError, OSError):  # it was changed since, or cannot be read any more
+        return None
 
 
 def square(picture: Image.Image) -> Image.Image:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from surgeon.report.parts import Phase, draw_history, draw_phase, embed_picture, open_template
+from surgeon.report.parts import Phase, draw_history, draw_phase, embed_thumbnails, open_template
 from surgeon.report.tables import comparison_rows
 from surgeon.results.findings import short_value
 
@@ -80,6 +80,8 @@ class ComparisonPage:
 def render_comparison(page: ComparisonPage) -> str:
     """Returns the page as HTML with everything in it, pictures and script included."""
     columns = page.columns
+    thumbnails = embed_thumbnails(image.thumbnail for image in page.disagreements)
+    shown = list(zip(page.disagreements, thumbnails, strict=False))
     rendered = open_template("compare.html.j2").render(
         title=f"{len(columns)} runs of {' and '.join(dict.fromkeys(column.result.name for column in columns))}",
         page=page,
@@ -88,8 +90,9 @@ def render_comparison(page: ComparisonPage) -> str:
         histories=[draw_history(column.result) for column in columns],
         strips=[[draw_phase(column.network, phase) for phase in column.phases] for column in columns],
         classes=_classes([column.result for column in columns]),
-        patterns=Counter(image.pattern for image in page.disagreements).most_common(),
-        picture=embed_picture,
+        shown=shown,
+        left_out=page.left_out + len(page.disagreements) - len(shown),
+        patterns=Counter(image.pattern for image, _ in shown).most_common(),
     )
     return str(rendered)
 

@@ -8,20 +8,34 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 
-from surgeon.report.figures import confusion_matrix
-from surgeon.report.parts import Phase, draw_chart, draw_history, draw_phase, embed_picture, open_template
+from surgeon.report.figures import confusion_parts, short_label
+from surgeon.report.parts import (
+    Phase,
+    draw_chart,
+    draw_history,
+    draw_phase,
+    embed_matrix,
+    embed_picture,
+    embed_thumbnails,
+    open_template,
+)
 from surgeon.report.tables import averages_text, frozen_text
 from surgeon.results.run import figure
+from surgeon.text import printable
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from surgeon.recipe.network import Network
-    from surgeon.results.run import RunResult
+    from surgeon.results.run import Evaluation, RunResult
     from surgeon.results.use import Calibration, ClassCurve, Interval
 
 _SPLITS = {"train": "training", "validation": "validation", "test": "test"}
 _BLUE, _RED = "#2563a8", "#c2410c"
+_CELLS = 100  # classes whose confusion matrix is shown cell by cell
+_PAIRS = 100  # of classes, where there are more of them
+_CURVES = 50  # of precision over recall
+_TOLD = 12  # mistakes, and doubts
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +58,11 @@ class Shown:
     probability: float
     explanation: Image | None
 
+    @property
+    def is_right(self) -> bool:
+        """Whether the network found the class."""
+        return self.label == self.predicted
+
 
 @dataclass(frozen=True, eq=False)
 class Page:
@@ -52,18 +71,19 @@ class Page:
     Attributes:
         description: The recipe's.
         recipe: Its text, as it was resolved.
-        versions: Releases and machine, from the lock.
+        versions: Releases and machine, from the lock, each as text.
         counts: How many images each class has in each split.
         notes: What the run said on its way.
         intervals: Of the test's figures, by name; empty without a test.
         shown: Test images, all or the most telling ones.
         left_out: How many test images are not shown.
+        method: ``grad-cam`` or ``occlusion``: how mistakes are explained.
     """
 
     result: RunResult
     description: str
     recipe: str
-    versions: Mapping[str, str]
+    versions: Sequence[str]
     counts: Mapping[str, Mapping[str, int]]
     notes: Sequence[str]
     network: Network
@@ -73,11 +93,14 @@ class Page:
     curves: Sequence[ClassCurve]
     shown: Sequence[Shown]
     left_out: int
+    method: str
 
 
 def render_page(page: Page) -> str:
     """Returns the page as HTML with everything in it, pictures and script included."""
     evaluation = page.result.evaluation
+    thumbnails = embed_thumbnails(shown.thumbnail for shown in page.shown)
+    shown = list(zip(page.shown, thumbnails, strict=False))
     rendered = open_template("page.html.j2").render(
         title=page.result.name,
         page=page,
@@ -89,22 +112,36 @@ def render_page(page: Page) -> str:
         figures=_figures(page),
         images=_images(page.result.images),
         strips=[draw_phase(page.network, phase) for phase in page.phases],
-        cut=page.network.cut,
-        cut_name=page.network.row(page.network.cut).name,
-        averages=averages_text(evaluation) if evaluation else None,
-        matrix=confusion_matrix(evaluation).tolist() if evaluation else [],
+        cut=page.network.row(page.network.cut),
         history=draw_history(page.result),
         reliability=page.calibration and draw_chart(_draw_reliability, page.calibration),
         precision_recall=draw_chart(_draw_precision_recall, page.curves) if page.curves else None,
-        mistakes=sorted(
-            (shown for shown in page.shown if shown.label != shown.predicted), key=lambda shown: -shown.probability
-        )[:12],
-        doubts=sorted(
-            (shown for shown in page.shown if shown.label == shown.predicted), key=lambda shown: shown.probability
-        )[:12],
+        drawn_curves=min(len(page.curves), _CURVES),
+        averages=averages_text(evaluation) if evaluation else None,
+        confusion=_confusion(evaluation) if evaluation else {},
+        shown=shown,
+        left_out=page.left_out + len(page.shown) - len(shown),
+        numbers={name: number for number, name in enumerate(evaluation.classes)} if evaluation else {},
+        mistakes=sorted((one for one in shown if not one[0].is_right), key=lambda one: -one[0].probability)[:_TOLD],
+        doubts=sorted((one for one in shown if one[0].is_right), key=lambda one: one[0].probability)[:_TOLD],
         picture=embed_picture,
     )
     return str(rendered)
+
+
+def _confusion(evaluation: Evaluation) -> dict[str, Any]:
+    """Returns which classes were taken for which, as the page shows it: each cell, or a picture and the worst pairs."""
+    matrix, parts = confusion_parts(evaluation)
+    names = [printable(name) for name in evaluation.classes]
+    if len(names) <= _CELLS:
+        return {"names": names, "rows": matrix.tolist(), "parts": parts.tolist()}
+    mistakes = [(label, predicted, count) for label, predicted, count in evaluation.confusion if label != predicted]
+    pairs = [
+        {"label": label, "predicted": predicted, "count": count, "of": measures.support}
+        for label, predicted, count in sorted(mistakes, key=lambda mistake: -mistake[2])[:_PAIRS]
+        if (measures := evaluation.per_class[label])
+    ]
+    return {"names": names, "picture": embed_matrix(parts), "pairs": pairs, "all_pairs": len(mistakes)}
 
 
 def _images(counts: Mapping[str, int]) -> str:
@@ -151,12 +188,11 @@ def _draw_reliability(calibration: Calibration) -> Figure:
 def _draw_precision_recall(curves: Sequence[ClassCurve]) -> Figure:
     drawn = Figure(figsize=(4.2, 4), layout="constrained")
     axes = drawn.subplots()
-    worst = sorted(curves, key=lambda curve: curve.average_precision)[:3]
-    for curve in curves:
-        if curve not in worst:
-            axes.plot(curve.recall, curve.precision, color="0.8", linewidth=1, drawstyle="steps-post")
+    worst = sorted(curves, key=lambda curve: curve.average_precision)[:_CURVES]
+    for curve in worst[3:]:
+        axes.plot(curve.recall, curve.precision, color="0.8", linewidth=1, drawstyle="steps-post")
     for curve, color in zip(worst, (_RED, _BLUE, "#4d7c0f"), strict=False):
-        label = f"{curve.name}, {curve.average_precision:.3f}"
+        label = f"{curve.average_precision:.3f} {short_label(curve.name)}"  # a label that begins with _ is not shown
         axes.plot(curve.recall, curve.precision, color=color, linewidth=1.5, label=label, drawstyle="steps-post")
     axes.set(xlim=(0, 1.03), ylim=(0, 1.03), xlabel="recall", ylabel="precision", aspect="equal")
     axes.legend(frameon=False, loc="lower left", title="least average precision", alignment="left")

@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jinja2
+import numpy as np
+import PIL.Image
 from markupsafe import Markup
-from matplotlib import rc_context
+from matplotlib import colormaps
 
-from surgeon.report.figures import draw_curves
+from surgeon.report.figures import curves_figure, plain_style
 from surgeon.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
     from PIL.Image import Image
 
     from surgeon.recipe.network import Network
     from surgeon.results.run import RunResult
 
 INK = "#22313f"
-_STYLE: Any = {  # matplotlib's own type lists every key that it has
+_ROOM = 3_000_000  # characters of a page for its thumbnails: some 400 photographs
+_STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "surgeon",
     "font.family": "sans-serif",
@@ -90,16 +94,16 @@ def draw_phase(network: Network, phase: Phase) -> dict[str, Any]:
 
 def draw_history(result: RunResult) -> str:
     """Returns the curves of a run as the address of a picture that is part of the page."""
-    buffer = io.BytesIO()
-    with rc_context(_STYLE):
-        draw_curves(result, buffer, "svg")
-    return _data("svg+xml", buffer.getvalue())
+    return draw_chart(curves_figure, result)
 
 
 def draw_chart(draw: Callable[[Any], Figure], shown: Any) -> str:
-    """Returns what ``draw`` makes of ``shown`` as the address of a picture that is part of the page."""
+    """Returns what ``draw`` makes of ``shown`` as the address of a picture that is part of the page.
+
+    The browser writes its text, so names need no font of this machine.
+    """
     buffer = io.BytesIO()
-    with rc_context(_STYLE):
+    with plain_style("", _STYLE):
         draw(shown).savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     return _data("svg+xml", buffer.getvalue())
 
@@ -107,8 +111,31 @@ def draw_chart(draw: Callable[[Any], Figure], shown: Any) -> str:
 def embed_picture(image: Image) -> str:
     """Returns an image as the address of a picture that is part of the page."""
     buffer = io.BytesIO()
-    image.convert("RGB").save(buffer, "JPEG", quality=82, optimize=True)
+    image.convert("RGB").save(buffer, "JPEG", quality=75, optimize=True)
     return _data("jpeg", buffer.getvalue())
+
+
+def embed_thumbnails(images: Iterable[Image]) -> list[str]:
+    """Returns the addresses of images as pictures that are part of the page, of as many as it has room for."""
+    addresses: list[str] = []
+    room = _ROOM
+    for address in map(embed_picture, images):
+        room -= len(address)
+        if room < 0:
+            break
+        addresses.append(address)
+    return addresses
+
+
+def embed_matrix(parts: NDArray[np.float64]) -> str:
+    """Returns a matrix of numbers from 0 to 1 as the address of a picture, a dot each: the darker, the more."""
+    shades = np.round(255 * np.sqrt(parts)).astype(np.uint8)  # the root, so that a few images of a class are seen
+    palette = np.round(255 * colormaps["Blues"](np.arange(256))[:, :3]).astype(np.uint8)
+    picture = PIL.Image.fromarray(shades).convert("P")
+    picture.putpalette(palette.tobytes())
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG", optimize=True)
+    return _data("png", buffer.getvalue())
 
 
 def _data(kind: str, content: bytes) -> str:

@@ -1,0 +1,210 @@
+"""What comes after training loses nothing, whatever classes are called, networks look like and pictures raise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from browser import look
+from keras import layers
+from PIL import Image
+
+from surgeon.cli.running import run_plan
+from surgeon.export.page import write_report
+from surgeon.recipe.compiler import compile_recipe
+from surgeon.report.terminal import Terminal
+from surgeon.results.events import Note
+from surgeon.results.run import result_figures
+from surgeon.text import printable
+from surgeon.training import run_folder
+from surgeon.training.run_folder import create_run_folder, read_result
+
+Surgeon = Callable[..., Any]
+
+NAMES = (
+    "accuracy",
+    "macro avg",
+    "weighted avg",
+    "micro avg",
+    "file",
+    "label",
+    "predicted",
+    "all",
+    "_hidden",
+    "cost $5^$ each",
+    "\\frac{",
+    "</script><img src=x onerror=alert(1)>",
+    "'\" onclick=alert(1) {{ 7 * 7 }}",
+    "日本",
+    "мир",
+    "سلام",
+    "🌹",
+    "line\nbreak",
+    "back\u202ewards \x1b[31m",
+    "n" * 300,
+)
+
+
+def build_branches() -> Any:
+    """Joins pooled maps of two depths, one of them in a nested model; the cut drops layers that come before it."""
+    inner = keras.Input((16, 16, 3))
+    base = keras.Model(inner, layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(4, 3)(inner))), name="base")
+    image = keras.Input((16, 16, 3))
+    maps = base(layers.Rescaling(1 / 255)(image), training=False)
+    deeper = layers.Conv2D(4, 3)(maps)
+    dropped = maps
+    for _ in range(4):
+        dropped = layers.Conv2D(4, 3)(dropped)
+    pooled = [layers.GlobalAveragePooling2D()(each) for each in (maps, deeper, dropped)]
+    cut = layers.Concatenate(name="cut")(pooled[:2])
+    return keras.Model(image, layers.Concatenate()([cut, pooled[2]]))
+
+
+RECIPE = """\
+recipe: 1
+name: odd
+data: {source: {csv: {path: images.csv, split_column: split}}, image_size: 16, batch_size: 8}
+backbone: {model: branches.keras, preprocessing: none, cut: cut}
+head: [{dense: {units: classes, activation: softmax}}]
+phases: [{name: cost $5^$, trainable: head, lr: 0.01, epochs: 1}]
+evaluate: {linear_probe: true}
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of a network with branches and a nested model, cut before some of them, on classes of all names."""
+    root = tmp_path_factory.mktemp("finished")
+    random = np.random.default_rng(0)
+    rows = ["path,label,split"]
+    for number, name in enumerate(NAMES):
+        for at in range(3 if number else 2):  # no test image of the first
+            file = root / f"{number}-{at}.png"
+            Image.fromarray(random.integers(0, 256, (16, 16, 3), np.uint8)).save(file)
+            quoted = name.replace('"', '""')
+            rows.append(f'{file.name},"{quoted}",{"test" if at == 2 else "train"}')
+    (root / "images.csv").write_text("\n".join(rows) + "\n", encoding="utf-8", newline="")
+    (root / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
+    build_branches().save(root / "branches.keras")
+    plan = compile_recipe(root / "recipe.yaml")
+    assert plan.network.cut >= len(plan.network.rows)  # an index is no position
+    create_run_folder(plan, root / "run")
+    run_plan(plan, root / "run", Terminal(stderr=True))
+    return root / "run"
+
+
+def test_the_run_ends_with_all_that_shows_it(run: Path) -> None:
+    assert all((run / name).stat().st_size > 1000 for name in ("curves.png", "confusion.png", "report.html"))
+    result = read_result(run)
+    assert result.evaluation is not None
+    assert set(result.evaluation.classes) == set(NAMES)
+    assert result.evaluation.missing == ("accuracy",)
+
+
+class Tags(HTMLParser):
+    """Collects the names of a page's tags and attributes, and its text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.text: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+    def handle_data(self, data: str) -> None:
+        self.text.add(data.strip())
+
+
+def test_every_name_is_text_on_the_page(run: Path) -> None:
+    page = (run / "report.html").read_text(encoding="utf-8")
+    tags = Tags()
+    tags.feed(page)
+    assert {printable(name) for name in NAMES} <= tags.text
+    assert not {"onclick", "onerror"} & tags.attributes
+    assert "no image of accuracy; the averages are over the 19 classes that have images." in tags.text
+    told = look(run / "report.html", 420, "return {cells: document.querySelectorAll('#matrix button').length};")
+    assert (told["faults"], told["requests"], told["broken"], told["overflow"]) == ([], [], 0, False)
+    assert told["cells"] > 0
+
+
+def test_a_card_and_a_comparison_say_what_the_run_says(surgeon: Surgeon, run: Path, tmp_path: Path) -> None:
+    for command in (
+        ("card", run, "--out", tmp_path / "card.md"),
+        ("compare", run, run, "--out", tmp_path / "page.html"),
+    ):
+        done = surgeon(*command)
+        assert done.code == 0, done.err
+    assert "no image of accuracy" in (tmp_path / "card.md").read_text(encoding="utf-8")
+    tags = Tags()
+    tags.feed((tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert {printable(name) for name in NAMES[1:]} <= tags.text
+    assert not {"onclick", "onerror"} & tags.attributes
+
+
+def test_whatever_a_picture_raises_is_a_note(surgeon: Surgeon, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = {"curves.png": "draw_curves", "confusion.png": "draw_confusion", "report.html": "render_page"}
+    with monkeypatch.context() as patch:
+        for name, function in drawn.items():
+            (run / name).unlink()
+            patch.setattr(f"surgeon.export.page.{function}", raise_it(MemoryError("no room")))
+        failed = surgeon("report", run)
+    assert failed.code == 1
+    assert all(f"no {name}: MemoryError: no room; `surgeon report" in failed.err for name in drawn)
+    assert not any((run / name).exists() for name in drawn)
+    assert surgeon("report", run).code == 0
+    assert all((run / name).exists() for name in drawn)
+
+
+@pytest.mark.parametrize(
+    ("raising", "missing"), [("draw_thumbnails", "images on the page"), ("build_explainer", "explanations")]
+)
+def test_a_page_does_without_what_cannot_be_shown(
+    run: Path,
+    finish: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    raising: str,
+    missing: str,
+) -> None:
+    monkeypatch.setattr(f"surgeon.export.page.{raising}", raise_it(KeyError("x")))
+    plan = compile_recipe(run / "recipe.yaml")
+    _, events = finish(write_report(plan, run, read_result(run), tmp_path / "page.html"))
+    assert Note(f"no {missing}: KeyError: 'x'") in events
+    assert (tmp_path / "page.html").exists()
+
+
+def test_a_run_whose_end_was_lost_is_resumed_to_it(
+    surgeon: Surgeon, run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """All is there but `result.json`, and nothing can be drawn: it ends all the same, and says what is missing."""
+    lost = tmp_path / "lost"
+    full = OSError(28, "No space left on device")
+    with monkeypatch.context() as patch:
+        patch.setattr(run_folder, "finish_run", raise_it(full))
+        failed = surgeon("run", run.parent / "recipe.yaml", "--out", lost)
+    assert failed.code == 1
+    assert "surgeon resume" in failed.err
+    assert (lost / "checkpoint.npz").exists()
+    monkeypatch.setattr("surgeon.export.page.draw_curves", raise_it(RuntimeError("no font")))
+    resumed = surgeon("resume", lost)
+    assert resumed.code == 0, resumed.err
+    assert "no curves.png: RuntimeError: no font; `surgeon report" in resumed.err
+    assert {path.name for path in lost.iterdir()} >= {"result.json", "confusion.png", "report.html"}
+    assert not (lost / "checkpoint.npz").exists()
+    before, after = (result_figures(read_result(folder)) for folder in (run, lost))
+    assert before.keys() == after.keys()
+
+
+def raise_it(error: Exception) -> Callable[..., None]:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    return fail
