@@ -1,14 +1,14 @@
-"""The images of the benchmarks: Flowers-17 in folders, and small synthetic photographs in any number."""
+"""The images of the benchmarks: Flowers-17 in folders, and tiny synthetic images in any number."""
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from surgeon.data.dataset import index_images
 from surgeon.recipe.compiler import compile_recipe
@@ -43,13 +43,15 @@ def lay_out_flowers(folder: Path, count: int) -> None:
     (folder / "validation").symlink_to(folder / "test", target_is_directory=True)
 
 
-def add_synthetic(folder: Path, start: int, stop: int) -> None:
-    """Writes the synthetic photographs ``start`` to ``stop``, JPEG files of 128 by 128 pixels, into class folders."""
+def add_tiny(folder: Path, start: int, stop: int) -> None:
+    """Writes the images ``start`` to ``stop``, BMP files of 8 by 8 pixels that all differ, into class folders."""
+    header = struct.pack("<2sIIIIiiHHIIiiII", b"BM", 246, 0, 54, 40, 8, 8, 1, 24, 0, 192, 0, 0, 0, 0)
+    for label in range(_SYNTHETIC_CLASSES):
+        (folder / f"class{label}").mkdir(parents=True, exist_ok=True)
     for number in range(start, stop):
-        colours = np.random.default_rng(number).integers(0, 256, (8, 8, 3), np.uint8)
-        file = folder / f"class{number % _SYNTHETIC_CLASSES}" / f"{number:06}.jpg"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(colours).resize((128, 128), Image.Resampling.BICUBIC).save(file, quality=85)
+        label = number % _SYNTHETIC_CLASSES
+        pixels = np.random.default_rng(number).integers(20 * label, 20 * label + 60, 192, np.uint8)
+        (folder / f"class{label}" / f"{number:07}.bmp").write_bytes(header + pixels.tobytes())
 
 
 def _finish(work: Generator[Any, None, Any]) -> Any:

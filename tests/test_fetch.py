@@ -74,6 +74,18 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder / "surgeon" / "downloads"
 
 
+@pytest.mark.parametrize("inside", ["", "surgeon/downloads"])
+def test_a_folder_that_cannot_be_written_is_named_with_what_to_do(
+    inside: str, server: Server, finish: Callable, tmp_path: Path
+) -> None:
+    file = tmp_path / "user cäche" / inside
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("a file where a folder should be")
+    with pytest.raises(SurgeonError, match=r"cannot keep a download at .*: (Not a directory|File exists)") as error:
+        finish(fetch(server.offer("data.bin", b"content")))
+    assert "XDG_CACHE_HOME" in str(error.value.hint)
+
+
 def tar(*members: tuple[str, bytes]) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:

@@ -96,10 +96,7 @@ def _retrieve(download: Download, file: Path) -> Generator[Progress, None, None]
                 yield Progress(f"download {file.name}", transfer.done, transfer.total, "bytes")
             retrieval.result()
         except (OSError, ValueError) as error:
-            raise SurgeonError(
-                f"cannot download {download.url}: {_reason(error, download.url)}",
-                f"put the file at {file} by hand, or let SURGEON_MIRROR name a folder that holds {download.mirror}",
-            ) from error
+            raise _not_to_be_had(download, file, error) from error
         finally:
             transfer.abandoned = True
 
@@ -116,6 +113,21 @@ def _stream(url: str, file: str, _: object, *, transfer: _Transfer) -> None:
                 raise InterruptedError("nobody waits for this download any more")
             opened.write(chunk)
             transfer.done += len(chunk)
+
+
+def _not_to_be_had(download: Download, file: Path, error: Exception) -> SurgeonError:
+    import requests
+
+    mirror = f"let SURGEON_MIRROR name a folder that holds {download.mirror}"
+    if isinstance(error, OSError) and not isinstance(error, requests.RequestException):
+        return SurgeonError(
+            f"cannot keep a download at {file}: {error.strerror or error}",
+            f"free some disk space, let XDG_CACHE_HOME name a folder that can be written, or {mirror}",
+        )
+    return SurgeonError(
+        f"cannot download {download.url}: {_reason(error, download.url)}",
+        f"put the file at {file} by hand, or {mirror}",
+    )
 
 
 def _reason(error: Exception, url: str) -> str:
