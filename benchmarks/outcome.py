@@ -6,7 +6,7 @@ import argparse
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ def publish(outcome: Outcome, options: argparse.Namespace) -> None:
     for note in outcome.notes:
         console.print(f"· {note}", highlight=False)
     settings = {name: value for name, value in vars(options).items() if name != "results"}
-    about = {"date": f"{datetime.now(timezone.utc):%Y-%m-%d}", "machine": describe_machine(), "settings": settings}
+    about = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "machine": describe_machine(), "settings": settings}
     options.results.mkdir(parents=True, exist_ok=True)
     file = options.results / f"{outcome.name}.json"
     file.write_text(json.dumps({**asdict(outcome), **about}, indent=2) + "\n", encoding="utf-8")

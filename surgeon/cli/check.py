@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _FOLDER_OVERRIDES = ("data.split={test: 0, validation: 0}", "phases=[{trainable: head, lr: 0.001, epochs: 1}]")
 
 
-class FailOn(str, enum.Enum):
+class FailOn(enum.StrEnum):
     """From which severity on a finding makes the command fail."""
 
     error = "error"

@@ -14,7 +14,7 @@ from surgeon.report.terminal import Terminal
 from surgeon.tensorflow import load_tensorflow
 
 
-class Method(str, enum.Enum):
+class Method(enum.StrEnum):
     """How a class is traced back to the image."""
 
     grad_cam = "grad-cam"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 
-class Format(str, enum.Enum):
+class Format(enum.StrEnum):
     """How a command prints."""
 
     text = "text"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from surgeon.results.use import Prediction
 
 
-class PredictFormat(str, enum.Enum):
+class PredictFormat(enum.StrEnum):
     """How predictions are printed."""
 
     text = "text"

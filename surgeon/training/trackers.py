@@ -24,7 +24,7 @@ Log = Callable[["Event | RunResult"], None]
 _RUN_ID = "mlflow.txt"  # which of MLflow's runs a folder is, for a resumed one
 
 
-class Tracker(str, enum.Enum):
+class Tracker(enum.StrEnum):
     """What logs a run."""
 
     tensorboard = "tensorboard"
