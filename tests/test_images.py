@@ -3,11 +3,15 @@ from __future__ import annotations
 import io
 import re
 import struct
+import subprocess
+import sys
+import tempfile
 import threading
 import time
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,8 +28,6 @@ from surgeon.errors import BadImageError
 from surgeon.formats import MAX_IMAGE_BYTES, read_image
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
 SMOOTH = np.stack(np.meshgrid(np.linspace(20, 220, 32), np.linspace(30, 200, 24)), -1)
@@ -294,7 +296,35 @@ class TestBudgets:
         start = time.monotonic()
         np.testing.assert_array_equal(pixels(data[:33] + chunk + data[33:]), PHOTO)
         assert "tags" in reason(exif)
+        harmless = b"II*\0" + struct.pack("<IH", 8, 0) + b"\xab" * (len(exif) - 10)
+        avif = encode(PHOTO, "AVIF", exif=harmless)
+        assert pixels(avif.replace(harmless, exif)).shape == (24, 32, 3)
         assert time.monotonic() - start < 2
+
+    def test_a_bmp_of_many_runs_is_refused_before_it_takes_long(self) -> None:
+        runs = encode(PHOTO.convert("P"), "BMP")[:30] + struct.pack("<I", 1) + bytes(3 << 20)
+        assert "run-length" in reason(runs)
+
+    @pytest.mark.slow
+    def test_memory_of_many_images_at_once(self) -> None:
+        """Eight, each of as many pixels as may be alive, take as much as the greediest alone: 16 bytes a pixel."""
+        script = """
+import resource, sys
+from concurrent.futures import ThreadPoolExecutor
+from surgeon.data import images
+images._ALIVE = images._free = 25e6
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+files = [open(name, "rb").read() for name in sys.argv[1:]]
+with ThreadPoolExecutor(8) as pool:
+    list(pool.map(lambda data: images.load_image(data, (32, 32)), files * 4))
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / 25e6)
+"""
+        with tempfile.TemporaryDirectory() as folder:
+            files = [Path(folder) / "a.webp", Path(folder) / "b.png"]
+            Image.new("RGB", (5000, 5000)).save(files[0], lossless=True)
+            Image.new("RGBA", (5000, 5000)).save(files[1])
+            done = subprocess.run([sys.executable, "-c", script, *files], capture_output=True, text=True, check=True)
+        assert float(done.stdout) < 20
 
 
 def test_warnings_are_silenced_in_all_threads_and_only_meanwhile() -> None:

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageChops, ImageFile, UnidentifiedImageError
 
+from surgeon.data.bmp import open_bmp
 from surgeon.data.colours import to_rgb
 from surgeon.data.container import Container, damaged
+from surgeon.data.heif import open_heif
 from surgeon.data.jpeg import open_jpeg
 from surgeon.data.orientation import find_orientation, upright
 from surgeon.data.png import open_png
@@ -30,11 +32,17 @@ if TYPE_CHECKING:
 MAX_MEGAPIXELS = 128.0  # of one image; cameras have up to 100, phones up to 200 that they reduce
 _ALIVE = MAX_MEGAPIXELS * 1e6  # pixels of all images together that are decoded at once
 _MOST_SCANS = 12  # of a JPEG of the largest size; a smaller one may have more
+# In Pillow's blocks of 16 MiB a freed image would stay with the thread that decoded it: the C library gives memory back
+# at once only above 32 MiB.
+Image.core.set_block_size(64 << 20)  # type: ignore[attr-defined]
 _CONTAINERS: dict[str, Callable[[bytes], Container]] = {
     "JPEG": open_jpeg,
     "PNG": open_png,
-    "TIFF": open_tiff,
+    "BMP": open_bmp,
     "WEBP": open_webp,
+    "TIFF": open_tiff,
+    "AVIF": open_heif,
+    "HEIF": open_heif,
 }
 
 
@@ -120,16 +128,20 @@ def _decoded(data: bytes, max_megapixels: float, side: int | None = None) -> Ite
         container = _CONTAINERS.get(form, Container)(data)
         if container.size:
             _check_size(container.size, container.scans, max_megapixels)
-        with _warnings_silenced(), _opened(container.data, form) as image:
+        with _warnings_silenced(), ExitStack() as held:
+            if form == "WEBP" and container.size:  # Pillow takes all of its memory when it opens one
+                held.enter_context(_alive(container.size))
+            image = held.enter_context(_opened(container.data, form))
             _check_size(image.size, container.scans, max_megapixels)
             size = image.size
             container = _with_metadata(container, image)
             if side:
                 image.draft("RGB", (side, side))
-            with _alive(size if container.progressive else image.size):
-                picture = _picture(image, container, side)
-                turned = (container.orientation or 1) in (5, 6, 7, 8)
-                yield Look(form, size if turned else size[::-1], container.orientation or 1, picture)
+            if form != "WEBP":
+                held.enter_context(_alive(size if container.progressive else image.size))
+            picture = _picture(image, container, side)
+            turned = (container.orientation or 1) in (5, 6, 7, 8)
+            yield Look(form, size if turned else size[::-1], container.orientation or 1, picture)
     except BadImageError:
         raise
     except UnidentifiedImageError as error:
@@ -165,7 +177,8 @@ def _too_large(what: str, max_megapixels: float) -> BadImageError:
 def _with_metadata(container: Container, image: ImageFile.ImageFile) -> Container:
     """Adds what Pillow finds in formats that are not taken apart here."""
     if container.orientation is None:
-        found = find_orientation(image.info.get("exif") or b"", image.info.get("xmp") or b"")
+        xmp = image.info.get("xmp") if image.format == "WEBP" else None  # boxes of AVIF and HEIC say it themselves
+        found = find_orientation(image.info.get("exif") or b"", xmp or b"")
         container = replace(container, orientation=found)
     return container if container.profile else replace(container, profile=image.info.get("icc_profile"))
 
