@@ -254,7 +254,7 @@ def _keep_in(
             shelves[frontier] = life.enter_context(closing(shelf))
             rows[frontier] = yield from shelf.find(wanted.keys, "verify kept features")
         if folders:
-            lacking = (shelf.row_size * np.count_nonzero(rows[at] < 0) for at, shelf in shelves.items())
+            lacking = (shelf.row_size * int(np.count_nonzero(rows[at] < 0)) for at, shelf in shelves.items())
             make_room(cache_root(), sum(lacking))
         missing = np.flatnonzero(np.any([found < 0 for found in rows.values()], axis=0))
         yield FeaturesKept(layers, needed, place.reason, count - len(missing), len(missing))
