@@ -67,15 +67,19 @@ _OTHER_STARTS = (
     (rb"SIMPLE  =", "a FITS image"),
     (rb".{128}DICM", "a DICOM image"),
     (rb"\s*(<\?xml[^>]*>\s*)?(<!--.{0,200}?-->\s*)?(<!DOCTYPE svg[^>]*>\s*)?<svg", "an SVG drawing"),
-    (rb"(%PDF|%!PS)", "a document"),
-    (rb"....ftyp", "a video, or an image of an unknown kind"),
 )
+_NO_IMAGES = ((rb"(%PDF|%!PS)", "a document"), (rb"....ftyp", "a video, or an image of an unknown kind"))
 _PAGE = rb"\s*(<!doctype html|<html|<head|<\?xml)"
 
 
 def format_of(head: bytes) -> str | None:
     """Returns which of ``FORMATS`` a file is that begins with these bytes, or None if it is none of them."""
     return next((name for start, name in _STARTS if re.match(start, head, re.DOTALL)), None)
+
+
+def other_image(head: bytes) -> str | None:
+    """Returns what image that surgeon does not read begins with these bytes, or None if it is none."""
+    return next((what for start, what in _OTHER_STARTS if re.match(start, head, re.DOTALL)), None)
 
 
 def recognize(data: bytes) -> str:
@@ -92,7 +96,7 @@ def recognize(data: bytes) -> str:
         raise BadImageError("a HEIC image; pip install 'surgeon[heic]', or convert it to JPEG")
     if name is not None:
         return name
-    for start, what in _OTHER_STARTS:
+    for start, what in (*_OTHER_STARTS, *_NO_IMAGES):
         if re.match(start, head, re.DOTALL):
             raise BadImageError(f"{what}, which surgeon does not read; convert it to PNG or JPEG")
     if re.match(_PAGE, head, re.DOTALL | re.IGNORECASE):

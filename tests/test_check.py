@@ -6,6 +6,7 @@ import base64
 import csv
 import io
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -180,6 +181,31 @@ def test_a_copy_that_is_stored_turned_is_a_copy(surgeon: Surgeon, folder: Path) 
 def test_exit_code(fault: str, fail_on: str, code: int, surgeon: Surgeon, folder: Path) -> None:
     FAULTS[fault][2](folder)
     assert surgeon("check", folder, "--fail-on", fail_on).code == code
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs symbolic links")
+def test_photographs_that_are_left_out_are_findings(surgeon: Surgeon, folder: Path) -> None:
+    for number in range(6):
+        (folder / f"train/cat/x{number}.jpg").symlink_to("/nowhere/annex.jpg")
+        (folder / f"train/dog/x{number}.dng").write_bytes(b"II*\0")
+    code, findings = check(surgeon, folder)
+    assert code == 0
+    assert [(found["kind"], found["severity"], len(found["files"])) for found in findings] == [
+        ("left-out", "warning", 6)
+    ] * 2
+    names = "train/cat/x0.jpg, train/cat/x1.jpg, train/cat/x2.jpg, train/cat/x3.jpg and 2 more"
+    assert names in findings[0]["message"]
+    assert "x0.jpg" in surgeon("check", folder).out
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_a_file_that_cannot_be_read_hides_no_other(surgeon: Surgeon, folder: Path) -> None:
+    (folder / "train/cat/sector.jpg").symlink_to("/proc/self/mem")
+    (folder / "train/dog/empty.jpg").touch()
+    code, findings = check(surgeon, folder)
+    assert code == 1
+    assert [found["files"] for found in findings] == [["train/cat/sector.jpg"], ["train/dog/empty.jpg"]]
+    assert "cannot be read: Input/output error" in findings[0]["message"]
 
 
 def test_a_recipe_is_checked_with_its_size_and_splits(surgeon: Surgeon, tiny: Path, tmp_path: Path) -> None:

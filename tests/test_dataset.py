@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import sys
 from collections import Counter
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -192,6 +193,19 @@ class TestBadImages:
             data = (photos / name).read_bytes()
             assert digest == hashlib.sha256(data).hexdigest()
             np.testing.assert_array_equal(pixels, module.load_image(data, (6, 8)))
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+    @pytest.mark.parametrize("on_bad_image", ["fail", "skip"])
+    def test_what_cannot_be_read_is_bad_as_what_cannot_be_decoded(
+        self, photos: Path, load: Callable, on_bad_image: str
+    ) -> None:
+        (photos / "rosen/sector.jpg").symlink_to("/proc/self/mem")
+        if on_bad_image == "skip":
+            dataset = load(plan("folder", on_bad_image="skip", path=photos))
+            assert dataset.bad == (BadImage("rosen/sector.jpg", "cannot be read: Input/output error"),)
+        else:
+            with pytest.raises(SurgeonError, match=r"rosen/sector\.jpg: cannot be read: Input/output error"):
+                load(plan("folder", path=photos))
 
     def test_one_class_left_is_an_error(self, photos: Path, load: Callable) -> None:
         for image in (photos / "rosen").iterdir():

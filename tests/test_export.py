@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import shutil
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from PIL import Image
 from tensorflow.lite.tools import flatbuffer_utils
 
 from surgeon.catalogue.exporters import EXPORTERS
+from surgeon.cli.output import unused
 from surgeon.data.images import load_image
 from surgeon.data.orientation import ORIENTATION_TAG
 from surgeon.export import classify as classifying
@@ -91,13 +93,20 @@ def test_a_graph_decodes_photographs_as_pillow_does_to_the_bit(mirror: Path) -> 
         np.testing.assert_array_equal(pixels, load_image(content, (224, 224)), err_msg=file.name)
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the one run is that every test has a copy of."""
+    return tmp_path_factory.mktemp("trained") / "run"
+
+
 @pytest.fixture
-def run(surgeon: Surgeon, tiny: Path, tmp_path: Path) -> Path:
+def run(surgeon: Surgeon, tiny: Path, tmp_path: Path, trained: Path) -> Path:
     """A finished run whose network tells the pictures apart."""
-    phase = "phases=[{trainable: all, batch_norm: train, optimizer: adam, lr: 0.01, epochs: 3}]"
-    done = surgeon("run", tiny, "--out", tmp_path / "run", "--set", phase)
-    assert done.code == 0, done.err
-    return tmp_path / "run"
+    if not trained.exists():
+        phase = "phases=[{trainable: all, batch_norm: train, optimizer: adam, lr: 0.01, epochs: 3}]"
+        done = surgeon("run", tiny, "--out", trained, "--set", phase)
+        assert done.code == 0, done.err
+    return Path(shutil.copytree(trained, tmp_path / "run"))
 
 
 def export(surgeon: Surgeon, run: Path, *options: object) -> dict[str, Any]:
@@ -320,6 +329,48 @@ class TestPredict:
         assert "holds no network" in surgeon("predict", tmp_path, tmp_path).err
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_predict_goes_on_after_what_cannot_be_read(
+    surgeon: Surgeon, run: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    shutil.copy(photos / "along/0.png", folder / "good.png")
+    (folder / "sector.jpg").symlink_to("/proc/self/mem")
+    (folder / "gone.jpg").symlink_to("/nowhere/gone.jpg")
+    (folder / "scan.ppm").write_bytes(b"P6 1 1 255\n\0\0\0")
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{folder}\n{tmp_path / 'deleted.png'}\n"))
+    done = surgeon("predict", run, "-", "--format", "jsonl")
+    assert done.code == 1
+    found = {Path(row["file"]).name: row for row in map(json.loads, done.out.splitlines())}
+    assert found["good.png"]["classes"]
+    reasons = {name: row["reason"] for name, row in found.items() if row["reason"]}
+    assert reasons.keys() == {"sector.jpg", "gone.jpg", "scan.ppm", "deleted.png"}
+    assert "Input/output error" in reasons["sector.jpg"]
+    assert "PPM" in reasons["scan.ppm"]
+    assert "No such file" in reasons["deleted.png"]
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+def test_a_network_without_numbers_is_said(
+    command: str, surgeon: Surgeon, run: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(classifying, "compiled", lambda network: lambda pixels: np.full((len(pixels), 2), np.nan))
+    done = surgeon(command, run, photos)
+    assert done.code == 1
+    assert "not finite" in done.err
+
+
+def test_files_of_one_name_are_counted_once_each(tmp_path: Path) -> None:
+    numbers: dict[Path, int] = {}
+    names = []
+    for _ in range(4):
+        names.append(unused(tmp_path / "a.png", numbers))
+        names[-1].touch()
+    assert [path.name for path in names] == ["a.png", "a-2.png", "a-3.png", "a-4.png"]
+    assert numbers == {tmp_path / "a.png": 4}  # where the next one begins
+
+
 class TestEvaluate:
     @pytest.fixture
     def other(self, photos: Path, tmp_path: Path) -> Path:
@@ -337,6 +388,38 @@ class TestEvaluate:
         assert found["evaluation"] == own["evaluation"]
         assert found["evaluation"]["accuracy"] > 0.9
         assert "'aardvark' is no class of the network; 12 images left out" in surgeon("evaluate", run, other).out
+
+    def test_one_class_is_measured(self, surgeon: Surgeon, run: Path, other: Path) -> None:
+        shutil.rmtree(other / "across")
+        shutil.rmtree(other / "aardvark")
+        found = json.loads(surgeon("evaluate", run, other, "--format", "json").out)
+        assert (found["images"], found["missing"]) == (12, ["across"])
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+    def test_what_cannot_be_read_is_named(self, surgeon: Surgeon, run: Path, other: Path) -> None:
+        (other / "along/sector.jpg").symlink_to("/proc/self/mem")
+        (other / "along/gone.jpg").symlink_to("/nowhere/gone.jpg")
+        done = surgeon("evaluate", run, other)
+        assert done.code == 0, done.err
+        assert "along/sector.jpg: cannot be read: Input/output error" in done.out
+        assert "along/gone.jpg" in done.out
+
+    def test_nothing_that_can_be_read_is_said(self, surgeon: Surgeon, run: Path, other: Path) -> None:
+        for image in other.rglob("*.png"):
+            image.write_text("x")
+        done = surgeon("evaluate", run, other)
+        assert done.code == 1
+        assert "none of the 24 images can be read; the first is across/0.png" in done.err
+
+    def test_columns_of_a_csv_can_be_named(self, surgeon: Surgeon, run: Path, photos: Path, tmp_path: Path) -> None:
+        rows = [f"{photos}/{label}/{number}.png,{label}" for number in range(12) for label in ("along", "across")]
+        table = tmp_path / "table.csv"
+        table.write_text("file,01\n" + "\n".join(rows))
+        assert "no column 'path'; its columns are 'file', '01'" in surgeon("evaluate", run, table).err
+        columns = ["--image-column", "file", "--label-column", "01"]
+        found = json.loads(surgeon("evaluate", run, table, *columns, "--format", "json").out)
+        assert found["images"] == 24
+        assert "is not a CSV file" in surgeon("evaluate", run, photos, *columns).err
 
     def test_a_missing_class_spoils_no_average(self, surgeon: Surgeon, run: Path, other: Path) -> None:
         shutil.rmtree(other / "across")

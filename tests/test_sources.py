@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -14,6 +15,8 @@ from PIL import Image
 from surgeon.catalogue.sources import SOURCES
 from surgeon.catalogue.sources.flowers17 import FLOWERS
 from surgeon.catalogue.sources.listing import Listing
+from surgeon.catalogue.sources.split_names import split_called
+from surgeon.catalogue.sources.walk import DANGLING, EMPTY, SPECIAL, STRAY, UNREAD
 from surgeon.errors import BadImageError, SurgeonError
 
 if TYPE_CHECKING:
@@ -60,6 +63,82 @@ class TestFolder:
         }
         assert listing.classes == ("a", "b") == SOURCES["folder"].classes({"path": tmp_path})
 
+    @pytest.mark.parametrize(
+        "folders",
+        {
+            "a class called test among others": ["test", "dog", "cat"],
+            "names with such a word in them": ["train station", "bus station", "test tube"],
+            "folders in class folders": ["rose/wild", "rose", "tulip/garden", "tulip"],
+            "one folder of the same name in each": ["rose/images", "tulip/images"],
+        }.values(),
+    )
+    def test_what_is_clearly_a_class_stays_one(self, tmp_path: Path, write_image: Callable, folders: list[str]) -> None:
+        for number, name in enumerate(folders):
+            write_image(tmp_path / name / "1.png", number)
+        assert set(read("folder", path=tmp_path).classes) == {name.split("/")[0] for name in folders}
+
+    @pytest.mark.parametrize(
+        ("layout", "said"),
+        {
+            "a third folder": ("train/a train/b test/a test/b extra/a", "beside 'extra'"),
+            "one of two is known": ("train/a train/b later/a later/b", "'train' is called as a split is"),
+            "one class in each": ("train/a later/a", "'train' is called as a split is"),
+            "known by a word": ("seg_train/seg_train/a seg_test/seg_test/a", "nearly as splits"),
+            "in another language": ("Lernen/a Lernen/b Prüfen/a Prüfen/b", "both hold 'a', 'b'"),
+            "splits below classes": ("a/train a/test b/train b/test", "'test', 'train', which are called as splits"),
+        }.values(),
+    )
+    def test_what_looks_like_splits_and_is_not_known_is_refused(
+        self, tmp_path: Path, write_image: Callable, layout: str, said: str
+    ) -> None:
+        for number, name in enumerate(layout.split(" ")):
+            write_image(tmp_path / name / "1.png", number)
+        parameters = {"path": tmp_path}
+        assert said in problem("folder", **parameters)
+        assert SOURCES["folder"].classes(parameters) is None
+        assert not SOURCES["folder"].splits(parameters)
+        says_classes = {**parameters, "splits": False}
+        assert read("folder", **says_classes).classes == SOURCES["folder"].classes(says_classes)
+        assert set(read("folder", **says_classes).classes) == {name.split("/")[0] for name in layout.split(" ")}
+
+    @pytest.mark.parametrize(
+        "junk",
+        ["@eaDir", "#recycle", "$RECYCLE.BIN", "lost+found", "System Volume Information", ".thumbnails", "__MACOSX"],
+    )
+    def test_what_systems_leave_is_passed_over_at_any_depth(
+        self, tmp_path: Path, write_image: Callable, junk: str
+    ) -> None:
+        names = ["a/1.png", "b/2.png"]
+        for number, name in enumerate([*names, f"{junk}/3.png", f"a/{junk}/1.png/4.jpg", f"b/{junk.upper()}/5.png"]):
+            write_image(tmp_path / name, number)
+        listing = read("folder", path=tmp_path)
+        assert [image.name for image in listing.images] == names
+        assert (listing.ignored, dict(listing.left_out)) == (3, {})
+
+    @pytest.mark.skipif(os.name == "nt", reason="needs symbolic links and pipes")
+    def test_photographs_that_are_left_out_are_named(self, tmp_path: Path, write_image: Callable) -> None:
+        for number, name in enumerate(["a/1.png", "b/2.png", "loose.jpg"]):
+            write_image(tmp_path / name, number)
+        (tmp_path / "a/annex.jpg").symlink_to("/nowhere/x.jpg")
+        (tmp_path / "c").symlink_to("/nowhere/c")
+        (tmp_path / "a/circle.jpg").symlink_to("circle.jpg")
+        os.mkfifo(tmp_path / "b/pipe.jpg")
+        for name in ("a/x.PPM", "a/x.jp2", "b/x.dng"):
+            (tmp_path / name).write_bytes(b"x")
+        (tmp_path / "b/IMG_1").write_bytes(b"P6 1 1 255\n\0\0\0")  # known by its content
+        (tmp_path / "b/P1 notes.txt").write_bytes(b"P1 is not P2")
+        (tmp_path / "empty").mkdir()
+        listing = read("folder", path=tmp_path)
+        assert listing.left_out == {
+            DANGLING: ("a/annex.jpg", "a/circle.jpg", "c"),
+            SPECIAL: ("b/pipe.jpg",),
+            UNREAD: ("a/x.PPM", "a/x.jp2", "b/IMG_1", "b/x.dng"),
+            STRAY: ("loose.jpg",),
+            EMPTY: ("empty",),
+        }
+        assert listing.ignored == 1
+        assert listing.classes == ("a", "b") == SOURCES["folder"].classes({"path": tmp_path})
+
     def test_a_class_may_be_called_train(self, tmp_path: Path, write_image: Callable) -> None:
         write_image(tmp_path / "train/1.png", 1)
         write_image(tmp_path / "plane/2.png", 2)
@@ -70,6 +149,7 @@ class TestFolder:
             write_image(tmp_path / name, number)
         assert "beside 'extra'" in problem("folder", path=tmp_path)
         assert SOURCES["folder"].classes({"path": tmp_path}) is None
+        assert read("folder", path=tmp_path, splits=False).classes == ("extra", "test", "train")
 
     def test_hidden_files_and_non_images_are_passed_over_and_counted(
         self, tmp_path: Path, write_image: Callable
@@ -81,8 +161,9 @@ class TestFolder:
         (tmp_path / "empty folder").mkdir()
         listing = read("folder", path=tmp_path)
         assert [image.name for image in listing.images] == ["a/1.png", "b/2.png"]
-        # .3.png, .git, __MACOSX, 6.png outside the class folders, and the four files that are no images
-        assert listing.ignored == 8
+        # .3.png, .git, __MACOSX and the four files that are no images
+        assert listing.ignored == 7
+        assert listing.left_out == {STRAY: ("6.png",), EMPTY: ("empty folder",)}
         assert listing.classes == ("a", "b") == SOURCES["folder"].classes({"path": tmp_path})
 
     @pytest.mark.parametrize("suffix", ["jpg", "png", "gif", "bmp", "webp"])
@@ -132,8 +213,8 @@ class TestFolder:
         assert "is a file" in problem("folder", path=tmp_path / "file")
         write_image(tmp_path / "loose/1.png", 1)
         assert "no labelled images" in problem("folder", path=tmp_path / "loose")
-        assert "other files: 1" in problem("folder", path=tmp_path / "loose")
-        assert "only one class, 'loose' (1)" in problem("folder", path=tmp_path)
+        assert "1 unlabelled, such as 1.png" in problem("folder", path=tmp_path / "loose")
+        assert read("folder", path=tmp_path).classes == ("loose",)
         for path in (tmp_path / "gone", tmp_path / "file", "nul\0byte", "x" * 5000):
             assert SOURCES["folder"].classes({"path": path}) is None
         assert "cannot read" in problem("folder", path="x" * 5000)
@@ -186,11 +267,10 @@ class TestCsv:
         assert "no column 'label'; its columns are 'path', 'Labels'" in found("path,Labels\n1.png,a\n")
         assert "its columns are missing" in found("")
         assert "labels.csv:3: there is no file" in found("path,label\n1.png,a\n2.png,b\n")
-        assert "labels.csv:2: a row without" in found("path,label\n1.png\n")
+        assert "labels.csv:2: a row without" in found("path,label\n1.png,\n")
         unknown = found("path,label,split\n1.png,a,trian\n", split_column="split")
         assert "labels.csv:2: unknown split 'trian'" in unknown
-        assert "only one class" in found("path,label\n1.png,a\n")
-        assert "no labelled images" in found("path,label\n")
+        assert "has no rows" in found("path,label\n")
         (tmp_path / "labels.csv").write_bytes("path,label\n1.png,grün\n".encode("latin-1"))
         assert "not a CSV file in UTF-8" in problem("csv", **COLUMNS, path=tmp_path / "labels.csv")
         assert "cannot read" in problem("csv", **COLUMNS, path=tmp_path / "gone.csv")
@@ -201,6 +281,51 @@ class TestCsv:
         with pytest.raises(SurgeonError) as error:
             read("csv", **self.table(tmp_path, "path,Labels\n"))
         assert error.value.hint == "did you mean 'Labels'?"
+
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        {
+            "more cells": ("path,label\n1.png,a\n1.png,rose, red\n", r":3: 3 cells under 2 columns: '1.png,rose, red'"),
+            "fewer cells": ("path,label,note\n1.png,a,x\n\n1.png,b\n", r":4: 2 cells under 3 columns"),
+            "a cell under no name": ("path,label,\n1.png,rose, red\n", r":2: a cell under a column without a name"),
+            "a column twice": ("path,label,label\n1.png,a,b\n", r":1: the column 'label' is there 2 times"),
+            "another column twice": ("path,label,x,x\n1.png,a,1,2\n", r":1: the column 'x' is there 2 times"),
+            "no header": ("\n\n", r":1: no column 'path'; its columns are missing"),
+            "semicolons": (
+                "path;label\n1.png;a\n",
+                r":1: its columns are separated by semicolons, not by commas: path;label",
+            ),
+            "semicolons and a comma": (
+                "path;label;what, else\n1.png;a;b\n",
+                r":1: its columns are separated by semicolons",
+            ),
+            "tabs": ("file\tclass\n1.png\ta\n", r":1: its columns are separated by tabs"),
+            "bars": ("path|label\n1.png|a\n", r":1: its columns are separated by bars"),
+            "an open quote": ('path,label\n1.png,a\n1.png,"b\n1.png,c\n', r":3: not a row of a CSV file"),
+            "a folder": ("path,label\n.,a\n", r":2: .* is not a file"),
+        }.values(),
+    )
+    def test_a_table_that_can_be_read_in_two_ways_is_refused(
+        self, tmp_path: Path, write_image: Callable, text: str, expected: str
+    ) -> None:
+        write_image(tmp_path / "1.png", 1)
+        parameters = self.table(tmp_path, text)
+        assert re.search(r"labels\.csv" + expected, problem("csv", **parameters))
+
+    def test_what_pandas_writes_is_read_and_labels_stay_text(self, tmp_path: Path, write_image: Callable) -> None:
+        for number in range(4):
+            write_image(tmp_path / f"{number}.png", number)
+        text = '\ufeff,path,label\r\n0,0.png,01\r\n1,1.png,1e5\r\n2,2.png,NA\r\n3,3.png,"rose, red"\r\n'
+        assert read("csv", **self.table(tmp_path, text)).classes == ("01", "1e5", "NA", "rose, red")
+
+    def test_all_problems_are_said_at_once(self, tmp_path: Path, write_image: Callable) -> None:
+        write_image(tmp_path / "1.png", 1)
+        rows = "".join(f"gone {number}.png,a\n" for number in range(30))
+        lines = problem("csv", **self.table(tmp_path, f"path,label\n1.png,a\n1.png,\n{rows}")).splitlines()
+        assert "labels.csv:3: a row without" in lines[0]
+        assert "labels.csv:4: there is no file" in lines[1]
+        assert len(lines) == 21
+        assert "and 11 more rows" in lines[-1]
 
 
 class TestFlowers17:
@@ -267,6 +392,22 @@ class TestDigits:
 
         digest = hashlib.sha256(b"".join(image.read() for image in read("digits").images)).hexdigest()
         assert digest == "99bc00270a852e7abb9392c880d71140b8db2985c1b9e6dd215edb3aa2bd7138"
+
+
+@pytest.mark.parametrize(
+    ("names", "split"),
+    [
+        (
+            "train Train TRAINING training_set train-set trainset TrainSet trn tr train2017 01_train images_train",
+            "train",
+        ),
+        ("val valid validation VALIDATION val_set valset val2017 dev dev-set eval evaluation", "validation"),
+        ("test Testing test_set testset tst hold-out holdout held_out test1 dataset.test", "test"),
+        ("t rain trains contest tested attest trainer value evaluate devil dataset images fold_1 test_tube", None),
+    ],
+)
+def test_splits_are_known_by_what_people_call_them(names: str, split: str | None) -> None:
+    assert {name: split_called(name) for name in names.split(" ")} == dict.fromkeys(names.split(" "), split)
 
 
 def test_the_catalogue_is_imported_fast() -> None:

@@ -66,7 +66,9 @@ def command(
     index, findings = show_progress(_find(plan, labels), console)
     if output_format is Format.json:
         records = [dataclasses.asdict(finding) for finding in findings]
-        print_json({"images": index.counts(), "ignored": index.ignored, "findings": records})
+        print_json(
+            {"images": index.counts(), "ignored": index.ignored, "left_out": index.left_out, "findings": records}
+        )
     else:
         from surgeon.report.sheet import findings_summary, findings_table
 

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from surgeon.catalogue.sources import SOURCES
 from surgeon.cli.output import Format, FormatOption, RunArgument, print_json, print_text, show_progress
-from surgeon.recipe.compiler import compile_recipe
+from surgeon.errors import UsageError
+from surgeon.recipe.complete import complete
+from surgeon.recipe.document import read_document
 from surgeon.report.terminal import Terminal
 from surgeon.tensorflow import load_tensorflow
+
+if TYPE_CHECKING:
+    from surgeon.catalogue.sources.listing import Listing
+
+_TABLE_SUFFIXES = {"", ".csv", ".tsv", ".txt"}
 
 
 def command(
@@ -24,17 +31,22 @@ def command(
             metavar="FOLDER|CSV", help="Other images: a folder of class folders, or a CSV file.", show_default=False
         ),
     ],
+    image_column: Annotated[
+        str | None,
+        typer.Option(help="Of a CSV: the column of image paths; by default the recipe's.", show_default=False),
+    ] = None,
+    label_column: Annotated[
+        str | None,
+        typer.Option(help="Of a CSV: the column of class names; by default the recipe's.", show_default=False),
+    ] = None,
     output_format: FormatOption = Format.text,
 ) -> None:
     """Measure a run on other images; classes are matched by their names."""
     from surgeon.model.bundle import read_bundle
-    from surgeon.training.run_folder import recipe_of
 
     read_bundle(run)  # said before the images are read
-    kind = "folder" if data.is_dir() else "csv"
-    source = f"data.source={{{kind}: {{path: {json.dumps(str(data.absolute()))}}}}}"
-    chosen = compile_recipe(recipe_of(run), [source]).data.source
-    listing = SOURCES[chosen.name].read(chosen.parameters, ())
+    columns = {"image_column": image_column, "label_column": label_column}
+    listing = _list(run, data, {key: name for key, name in columns.items() if name is not None})
     load_tensorflow()
     from surgeon.export.evaluate import evaluate_images
 
@@ -47,3 +59,18 @@ def command(
 
     print_text(classification_table(found.evaluation, f"{run} on {data}: {found.images:,} images"))
     print_text(*other_data_lines(found))
+
+
+def _list(run: Path, data: Path, columns: Mapping[str, str]) -> Listing:
+    """Lists the images of a folder or of a CSV file, which is read as the recipe says if it has such a source."""
+    from surgeon.training.run_folder import recipe_of
+
+    is_table = not data.is_dir() and data.suffix.lower() in _TABLE_SUFFIXES
+    if columns and not is_table:
+        raise UsageError(f"{data} is not a CSV file and has no columns", "leave out --image-column and --label-column")
+    kind = "csv" if is_table else "folder"
+    ((name, parameters),) = complete(read_document(recipe_of(run)), ())["data"]["source"].items()
+    own = parameters if name == kind else {}
+    defaults = {key: schema["default"] for key, schema in SOURCES[kind].parameters.items() if "default" in schema}
+    own = {key: value for key, value in own.items() if key != "split_column"}  # of other images all are measured
+    return SOURCES[kind].read({**defaults, **own, **columns, "path": str(data.absolute())}, ())

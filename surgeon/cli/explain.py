@@ -51,6 +51,7 @@ def command(
     if explain.method != method.value:
         Terminal(stderr=True).show(f"{method.value} does not work on this network; asked by {explain.method}")
     out.mkdir(parents=True, exist_ok=True)
+    numbers: dict[Path, int] = {}
     for path in images:
         try:
             picture = decode_image(read_image(path))
@@ -59,6 +60,6 @@ def command(
         pixels = fit_image(picture, bundle.image_size)
         row = classifier(pixels[None])[0]
         number = int(row.argmax()) if label is None else classes.index(label)
-        target = unused(out / f"{path.stem}-{file_name(classes[number])}.png")
+        target = unused(out / f"{path.stem}-{file_name(classes[number])}.png", numbers)
         explain(pixels, number).resize(picture.size).save(target)
         print_text(f"{path}: {classes[number]} {row[number]:.3f}, {target}")

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from surgeon.catalogue.sources.listing import left_out_lines
 from surgeon.cli.output import print_text
 from surgeon.errors import UsageError
 
@@ -30,3 +31,4 @@ def command(
     target.write_text(draft_recipe(survey, target), encoding="utf-8")
     found = f"{survey.images} images of {len(survey.classes)} classes"
     print_text(f"{target}: {found}; next: surgeon run {shlex.quote(str(target))}")
+    print_text(*left_out_lines(survey.left_out))

@@ -72,13 +72,24 @@ def file_name(text: str) -> str:
     return name if name.strip(".") else f"_{name}"
 
 
-def unused(path: Path) -> Path:
-    """Returns a path or, where there is something already, the same with a number."""
-    found, number = path, 1
+def unused(path: Path, numbers: dict[Path, int]) -> Path:
+    """Returns a path or, where there is something already, the same with a number.
+
+    Args:
+        path: The path.
+        numbers: Of former calls, so that each name is tried once; it is updated.
+    """
+    number = numbers.get(path, 1)
+    found = path if number == 1 else _numbered(path, number)
     while os.path.lexists(found):
         number += 1
-        found = path.with_name(f"{path.stem}-{number}{path.suffix}")
+        found = _numbered(path, number)
+    numbers[path] = number
     return found
+
+
+def _numbered(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.stem}-{number}{path.suffix}")
 
 
 def open_streams() -> None:

@@ -10,6 +10,7 @@ import yaml
 
 from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.sources import SOURCES
+from surgeon.catalogue.sources.listing import left_out_lines
 from surgeon.cli.output import (
     Format,
     FormatOption,
@@ -41,6 +42,7 @@ def command(recipe: RecipeArgument, overrides: SetOption = None, output_format: 
     plan = compile_recipe(recipe, overrides or ())
     index = show_progress(index_images(plan.data), Terminal(stderr=True))
     check_pace(plan, index.splits.count("train"))
+    left_out = left_out_lines(index.left_out)
     values = {path: (_at(plan.recipe, path), origin) for path, origin in plan.origins.items()}
     downloads = _downloads(plan)
     forecast = _forecast(plan, index)
@@ -52,6 +54,7 @@ def command(recipe: RecipeArgument, overrides: SetOption = None, output_format: 
                 "values": origins,
                 "downloads": downloads,
                 "images": index.counts(),
+                "left_out": index.left_out,
                 **forecast,
             }
         )
@@ -59,6 +62,7 @@ def command(recipe: RecipeArgument, overrides: SetOption = None, output_format: 
     from surgeon.report.tables import counts_table, forecast_text, values_table
 
     print_text(values_table(values), counts_table(index.counts(), index.classes), *forecast_text(forecast))
+    print_text(*left_out)
     if downloads:
         print_text(f"downloaded, unless a mirror or a cache has it: {', '.join(downloads)}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import os
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from surgeon.catalogue.sources.walk import walk_images
+from surgeon.catalogue.sources.walk import walk
 from surgeon.cli.output import file_name, print_json, print_rows, print_text, show_progress, unused
 from surgeon.errors import UsageError
 from surgeon.formats import read_image
@@ -92,15 +93,25 @@ def _files(paths: Sequence[str]) -> Iterator[Path]:
     """
     for text in paths:
         if text == "-":
-            yield from _files([line.removesuffix("\r") for line in sys.stdin.read().split("\n") if line])
+            for line in sys.stdin.read().split("\n"):
+                path = line.removesuffix("\r")
+                # One that has gone since is named like any other bad image.
+                yield from (_matching(path) or [Path(path)]) if path else []
             continue
-        path = Path(text)
-        # A pattern may begin with a root or a drive, which Path.glob takes none of.
-        found = [path] if path.exists() else [Path(name) for name in sorted(glob(text, recursive=True))]  # noqa: PTH207
+        found = _matching(text)
         if not found:
             raise UsageError(f"there is no {text}", "give a file, a folder or a glob that matches something")
-        for one in found:
-            yield from (file for file, is_image in walk_images(one) if is_image) if one.is_dir() else [one]
+        yield from found
+
+
+def _matching(text: str) -> list[Path]:
+    """Returns the files that a path, a folder or a glob stands for; of a folder those left out, too, to be named."""
+    # A pattern may begin with a root or a drive, which Path.glob takes none of.
+    found = [text] if os.path.lexists(text) else sorted(glob(text, recursive=True))  # noqa: PTH207
+    files: list[Path] = []
+    for path in map(Path, found):
+        files += [one.path for one in walk(path) if one.is_image or one.reason] if os.path.isdir(path) else [path]  # noqa: PTH112
+    return files
 
 
 def _print(predictions: Sequence[Prediction], output_format: PredictFormat) -> None:
@@ -125,13 +136,14 @@ def _rows(predictions: Sequence[Prediction]) -> Iterator[tuple[str, str, str, st
 
 def _sort(predictions: Sequence[Prediction], out: Path, *, link: bool) -> None:
     """Puts each image into the folder of its likeliest class; files of one name get a number."""
+    numbers: dict[Path, int] = {}
     for prediction in predictions:
         if not prediction.classes:
             continue
         source = Path(prediction.file)
         folder = out / file_name(prediction.classes[0])
         folder.mkdir(parents=True, exist_ok=True)
-        target = unused(folder / source.name)
+        target = unused(folder / source.name, numbers)
         if link:
             target.symlink_to(source.absolute())
         else:

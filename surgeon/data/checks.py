@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from PIL import Image
 
+from surgeon.catalogue.sources.listing import left_out_lines
+from surgeon.catalogue.sources.walk import UNOPENED
 from surgeon.data.dataset import in_threads
 from surgeon.data.duplicates import THUMBNAIL, Fingerprint, join_pairs, near_pairs, take_fingerprint
 from surgeon.data.images import look_at
@@ -84,6 +86,7 @@ def check_images(index: Index, image_size: tuple[int, int]) -> Generator[Progres
     facts = {at: found for at, found in enumerate(seen) if isinstance(found, Facts)}
     findings = [
         *_unreadable(index, seen),
+        *_left_out(index),
         *quick_checks(index),
         *_same(index, _near_groups(index, facts), "near-"),
         *_suffixes(index, facts),
@@ -163,6 +166,11 @@ def _unreadable(index: Index, seen: Sequence[Facts | str]) -> Iterator[Finding]:
         if isinstance(found, str):
             message = f"{image.name}: {found}"
             yield Finding("unreadable", "error", (image.name,), message)
+
+
+def _left_out(index: Index) -> Iterator[Finding]:
+    for (reason, names), line in zip(index.left_out.items(), left_out_lines(index.left_out), strict=True):
+        yield Finding("left-out", "error" if reason == UNOPENED else "warning", names, line)
 
 
 def _suffixes(index: Index, facts: Mapping[int, Facts]) -> Iterator[Finding]:

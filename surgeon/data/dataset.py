@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -19,8 +19,9 @@ import PIL.features
 import surgeon
 from surgeon.catalogue.entry import find
 from surgeon.catalogue.sources import SOURCES
-from surgeon.catalogue.sources.listing import LabelledImage, Listing
+from surgeon.catalogue.sources.listing import LabelledImage, Listing, require_classes
 from surgeon.catalogue.sources.split_names import SPLITS
+from surgeon.catalogue.sources.walk import UNOPENED
 from surgeon.data.fetch import fetch
 from surgeon.data.images import load_image
 from surgeon.data.splits import split_images
@@ -59,6 +60,7 @@ class Index:
         digests: SHA-256 of each image's bytes, in hexadecimal.
         splits: ``train``, ``validation`` or ``test`` for each image.
         ignored: How many hidden files and non-images were passed over.
+        left_out: The names of photographs that are not among the images, by reason.
     """
 
     images: tuple[LabelledImage, ...]
@@ -66,6 +68,7 @@ class Index:
     digests: tuple[str, ...]
     splits: tuple[str, ...]
     ignored: int
+    left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def counts(self) -> Mapping[str, Mapping[str, int]]:
         """Returns how many images of each class are in each split that has any."""
@@ -93,7 +96,6 @@ class Dataset:
         digests: SHA-256 of each image's bytes, in hexadecimal.
         splits: ``train``, ``validation`` or ``test`` for each image.
         classes: Names of the classes.
-        ignored: How many hidden files and non-images were passed over.
         bad: The images that were left out because they cannot be decoded.
         pixels: Gives the images at some positions, RGB from 0 to 255, uint8 of shape (n, height, width, 3).
     """
@@ -103,7 +105,6 @@ class Dataset:
     digests: tuple[str, ...]
     splits: tuple[str, ...]
     classes: tuple[str, ...]
-    ignored: int
     bad: tuple[BadImage, ...]
     pixels: Pixels
 
@@ -116,9 +117,10 @@ def index_images(plan: DataPlan) -> Generator[Progress, None, Index]:
     """Lists, hashes and splits the images of a source, which is fetched first if need be.
 
     Raises:
-        SurgeonError: If the source cannot be had or read, or a class is too small to split.
+        SurgeonError: If the source cannot be had or read, has only one class, or a class is too small to split.
     """
     listing = yield from list_images(plan)
+    require_classes(listing, plan.source.parameters)
     digests: list[str] = []
     for batch in in_threads(_digest, listing.images):
         digests += batch
@@ -126,7 +128,7 @@ def index_images(plan: DataPlan) -> Generator[Progress, None, Index]:
     labels = [image.label for image in listing.images]
     own = [image.split for image in listing.images]
     splits = split_images(labels, digests, own, plan.split)
-    return Index(listing.images, listing.classes, tuple(digests), splits, listing.ignored)
+    return Index(listing.images, listing.classes, tuple(digests), splits, listing.ignored, listing.left_out)
 
 
 def list_images(plan: DataPlan) -> Generator[Progress, None, Listing]:
@@ -160,8 +162,9 @@ def decode_images(
         StoreError: If ``keep`` is ``disk`` and that is not possible.
     """
     pixels, bad = yield from _keep_pixels(index, plan, keep, life)
-    if bad and plan.on_bad_image == "fail":
-        raise _bad_images(list(bad.values()), len(index.images))
+    unopened = [BadImage(name, "cannot be opened") for name in index.left_out.get(UNOPENED, ())]
+    if (bad or unopened) and plan.on_bad_image == "fail":
+        raise _bad_images([*bad.values(), *unopened], len(index.images) + len(unopened))
     good = np.array([position for position in range(len(index.images)) if position not in bad], np.intp)
     splits = tuple(index.splits[position] for position in good)
     trained = {index.images[at].label for at, split in zip(good, splits, strict=True) if split == "train"}
@@ -177,7 +180,6 @@ def decode_images(
         digests=tuple(index.digests[position] for position in good),
         splits=splits,
         classes=index.classes,
-        ignored=index.ignored,
         bad=tuple(bad.values()),
         pixels=lambda positions: pixels(good[positions]),
     )

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import statistics
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from surgeon.catalogue.sources import SOURCES
+from surgeon.catalogue.sources.listing import LabelledImage, require_classes
 from surgeon.data.images import decode_image
-from surgeon.errors import BadImageError
+from surgeon.data.splits import split_images
+from surgeon.errors import BadImageError, SurgeonError
+from surgeon.recipe.plan import SplitPlan
 
 _SAMPLE = 64  # images that are decoded for their size
+_SMALL = 50  # images of a class
+_TRAINED = 2
+_NOTHING_HELD_OUT = SplitPlan(test=0, validation=0, seed=0)
+_SPLITS = (
+    SplitPlan(test=0.15, validation=0.15, seed=0),
+    *(SplitPlan(test=part, validation=0, seed=0) for part in (0.15, 0.2, 0.25, 0.33)),
+)
 
 
 @dataclass(frozen=True)
@@ -24,7 +35,8 @@ class Survey:
         splits: Images a split, for a folder that has splits of its own.
         side: Median of the shorter sides of some images in pixels; 0 if none could be decoded.
         bad: How many of those could not be decoded.
-        ignored: Hidden files and non-images.
+        left_out: The names of photographs that are not among the images, by reason.
+        split: What can be held out of them.
     """
 
     folder: Path
@@ -32,7 +44,8 @@ class Survey:
     splits: Mapping[str, int]
     side: int
     bad: int
-    ignored: int
+    left_out: Mapping[str, tuple[str, ...]]
+    split: SplitPlan
 
     @property
     def images(self) -> int:
@@ -46,7 +59,9 @@ def survey_folder(folder: Path) -> Survey:
     Raises:
         SurgeonError: If it is none.
     """
-    listing = SOURCES["folder"].read({"path": str(folder)}, ())
+    parameters = {"path": str(folder)}
+    listing = SOURCES["folder"].read(parameters, ())
+    require_classes(listing, parameters)
     step = max(1, len(listing.images) // _SAMPLE)
     sides, bad = [], 0
     for image in listing.images[::step]:
@@ -60,5 +75,31 @@ def survey_folder(folder: Path) -> Survey:
         splits=Counter(image.split for image in listing.images if image.split),
         side=round(statistics.median(sides)) if sides else 0,
         bad=bad,
-        ignored=listing.ignored,
+        left_out=listing.left_out,
+        split=_fitting_split(listing.images),
     )
+
+
+def _fitting_split(images: Sequence[LabelledImage]) -> SplitPlan:
+    """Returns the first of ``_SPLITS`` that leaves at least ``_TRAINED`` images of each class to train on."""
+    labels = [image.label for image in images]
+    sizes = Counter(labels)
+    # Copies of an image count once, which in a large class makes no difference.
+    contents = [_content(image) if sizes[image.label] <= _SMALL else image.name for image in images]
+    own = [image.split for image in images]
+    for split in _SPLITS:
+        try:
+            parts = split_images(labels, contents, own, split)
+        except SurgeonError:
+            continue
+        trained = Counter(label for label, part in zip(labels, parts, strict=True) if part == "train")
+        if all(trained[label] >= min(_TRAINED, sizes[label]) for label in sizes):
+            return split
+    return _NOTHING_HELD_OUT
+
+
+def _content(image: LabelledImage) -> str:
+    try:
+        return hashlib.sha256(image.read()).hexdigest()
+    except BadImageError:
+        return image.name

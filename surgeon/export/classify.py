@@ -16,7 +16,7 @@ from surgeon.catalogue.preprocessing import PREPROCESSINGS
 from surgeon.data.batches import ahead
 from surgeon.data.dataset import in_threads
 from surgeon.data.images import load_image
-from surgeon.errors import BadImageError, require_modules
+from surgeon.errors import BadImageError, SurgeonError, require_modules
 from surgeon.model.bundle import Bundle, read_bundle, whole_network
 from surgeon.model.engine import build_engine, pick_engine
 from surgeon.model.pipeline import preprocess
@@ -80,6 +80,9 @@ def classify(
     Returns:
         Probabilities of shape (n, classes), NaN in the rows of images that cannot be decoded, and why each of those
         cannot be, by its position.
+
+    Raises:
+        SurgeonError: If the network gives no finite numbers.
     """
     probabilities = np.full((len(images), len(bundle.classes)), np.nan, np.float32)
     bad: dict[int, str] = {}
@@ -93,7 +96,13 @@ def classify(
         good = [(at, pixels) for at, pixels in decoded if not isinstance(pixels, str)]
         bad |= {at: reason for at, reason in decoded if isinstance(reason, str)}
         if good:
-            probabilities[[at for at, _ in good]] = classifier(np.stack([pixels for _, pixels in good]))
+            outputs = np.asarray(classifier(np.stack([pixels for _, pixels in good])))
+            if not np.isfinite(outputs).all():
+                raise SurgeonError(
+                    "the network answers with numbers that are not finite (NaN or infinity)",
+                    "its weights or its precision are broken: train it again with a lower lr, or export it otherwise",
+                )
+            probabilities[[at for at, _ in good]] = outputs
         yield Progress("classify", decoded[-1][0] + 1, len(images), "images")
     return probabilities, bad
 

@@ -24,7 +24,7 @@ def evaluate_images(folder: Path, listing: Listing) -> Generator[Progress, None,
         listing: Images with labels.
 
     Raises:
-        SurgeonError: If no image has a class that the network knows.
+        SurgeonError: If no image has a class that the network knows, or none of them can be read.
     """
     bundle, classifier = open_classifier(folder, len(listing.images))
     numbers = {name: number for number, name in enumerate(bundle.classes)}
@@ -36,6 +36,12 @@ def evaluate_images(folder: Path, listing: Listing) -> Generator[Progress, None,
         )
     probabilities, bad = yield from classify(bundle, classifier, known)
     good = [at for at in range(len(known)) if at not in bad]
+    if not good:
+        (at, reason), *_ = bad.items()
+        raise SurgeonError(
+            f"none of the {len(known):,} images can be read; the first is {known[at].name}: {reason}",
+            "give other images, or repair these",
+        )
     labels = np.array([numbers[known[at].label] for at in good], np.int32)
     evaluation = evaluate("other", labels, probabilities[good].argmax(axis=-1), bundle.classes)
     return OtherData(
@@ -44,4 +50,5 @@ def evaluate_images(folder: Path, listing: Listing) -> Generator[Progress, None,
         unknown=dict(Counter(image.label for image in listing.images if image.label not in numbers)),
         missing=evaluation.missing,
         bad_images={known[at].name: reason for at, reason in bad.items()},
+        left_out=listing.left_out,
     )

@@ -12,7 +12,7 @@ from typing import Any
 from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.layer_table import LayerTable, load_table, open_model, tabulate
 from surgeon.catalogue.sources import SOURCES
-from surgeon.catalogue.sources.listing import Listing
+from surgeon.catalogue.sources.listing import Listing, require_classes
 from surgeon.errors import Diagnostic, SurgeonError, did_you_mean, quote
 from surgeon.recipe.check import check_schema
 from surgeon.recipe.complete import Values, complete, is_whole
@@ -119,8 +119,10 @@ def _check_source(findings: Findings, name: str, parameters: Values) -> None:
         findings.classes = None
         try:
             listing = source.read(parameters, ())
+            require_classes(listing, parameters)
         except SurgeonError as error:  # says what is wrong with the images
-            findings.report(("data", "source"), "unusable-source", error.message, error.hint)
+            for problem in error.message.splitlines():
+                findings.report(("data", "source"), "unusable-source", problem, error.hint)
             return
         findings.classes = listing.classes
         _check_draw(findings, listing)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from surgeon.catalogue.sources.listing import left_out_lines
 from surgeon.text import printable
 
 if TYPE_CHECKING:
@@ -48,8 +49,7 @@ phases:
     trainable: block6a_expand_conv..
     optimizer: adam
     lr: {cosine: {peak: 0.0001}}
-    epochs: 20$class_weight
-    until: {monitor: val_loss, patience: 5}
+    epochs: 20$class_weight$until
 evaluate:
   linear_probe: true # a logistic regression on the same features, to compare with
 """)
@@ -65,6 +65,7 @@ def draft_recipe(survey: Survey, file: Path) -> str:
         remarks += f"\n# The largest class has {most / least:.1f} times the images of the smallest, hence class_weight."
     if survey.bad:
         remarks += f"\n# {survey.bad} of the images that were looked at cannot be decoded."
+    remarks += "".join(f"\n# {printable(line)}" for line in left_out_lines(survey.left_out))
     return _RECIPE.substitute(
         file=printable(file),
         images=f"{survey.images:,}",
@@ -72,22 +73,42 @@ def draft_recipe(survey: Survey, file: Path) -> str:
         counts=printable(shown),
         remarks=remarks,
         name=_scalar(re.sub(r"[/\\]", "_", printable(survey.folder.name))),
-        folder=_scalar(os.path.relpath(survey.folder, file.parent)),
+        folder=_scalar(_relative(survey.folder, file.parent)),
         size=224 if survey.side >= 160 else 128,
         side=survey.side or "unknown",
         split=_split(survey),
         on_bad_image="skip" if survey.bad else "fail",
         class_weight="\n    class_weight: balanced" if most > 2 * least else "",
+        until="\n    until: {monitor: val_loss, patience: 5}" if _has_validation(survey) else "",
     )
 
 
+def _relative(folder: Path, start: Path) -> str:
+    """Returns a folder's path for a recipe, where a ``~`` in front would be somebody's home."""
+    path = os.path.relpath(folder, start)
+    return str(folder) if path.startswith("~") else path
+
+
 def _split(survey: Survey) -> str:
+    split = survey.split
+    values = f"{{test: {split.test:g}, validation: {split.validation:g}, seed: 0}}"
     if survey.splits:
         found = ", ".join(f"{split} ({number})" for split, number in survey.splits.items())
-        return f"{{test: 0.15, validation: 0.15, seed: 0}} # where the folder has none of its own; it has {found}"
-    return "{test: 0.15, validation: 0.15, seed: 0} # parts of all images, every class alike"
+        return f"{values} # where the folder has none of its own; it has {found}"
+    least, few = min(survey.classes.items(), key=lambda item: item[1])
+    too_few = f"{printable(least)!r} has only {few} image{'s' if few > 1 else ''}"
+    if split.validation:
+        return f"{values} # parts of all images, every class alike"
+    if split.test:
+        return f"{values} # no validation images, since {too_few}: every phase runs to its last epoch"
+    return f"{values} # nothing is held out, and nothing measured, since {too_few}"
+
+
+def _has_validation(survey: Survey) -> bool:
+    return survey.split.validation > 0 or "validation" in survey.splits
 
 
 def _scalar(text: str) -> str:
-    """Returns ``text`` as a YAML scalar on one line."""
-    return yaml.safe_dump(text, width=10**6, allow_unicode=True).removesuffix("...\n").strip()
+    """Returns ``text`` as a YAML scalar on one line that no reader takes for a number."""
+    style = None if text[:1].isalpha() or text[:1] in "./" else '"'
+    return yaml.safe_dump(text, width=10**6, allow_unicode=True, default_style=style).removesuffix("...\n").strip()

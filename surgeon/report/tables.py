@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 
 from surgeon.catalogue.backbones import BackboneSpec
+from surgeon.catalogue.sources.listing import left_out_lines
 from surgeon.report.terminal import styled
 from surgeon.results.findings import short_value
 from surgeon.results.run import figure
@@ -232,7 +233,8 @@ def other_data_lines(found: OtherData) -> list[str]:
     """Says which classes could not be matched and which images not read."""
     said = [f"{name!r} is no class of the network; {count:,} images left out" for name, count in found.unknown.items()]
     said += [text] if (text := averages_text(found.evaluation)) else []
-    return said + [f"{name}: {reason}" for name, reason in found.bad_images.items()]
+    said += [f"{name}: {reason}" for name, reason in found.bad_images.items()]
+    return said + list(left_out_lines(found.left_out))
 
 
 def differences_table(title: str, differences: Sequence[Difference], before: str, after: str) -> Table:

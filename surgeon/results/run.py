@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from surgeon.results.events import PhaseResult, phase_result
@@ -90,6 +90,7 @@ class RunResult:
         images: Images a split.
         frozen: What the store was good for.
         ignored: Hidden files and non-images that were passed over.
+        left_out: How many photographs are not among the images, by reason.
         bad_images: The images that were left out because they cannot be decoded, with the reason.
         evaluation: The test split's measures; None without a test split.
         linear_probe: The same of a logistic regression on the frozen features, if asked for.
@@ -109,6 +110,7 @@ class RunResult:
     expected: Mapping[str, Mapping[str, float]]
     seconds: float
     versions: Mapping[str, str]
+    left_out: Mapping[str, int] = field(default_factory=dict)  # none in the results of former releases
 
     def methods(self) -> dict[str, Evaluation]:
         """Returns the measures of each method that has any, by what a person calls it."""

@@ -97,7 +97,8 @@ class OtherData:
         images: How many were measured.
         unknown: Classes that the network does not know, with how many images were left out for that.
         missing: Classes of the network without an image.
-        bad_images: The images that cannot be decoded, with the reason.
+        bad_images: The images that cannot be read or decoded, with the reason.
+        left_out: The names of photographs that were not among the images, by reason.
     """
 
     evaluation: Evaluation
@@ -105,6 +106,7 @@ class OtherData:
     unknown: Mapping[str, int]
     missing: tuple[str, ...]
     bad_images: Mapping[str, str]
+    left_out: Mapping[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)

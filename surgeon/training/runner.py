@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import softmax
 
+from surgeon.catalogue.sources.listing import left_out_lines
 from surgeon.data.checks import quick_checks
 from surgeon.data.dataset import decode_images, index_images
 from surgeon.errors import SurgeonError
@@ -77,7 +78,7 @@ def run(plan: Plan, folder: Path, repeated: Mapping[str, Any] | None = None) -> 
         yield from _settle_lock(folder, build_lock(plan, dataset, network), repeated)
         write_splits(folder, dataset)
         write_bundle(folder, bundle_of(plan, MODEL))
-        yield from _say_what_was_passed_over(dataset)
+        yield from _say_what_was_passed_over(index, dataset)
         setup = Setup(plan, network, build_pipeline(plan), dataset)
         features = FrozenFeatures(setup, life)
         linear_probe = (yield from _linear_probe(features)) if plan.linear_probe else None
@@ -87,7 +88,8 @@ def run(plan: Plan, folder: Path, repeated: Mapping[str, Any] | None = None) -> 
     return RunResult(
         name=plan.name,
         images=dict(Counter(dataset.splits)),
-        ignored=dataset.ignored,
+        ignored=index.ignored,
+        left_out={reason: len(names) for reason, names in index.left_out.items()},
         bad_images={bad.name: bad.reason for bad in dataset.bad},
         frozen=features.result(),
         phases=phases,
@@ -99,9 +101,11 @@ def run(plan: Plan, folder: Path, repeated: Mapping[str, Any] | None = None) -> 
     )
 
 
-def _say_what_was_passed_over(dataset: Dataset) -> Generator[Note, None, None]:
-    if dataset.ignored:
-        yield Note(f"{dataset.ignored} hidden files or non-images were passed over")
+def _say_what_was_passed_over(index: Index, dataset: Dataset) -> Generator[Note, None, None]:
+    if index.ignored:
+        yield Note(f"{index.ignored:,} hidden files, files of systems and tools, or non-images were passed over")
+    for line in left_out_lines(index.left_out):
+        yield Note(line)
     for bad in dataset.bad:
         yield Note(f"skipped {bad.name}: {bad.reason}")
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+import io
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from surgeon.catalogue.entry import Parameters, Schema, path
@@ -15,73 +18,156 @@ from surgeon.catalogue.sources.listing import (
     readable_name,
     unreadable,
 )
-from surgeon.catalogue.sources.split_names import SPLIT_SPELLINGS, SPLITS
+from surgeon.catalogue.sources.split_names import SPLITS, split_called
 from surgeon.cells import unmarked
-from surgeon.errors import Location, SurgeonError, did_you_mean
+from surgeon.errors import Location, SurgeonError, did_you_mean, quote
+from surgeon.files import read_regular
+
+_MOST_BYTES = 1 << 30
+_MOST_PROBLEMS = 20  # that are said one by one
+_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+
+
+class _RowError(Exception):
+    """A row that cannot be used; its text says why."""
+
+
+@dataclass(frozen=True)
+class _Table:
+    """What is in a CSV file.
+
+    Attributes:
+        header: The names of the columns.
+        rows: Each row that is not empty, with its place.
+    """
+
+    file: Path
+    header: tuple[str, ...]
+    rows: Iterator[tuple[Location, list[str]]]
+
+    def positions(self, columns: Sequence[str]) -> list[int]:
+        """Returns where some columns are.
+
+        Raises:
+            SurgeonError: If one is missing, or the header cannot be relied upon.
+        """
+        listed = ", ".join(map(repr, self.header)) or "missing"
+        for separator, called in _SEPARATORS.items():
+            names = [name.strip() for name in ",".join(self.header).split(separator)]
+            if len(names) > 1 and (len(self.header) == 1 or set(columns) <= set(names)):
+                raise SurgeonError(
+                    f"{self.file}:1: its columns are separated by {called}, not by commas: {','.join(self.header)}",
+                    f"save it with commas: pandas.read_csv(old, sep={separator!r}, dtype=str).to_csv(new, index=False)",
+                )
+        doubled = [name for name, count in Counter(filter(None, self.header)).items() if count > 1]
+        if doubled:
+            raise SurgeonError(
+                f"{self.file}:1: the column {doubled[0]!r} is there {self.header.count(doubled[0])} times; "
+                f"the columns are {listed}",
+                "rename or remove all but one",
+            )
+        for column in columns:
+            if column not in self.header:
+                raise SurgeonError(
+                    f"{self.file}:1: no column {column!r}; its columns are {listed}",
+                    did_you_mean(column, self.header) or "name the columns, such as image_column and label_column",
+                )
+        return [self.header.index(column) for column in columns]
+
+
+def _open(file: Path) -> _Table:
+    """Reads a CSV file; its rows are parsed as they are asked for.
+
+    Raises:
+        SurgeonError: If it cannot be read.
+    """
+    try:
+        text = read_regular(file, _MOST_BYTES).decode("utf-8-sig")
+    except OSError as error:
+        raise unreadable(file, error) from error
+    except ValueError as error:
+        raise SurgeonError(f"{file} is not a CSV file in UTF-8: {error}", "save it as CSV UTF-8") from error
+    rows = _rows(file, text)
+    _, header = next(rows, (None, []))
+    return _Table(file, tuple(name.strip() for name in header), rows)
+
+
+def _rows(file: Path, text: str) -> Iterator[tuple[Location, list[str]]]:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    while True:
+        line = reader.line_num + 1
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            raise SurgeonError(f"{file}:{line}: not a row of a CSV file: {error}", "look for quotes in it") from error
+        if row is None:
+            return
+        if row:
+            yield Location(str(file), line), row
 
 
 def _read(parameters: Parameters, paths: tuple[Path, ...]) -> Listing:
-    file = Path(parameters["path"])
-    columns = [parameters["image_column"], parameters["label_column"]]
-    if parameters.get("split_column") is not None:
-        columns.append(parameters["split_column"])
+    columns = [parameters[key] for key in ("image_column", "label_column", "split_column") if parameters.get(key)]
+    table = _open(Path(parameters["path"]))
+    positions = table.positions(columns)
+    images, problems = [], []
+    for location, row in table.rows:
+        try:
+            images.append(_image(table, row, positions))
+        except _RowError as error:
+            problems.append(f"{location}: {error}")
+    if problems:
+        more = len(problems) - _MOST_PROBLEMS
+        lines = problems[:_MOST_PROBLEMS] + ([f"and {more:,} more rows of {table.file}"] if more > 0 else [])
+        raise SurgeonError("\n".join(lines), "correct or remove these rows; paths are relative to the CSV file")
+    if not images:
+        raise SurgeonError(f"{table.file} has no rows", "add a row for each image")
+    return complete_listing(images)
+
+
+def _image(table: _Table, row: Sequence[str], positions: Sequence[int]) -> LabelledImage:
+    """Returns the image of a row, given where its path, its label and, if there is such a column, its split are."""
+    if len(row) != len(table.header):
+        raise _RowError(
+            f"{len(row)} cells under {len(table.header)} columns: {quote(','.join(row))}; "
+            "a cell with a comma in it needs quotes"
+        )
+    # pandas leaves a first column without a name; elsewhere what has no name has slipped there.
+    if any(cell.strip() for name, cell in list(zip(table.header, row, strict=True))[1:] if not name):
+        raise _RowError(f"a cell under a column without a name: {quote(','.join(row))}")
+    image, label, *split = (unmarked(row[position].strip()) for position in positions)
+    if not image or not label:
+        raise _RowError("a row without a path or without a label")
+    if "\0" in image:
+        raise _RowError(f"{quote(image)} is not a path")
+    path = table.file.parent / image
     try:
-        with file.open(encoding="utf-8-sig", newline="") as opened:
-            reader = csv.DictReader(opened)
-            _check_columns(file, columns, reader.fieldnames or ())
-            images = [
-                _csv_image(Location(str(file), reader.line_num), [row[column] for column in columns]) for row in reader
-            ]
-    except OSError as error:
-        raise unreadable(file, error) from error
-    except (ValueError, csv.Error) as error:
-        raise SurgeonError(f"{file} is not a CSV file in UTF-8: {error}", "save it as CSV UTF-8") from error
-    return complete_listing(images, 0, file, "add a row for each image")
+        problem = "" if path.is_file() else f"{path} is not a file" if path.exists() else f"there is no file {path}"
+    except OSError:
+        problem = ""  # reading it says why
+    if problem:
+        raise _RowError(problem)
+    return LabelledImage(readable_name(Path(image).as_posix()), readable_name(label), _split(*split), path)
+
+
+def _split(cell: str | None = None) -> str | None:
+    if cell is None:
+        return None
+    split = split_called(cell)
+    if split is None:
+        raise _RowError(
+            f"unknown split {cell!r}; " + (did_you_mean(cell, SPLITS) or "expected train, validation or test")
+        )
+    return split
 
 
 def _classes(parameters: Parameters) -> tuple[str, ...] | None:
-    column = parameters["label_column"]
     try:
-        with Path(parameters["path"]).open(encoding="utf-8-sig", newline="") as opened:
-            labels = {readable_name(unmarked((row[column] or "").strip())) for row in csv.DictReader(opened)}
-    except (OSError, UnicodeDecodeError, csv.Error, KeyError):
+        table = _open(Path(parameters["path"]))
+        (position,) = table.positions([parameters["label_column"]])
+        return tuple(sorted({readable_name(unmarked(row[position].strip())) for _, row in table.rows})) or None
+    except (SurgeonError, IndexError):
         return None  # what is wrong is said when the images are read
-    return tuple(sorted(labels)) or None
-
-
-def _check_columns(file: Path, columns: Iterable[str], found: Iterable[str]) -> None:
-    listed = ", ".join(map(repr, found)) or "missing"
-    for column in columns:
-        if column not in found:
-            raise SurgeonError(
-                f"{file} has no column {column!r}; its columns are {listed}",
-                did_you_mean(column, found) or "name its columns with image_column, label_column and split_column",
-            )
-
-
-def _csv_image(location: Location, cells: list[str | None]) -> LabelledImage:
-    """Returns the image of a row, given its path, its label and, where there is such a column, its split."""
-    image, label, *split = (unmarked((cell or "").strip()) for cell in cells)
-    if not image or not label:
-        raise SurgeonError(f"{location}: a row without a path or without a label", "fill it in or remove it")
-    path = Path(location.file).parent / image
-    if not path.is_file():
-        raise SurgeonError(f"{location}: there is no file {path}", "paths are relative to the CSV file")
-    return LabelledImage(
-        readable_name(Path(image).as_posix()),
-        readable_name(label),
-        _csv_split(location, split[0]) if split else None,
-        path,
-    )
-
-
-def _csv_split(location: Location, found: str) -> str:
-    if found.casefold() not in SPLIT_SPELLINGS:
-        raise SurgeonError(
-            f"{location}: unknown split {found!r}; expected train, validation or test",
-            did_you_mean(found, SPLITS) or "correct it, or leave out split_column",
-        )
-    return SPLIT_SPELLINGS[found.casefold()]
 
 
 def _column(description: str, **default: str) -> Schema:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+from itertools import combinations
 from pathlib import Path
 
 from surgeon.catalogue.entry import Parameters, path
@@ -13,82 +16,160 @@ from surgeon.catalogue.sources.listing import (
     readable_name,
     unreadable,
 )
-from surgeon.catalogue.sources.split_names import SPLIT_SPELLINGS
-from surgeon.catalogue.sources.walk import is_passed_over, walk_images
-from surgeon.errors import SurgeonError
+from surgeon.catalogue.sources.misplaced import describe_file, describe_folder
+from surgeon.catalogue.sources.split_names import split_called, splits_in
+from surgeon.catalogue.sources.walk import EMPTY, STRAY, is_passed_over, walk
+from surgeon.errors import SurgeonError, quote
 
 
 def _read(parameters: Parameters, paths: tuple[Path, ...]) -> Listing:
     root = Path(parameters["path"])
-    images = []
-    ignored = 0
     try:
         if not root.is_dir():
-            found = "is a file" if root.exists() else "does not exist"
-            raise SurgeonError(f"the folder {root} {found}", "give data.source.folder a folder of class folders")
-        class_depth = 1 if _has_split_folders(root) else 0
-        for file, is_image in walk_images(root):
-            *folders, _ = file.relative_to(root).parts
-            if is_image and len(folders) > class_depth:
-                split = SPLIT_SPELLINGS[folders[0].casefold()] if class_depth else None
-                name = readable_name(file.relative_to(root).as_posix())
-                images.append(LabelledImage(name, readable_name(folders[class_depth]), split, file))
-            else:
-                ignored += 1
+            raise describe_file(root)
+        depth = _class_depth(root, parameters)
+        listing = _list(root, depth)
     except OSError as error:
         raise unreadable(root, error) from error
-    return complete_listing(images, ignored, root, "put the images of each class into a folder of its own")
+    if not listing.images:
+        raise describe_folder(root, listing, has_splits=depth == 1)
+    return listing
+
+
+def _list(root: Path, depth: int) -> Listing:
+    """Lists the images below ``root`` whose class is the folder at a depth; at 1 the folder above it is the split."""
+    images = []
+    ignored = 0
+    left_out: dict[str, list[str]] = {}
+    for found in walk(root):
+        *folders, _ = found.path.relative_to(root).parts
+        name = readable_name(found.path.relative_to(root).as_posix())
+        if found.is_image and len(folders) > depth:
+            split = split_called(folders[0]) if depth else None
+            images.append(LabelledImage(name, readable_name(folders[depth]), split, found.path))
+        elif found.is_image:
+            left_out.setdefault(STRAY, []).append(name)
+        elif found.reason is not None:
+            left_out.setdefault(found.reason, []).append(name)
+        else:
+            ignored += 1
+    filled = {image.path.relative_to(root).parts[: depth + 1] for image in images if image.path}
+    empty = [folder for folder in _class_folders(root, depth) if folder.relative_to(root).parts not in filled]
+    if empty:
+        left_out[EMPTY] = [readable_name(folder.relative_to(root).as_posix()) for folder in empty]
+    return complete_listing(images, ignored, left_out)
 
 
 def _classes(parameters: Parameters) -> tuple[str, ...] | None:
     root = Path(parameters["path"])
     try:
-        folders = _image_folders(root)
-        if _has_split_folders(root):
-            folders = [inner for folder in folders for inner in _image_folders(folder)]
+        folders = _class_folders(root, _class_depth(root, parameters))
+        return tuple(sorted({readable_name(folder.name) for folder in folders if _has_image(folder)})) or None
     except (OSError, ValueError, SurgeonError):
         return None  # what is wrong is said when the images are read
-    return tuple(sorted({readable_name(folder.name) for folder in folders})) or None
 
 
 def _has_splits(parameters: Parameters) -> bool:
+    root = Path(parameters["path"])
     try:
-        return _has_split_folders(Path(parameters["path"]))
+        return _class_depth(root, parameters) == 1
     except (OSError, ValueError, SurgeonError):
         return False
 
 
-def _has_split_folders(root: Path) -> bool:
-    """Tells whether the folders in ``root`` are splits and not classes.
+def _class_folders(root: Path, depth: int) -> list[Path]:
+    """Returns the folders that stand for classes, or might if there were images in them."""
+    folders = _folders(root)
+    return [inner for folder in folders for inner in _folders(folder)] if depth else folders
+
+
+def _folders(folder: Path) -> list[Path]:
+    with os.scandir(folder) as entries:
+        found = [entry.name for entry in entries if not is_passed_over(entry.name) and entry.is_dir()]
+    return [folder / name for name in sorted(found)]
+
+
+def _has_image(folder: Path) -> bool:
+    return any(found.is_image for found in walk(folder))
+
+
+def _class_depth(root: Path, parameters: Parameters) -> int:
+    """Returns how deep below ``root`` the class folders are: 0, or 1 where the folders in it are splits.
 
     Raises:
-        SurgeonError: If they could be either.
+        SurgeonError: If its folders could be either.
     """
-    names = [folder.name for folder in _image_folders(root)]
-    splits = [name for name in names if name.casefold() in SPLIT_SPELLINGS]
-    others = [name for name in names if name.casefold() not in SPLIT_SPELLINGS]
-    if len(splits) > 1 and others:
+    if not parameters.get("splits", True):
+        return 0
+    below = {folder.name: _image_folders(folder) for folder in _folders(root) if _has_image(folder)}
+    if not below:
+        return 0
+    if all(map(split_called, below)):
+        return 1
+    if doubt := _doubt(below):
         raise SurgeonError(
-            f"{root} holds splits ({', '.join(splits)}) beside {others[0]!r}, so its folders are neither all "
-            "splits nor all classes",
-            f"move {others[0]!r} out of {root}, or into a split as one of its classes",
+            f"the folders in {root} are neither clearly splits nor clearly classes: {doubt}",
+            "splits: call them train, validation and test and move all else out of there; "
+            "classes: say so, data.source.folder: {path: ..., splits: false}",
         )
-    return bool(splits) and not others  # a single `train` beside others is a class of that name
+    return 0  # one `test` among others is a class of that name
 
 
-def _image_folders(folder: Path) -> list[Path]:
-    """Returns the visible folders in ``folder`` that hold an image at any depth."""
-    return [
-        inner
-        for inner in sorted(folder.iterdir())
-        if inner.is_dir() and not is_passed_over(inner) and any(is_image for _, is_image in walk_images(inner))
-    ]
+def _image_folders(folder: Path) -> frozenset[str]:
+    """Returns the folders in ``folder`` that hold images, none if it holds images itself."""
+    try:
+        found = [inner.name for inner in _folders(folder) if _has_image(inner)]
+    except OSError:
+        return frozenset()
+    return frozenset(found) if found and not _holds_images(folder) else frozenset()
+
+
+def _holds_images(folder: Path) -> bool:
+    """Tells whether an image lies in a folder itself; of what lies below, files come first."""
+    return next((found.path.parent == folder for found in walk(folder) if found.is_image), False)
+
+
+def _doubt(below: Mapping[str, frozenset[str]]) -> str | None:
+    """Returns why folders that are not all called as splits may be splits nonetheless, or None.
+
+    Args:
+        below: For each of the folders the folders in it, if its images are all in such.
+    """
+    splits = [name for name in below if split_called(name)]
+    other = next(name for name in below if name not in splits)
+    if len(splits) > 1:
+        return f"{_listed(splits)} are called as splits are, beside {quote(other)}"
+    for name in splits:
+        shared = below[name] & {folder for known, folders in below.items() if known != name for folder in folders}
+        if len(below[name]) > 1 or shared:
+            return f"{quote(name)} is called as a split is and holds folders as a split does, beside {quote(other)}"
+    alike = [name for name, inner in below.items() if inner and splits_in(name)]
+    if len({split for name in alike for split in splits_in(name)}) > 1:
+        return f"{_listed(alike)} are called nearly as splits are"
+    inside = {folder for folders in below.values() for folder in folders if split_called(folder)}
+    if inside and sum(inside <= folders for folders in below.values()) > 1:
+        return f"{_listed(sorted(below))} each hold {_listed(sorted(inside))}, which are called as splits are"
+    for first, second in combinations(sorted(name for name, inner in below.items() if len(inner) > 1), 2):
+        common = below[first] & below[second]
+        if len(common) > 1 and 2 * len(common) >= min(len(below[first]), len(below[second])):
+            return f"{quote(first)} and {quote(second)} both hold {_listed(sorted(common))}"
+    return None
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(map(quote, names[:4])) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 
 SPEC = SourceSpec(
     name="folder",
     summary="Class folders of images, or train/, validation/ and test/ above them.",
-    parameters={"path": path("The folder that holds the class folders or the splits.")},
+    parameters={
+        "path": path("The folder that holds the class folders or the splits."),
+        "splits": {
+            "description": "`false` says that the folders are classes, even where they look like splits.",
+            "type": "boolean",
+        },
+    },
     required=("path",),
     shorthand="path",
     read=_read,

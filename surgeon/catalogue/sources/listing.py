@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from surgeon.catalogue.entry import Entry, Parameters
@@ -13,8 +13,9 @@ from surgeon.errors import SurgeonError
 from surgeon.formats import read_image
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+_NAMED = 4  # of what is left out, in a message
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,15 @@ class Listing:
     Attributes:
         images: Sorted by name.
         classes: Names of the classes; a class's number is its position.
-        ignored: How many hidden files (a hidden folder counts once) and non-images were passed over.
+        ignored: How many hidden files, files of systems and tools (a folder of them counts once) and non-images
+            were passed over.
+        left_out: The names of photographs that are not among the images, and of class folders without any, by reason.
     """
 
     images: tuple[LabelledImage, ...]
     classes: tuple[str, ...]
     ignored: int
+    left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -92,20 +96,53 @@ class SourceSpec(Entry):
     downloads: Callable[[Parameters], tuple[Download, ...]] = lambda parameters: ()
 
 
-def complete_listing(images: list[LabelledImage], ignored: int, where: Path, hint: str) -> Listing:
+def complete_listing(
+    images: Iterable[LabelledImage], ignored: int = 0, left_out: Mapping[str, Sequence[str]] | None = None
+) -> Listing:
     """Returns the images sorted by name.
 
     Raises:
-        SurgeonError: If there are none, or only one class of them, or two of one name.
+        SurgeonError: If there are two of one name.
     """
+    images = tuple(images)
     _check_names(images)
-    counts = Counter(image.label for image in images)
-    if not images:
-        raise SurgeonError(f"no labelled images in {where}; other files: {ignored}", hint)
-    if len(counts) == 1:
-        label, count = counts.popitem()
-        raise SurgeonError(f"{where} has only one class, {label!r} ({count}); expected two or more", hint)
-    return Listing(tuple(sorted(images, key=lambda image: image.name)), tuple(sorted(counts)), ignored)
+    ordered = tuple(sorted(images, key=lambda image: image.name))
+    named = {reason: tuple(sorted(names)) for reason, names in (left_out or {}).items()}
+    return Listing(ordered, tuple(sorted({image.label for image in ordered})), ignored, named)
+
+
+def left_out_lines(left_out: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Returns a line for each reason why photographs are left out, with their number and some of their names."""
+    lines = []
+    for reason, names in left_out.items():
+        more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+        lines.append(f"left out, {reason}: {', '.join(names[:_NAMED])}{more}")
+    return tuple(lines)
+
+
+def require_classes(listing: Listing, parameters: Parameters) -> None:
+    """Makes sure that there is something to tell apart.
+
+    Raises:
+        SurgeonError: If all images of a source are of one class.
+    """
+    if len(listing.classes) > 1:
+        return
+    (label,) = listing.classes
+    where = parameters["path"]
+    message = f"{where} has only one class, {label!r} ({len(listing.images)}); expected two or more"
+    below = {folder for image in listing.images for folder in _folders_below(image)}
+    if len(below) > 1:
+        some = ", ".join(sorted(below)[:5])
+        raise SurgeonError(message, f"if the folders in it are the classes ({some}), give {Path(where) / label}")
+    raise SurgeonError(message, "put the images of each class into a folder of its own")
+
+
+def _folders_below(image: LabelledImage) -> tuple[str, ...]:
+    """Returns the folder in an image's class folder that the image is in, if it is in any."""
+    _, _, below = f"/{image.name}".partition(f"/{image.label}/")
+    folder, _, file = below.partition("/")
+    return (folder,) if file else ()
 
 
 def unreadable(path: Path, error: OSError) -> SurgeonError:

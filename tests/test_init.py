@@ -1,0 +1,155 @@
+"""``surgeon init``: a recipe that runs, or an answer that says what was given instead of a folder of class folders."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from surgeon.data.dataset import index_images
+from surgeon.recipe.compiler import compile_recipe
+
+Surgeon = Callable[..., Any]
+
+
+def fill(root: Path, classes: int, images: int, write_image: Callable[..., Path]) -> Path:
+    for label in range(classes):
+        for number in range(images):
+            write_image(root / f"c{label}" / f"{number}.png", 1000 * label + number, (8, 8))
+    return root
+
+
+@pytest.mark.parametrize(
+    ("classes", "images", "held_out"),
+    [
+        (2, 1, set()),
+        (2, 2, set()),
+        (2, 3, {"test"}),
+        (3, 4, {"test"}),
+        (4, 5, {"test"}),
+        (10, 6, {"test"}),
+        (2, 7, {"test", "validation"}),
+        (2, 14, {"test", "validation"}),
+    ],
+)
+def test_a_recipe_for_few_images_runs(  # noqa: PLR0917
+    classes: int,
+    images: int,
+    held_out: set[str],
+    surgeon: Surgeon,
+    tmp_path: Path,
+    write_image: Callable[..., Path],
+    finish: Callable,
+) -> None:
+    recipe = tmp_path / "few.yaml"
+    assert surgeon("init", fill(tmp_path / "photos", classes, images, write_image), "--out", recipe).code == 0
+    assert surgeon("validate", recipe).code == 0
+    plan = compile_recipe(recipe)
+    index, _ = finish(index_images(plan.data))
+    assert set(index.splits) == {"train"} | held_out
+    trained = Counter(image.label for image, split in zip(index.images, index.splits, strict=True) if split == "train")
+    assert all(count >= min(images, 2) for count in trained.values())
+    assert all((phase.until is not None) <= ("validation" in held_out) for phase in plan.phases)
+    says_why = f"has only {images} image" in recipe.read_text(encoding="utf-8")
+    assert says_why == ("validation" not in held_out)
+
+
+def test_copies_of_an_image_count_once(
+    surgeon: Surgeon, tmp_path: Path, write_image: Callable[..., Path], finish: Callable
+) -> None:
+    root = fill(tmp_path / "photos", 2, 4, write_image)
+    for number in range(20):
+        shutil.copy(root / "c0/0.png", root / f"c0/copy {number}.png")
+    assert surgeon("init", root, "--out", tmp_path / "few.yaml").code == 0
+    finish(index_images(compile_recipe(tmp_path / "few.yaml").data))
+
+
+def test_a_name_that_looks_like_a_number_stays_text(
+    surgeon: Surgeon, tmp_path: Path, write_image: Callable[..., Path]
+) -> None:
+    for name in ("01", "1e5", "on", "~"):
+        recipe = tmp_path / "recipe.yaml"
+        recipe.unlink(missing_ok=True)
+        surgeon("init", fill(tmp_path / name, 2, 3, write_image), "--out", recipe)
+        assert surgeon("validate", recipe).code == 0
+        assert compile_recipe(recipe).name == name
+
+
+def test_what_is_left_out_is_named(surgeon: Surgeon, tmp_path: Path, write_image: Callable[..., Path]) -> None:
+    root = fill(tmp_path / "photos", 2, 3, write_image)
+    for number in range(6):
+        write_image(root / f"c0/{number}.ppm", number)
+    done = surgeon("init", root, "--out", tmp_path / "r.yaml")
+    assert "c0/0.ppm, c0/1.ppm, c0/2.ppm, c0/3.ppm and 2 more" in " ".join(done.out.split())
+    assert "c0/0.ppm" in (tmp_path / "r.yaml").read_text(encoding="utf-8")
+    assert yaml.safe_load((tmp_path / "r.yaml").read_text(encoding="utf-8"))["recipe"] == 1
+    planned = " ".join(surgeon("plan", tmp_path / "r.yaml").out.split())
+    assert "c0/0.ppm, c0/1.ppm, c0/2.ppm, c0/3.ppm and 2 more" in planned
+
+
+@pytest.fixture
+def misplaced(tmp_path: Path, write_image: Callable[..., Path]) -> Path:
+    """What people give where a folder of class folders is expected."""
+    photos = fill(tmp_path / "photos", 2, 2, write_image)
+    shutil.make_archive(str(tmp_path / "photos"), "zip", photos)
+    shutil.make_archive(str(tmp_path / "photos"), "gztar", photos)
+    shutil.copy(tmp_path / "photos.zip", tmp_path / "download")
+    (tmp_path / "labels.csv").write_text("path,label\n")
+    (tmp_path / "mine.yaml").write_text("recipe: 1\n")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "packed").mkdir()
+    shutil.copy(tmp_path / "photos.zip", tmp_path / "packed/a.zip")
+    shutil.copytree(photos, tmp_path / "outer/inner")
+    for number in range(3):
+        write_image(tmp_path / f"flat/{number}.png", number)
+        write_image(tmp_path / f"ppm/a/{number}.ppm", number)
+        write_image(tmp_path / f"split/train/{number}.png", number)
+        write_image(tmp_path / f"split/test/{number}.png", 100 + number)
+    write_image(tmp_path / "one.jpg", 1)
+    return tmp_path
+
+
+@pytest.mark.parametrize("command", ["init", "check"])
+@pytest.mark.parametrize(
+    ("given", "found", "advice"),
+    [
+        ("gone", "does not exist", "folder of images for each class"),
+        ("photos.zip", "is an archive", "unpack"),
+        ("photos.tar.gz", "is an archive", "unpack"),
+        ("download", "is an archive", "unpack"),
+        ("labels.csv", "is a table", "data.source: {csv: labels.csv}"),
+        ("mine.yaml", "a recipe", "surgeon run"),
+        ("one.jpg", "is a single image", "surgeon predict"),
+        ("empty", "it is empty", "folder of images for each class"),
+        ("packed", "archives such as a.zip", "unpack"),
+        ("flat", "3 unlabelled, such as 0.png", "CSV"),
+        ("split", "its folders are splits", "splits: false"),
+        ("outer", "only one class, 'inner'", "outer/inner"),
+        ("ppm", "does not read", "a/0.ppm"),
+    ],
+)
+def test_what_is_no_folder_of_class_folders_is_named(
+    command: str, given: str, found: str, advice: str, surgeon: Surgeon, misplaced: Path
+) -> None:
+    if command == "check" and not (misplaced / given).is_dir():
+        pytest.skip("check takes recipes, too")
+    options = ["--out", misplaced / "out.yaml"] if command == "init" else []
+    done = surgeon(command, misplaced / given, *options)
+    said = " ".join(done.err.split())
+    assert done.code == 1
+    assert found in said
+    assert advice in said
+
+
+@pytest.mark.parametrize("command", ["run", "validate", "plan"])
+def test_a_folder_where_a_recipe_was_expected_is_named(command: str, surgeon: Surgeon, misplaced: Path) -> None:
+    done = surgeon(command, misplaced / "photos")
+    said = " ".join((done.out + done.err).split())
+    assert done.code == 2
+    assert "it is a folder" in said
+    assert f"`surgeon init {misplaced / 'photos'}`" in said
