@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from browser import look
+from sklearn.metrics import average_precision_score
 
 from surgeon.evaluation.calibration import bootstrap, calibrate, class_curves
 
@@ -142,3 +144,32 @@ class TestCalibration:
         assert (first.name, first.average_precision) == ("a", 1.0)
         assert second.average_precision == 1.0
         assert len(first.recall) == len(first.precision)
+
+    def test_a_curve_is_that_of_scikit_learn_by_few_points(self) -> None:
+        random = np.random.default_rng(3)
+        labels = random.integers(0, 50, 5000)
+        probabilities = random.random((5000, 50), np.float32)
+        probabilities[np.arange(5000), labels] += 0.5
+        for number, curve in enumerate(class_curves(probabilities, labels, [str(number) for number in range(50)])):
+            truth, scores = labels == number, probabilities[:, number]
+            assert curve.average_precision == pytest.approx(average_precision_score(truth, scores))
+            assert len(curve.recall) <= 100
+            area = np.trapezoid(curve.precision[::-1], curve.recall[::-1])
+            assert area == pytest.approx(curve.average_precision, abs=0.02)
+
+    def test_measures_take_no_more_room_than_the_predictions(self) -> None:
+        """A resample is counts, a curve few points, and a temperature looks at some images at a time."""
+        random = np.random.default_rng(4)
+        labels = random.integers(0, 20, 100_000)
+        probabilities = random.dirichlet([0.2] * 20, 100_000).astype(np.float32)
+        bootstrap(labels[:100], labels[:100])  # what is imported takes room once
+        for measure in (
+            lambda: bootstrap(labels, probabilities.argmax(axis=1)),
+            lambda: calibrate(probabilities[:50_000], labels[:50_000]),
+            lambda: class_curves(probabilities, labels, [str(number) for number in range(20)]),
+        ):
+            tracemalloc.start()
+            measure()
+            _, peak = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+            assert peak < 40_000_000

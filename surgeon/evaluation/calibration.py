@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from surgeon.results.use import Calibration, ClassCurve, Interval
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
 _BINS = 10
 _RESAMPLES = 2000
+_VALUES = 4_000_000  # probabilities that are looked at together
+_POINTS = 100  # of a curve
 _TINY = 1e-12
 
 
-def calibrate(probabilities: NDArray[np.float64], labels: NDArray[np.intp]) -> Calibration:
+def calibrate(probabilities: NDArray[np.float32], labels: NDArray[np.intp]) -> Calibration:
     """Compares confidence with accuracy (Guo et al. 2017, "On Calibration of Modern Neural Networks").
 
     Args:
@@ -30,68 +32,85 @@ def calibrate(probabilities: NDArray[np.float64], labels: NDArray[np.intp]) -> C
         log-likelihood of these same images.
     """
     from scipy.optimize import minimize_scalar
-    from scipy.special import softmax
-
-    logits = np.log(np.maximum(probabilities, _TINY))
 
     def loss(log_temperature: float) -> float:
-        scaled = softmax(logits / np.exp(log_temperature), axis=1)
-        return float(-np.log(np.maximum(scaled[np.arange(len(labels)), labels], _TINY)).mean())
+        softened = _softened(probabilities, float(np.exp(log_temperature)))
+        return -sum(
+            float(np.log(np.maximum(part[np.arange(len(part)), labels[rows]], _TINY)).sum()) for rows, part in softened
+        )
 
     temperature = float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))
-    error, bins = _calibration_error(probabilities, labels)
-    after, _ = _calibration_error(softmax(logits / temperature, axis=1), labels)
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    error, bins = _calibration_error(confidence, right)
+    after, _ = _calibration_error(
+        np.concatenate([part.max(axis=1) for _, part in _softened(probabilities, temperature)]), right
+    )
     return Calibration(error=error, bins=bins, temperature=temperature, error_at_temperature=after)
 
 
+def _softened(probabilities: NDArray[np.float32], temperature: float) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+    """Yields the probabilities at another temperature, a block of rows at a time, with the place of the block."""
+    from scipy.special import softmax
+
+    rows = max(1, _VALUES // probabilities.shape[1])
+    for start in range(0, len(probabilities), rows):
+        block = slice(start, start + rows)
+        logits = np.log(np.maximum(probabilities[block].astype(np.float64), _TINY))
+        yield block, softmax(logits / temperature, axis=1)
+
+
 def _calibration_error(
-    probabilities: NDArray[np.float64], labels: NDArray[np.intp]
+    confidence: NDArray[Any], right: NDArray[np.bool_]
 ) -> tuple[float, tuple[tuple[float, float, int], ...]]:
-    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     place = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
     bins = tuple(
         (float(confidence[inside].mean()), float(right[inside].mean()), int(inside.sum()))
         for inside in (place == number for number in range(_BINS))
         if inside.any()
     )
-    return sum(count * abs(sure - true) for sure, true, count in bins) / len(labels), bins
+    return sum(count * abs(sure - true) for sure, true, count in bins) / len(right), bins
 
 
 def bootstrap(labels: NDArray[np.intp], predicted: NDArray[np.intp]) -> dict[str, Interval]:
     """Returns 95 % intervals of accuracy and of the averages of F1, by 2,000 resamples of the images.
 
+    Images of the same true and found class are alike to these figures, so a resample is how many of each kind it has:
+    a draw from a multinomial distribution, which takes no more room for more images.
+
     Args:
         labels: The true class numbers, of shape (n,).
         predicted: The found ones.
     """
-    from sklearn.metrics import precision_recall_fscore_support
-
+    pairs, counts = np.unique(np.stack([labels, predicted], axis=1), axis=0, return_counts=True)
+    true, taken = pairs.T
+    is_hit, classes = true == taken, int(pairs.max()) + 1
     random = np.random.default_rng(0)
-    drawn = random.integers(0, len(labels), (_RESAMPLES, len(labels)))
-    accuracies = (labels == predicted)[drawn].mean(axis=1)
-    few = drawn[:: _RESAMPLES // 200]  # F1 takes its time
-    classes = np.unique(labels)
-    found = {"accuracy": accuracies, "macro_f1": np.empty(len(few)), "weighted_f1": np.empty(len(few))}
-    for at, rows in enumerate(few):
-        _, _, of_class, support = precision_recall_fscore_support(
-            labels[rows], predicted[rows], labels=classes, zero_division=0
-        )
-        found["macro_f1"][at] = of_class[support > 0].mean()
-        found["weighted_f1"][at] = np.average(of_class, weights=support)
+    found: dict[str, list[float]] = {"accuracy": [], "macro_f1": [], "weighted_f1": []}
+    for _ in range(_RESAMPLES):
+        drawn = random.multinomial(len(labels), counts / len(labels))
+        support = np.bincount(true, drawn, classes)
+        hits = np.bincount(true[is_hit], drawn[is_hit], classes)
+        f1 = 2 * hits / np.maximum(support + np.bincount(taken, drawn, classes), 1)
+        found["accuracy"].append(hits.sum() / len(labels))
+        found["macro_f1"].append(f1[support > 0].mean())
+        found["weighted_f1"].append(f1 @ support / len(labels))
     return {name: Interval(*map(float, np.percentile(values, (2.5, 97.5)))) for name, values in found.items()}
 
 
 def class_curves(
-    probabilities: NDArray[np.float64], labels: NDArray[np.intp], classes: Sequence[str]
+    probabilities: NDArray[np.float32], labels: NDArray[np.intp], classes: Sequence[str]
 ) -> tuple[ClassCurve, ...]:
-    """Returns precision over recall of each class that has an image, against all others."""
-    from sklearn.metrics import average_precision_score, precision_recall_curve
+    """Returns precision over recall of each class that has an image, against all others, by a hundred points."""
+    from sklearn.metrics import precision_recall_curve
 
     curves = []
-    for number, name in enumerate(classes):
-        truth = labels == number
-        if truth.any():
-            precision, recall, _ = precision_recall_curve(truth, probabilities[:, number])
-            average = float(average_precision_score(truth, probabilities[:, number]))
-            curves.append(ClassCurve(name, average, tuple(map(float, recall)), tuple(map(float, precision))))
+    for number in np.unique(labels):
+        precision, recall, _ = precision_recall_curve(
+            labels == number, probabilities[:, number], drop_intermediate=True
+        )
+        average = float(-np.sum(np.diff(recall) * precision[:-1]))  # as scikit-learn's average_precision_score
+        kept = np.unique(np.linspace(0, len(recall) - 1, _POINTS).astype(int))
+        curves.append(
+            ClassCurve(classes[number], average, tuple(recall[kept].tolist()), tuple(precision[kept].tolist()))
+        )
     return tuple(curves)

@@ -194,7 +194,7 @@ class Predictions:
     classes: tuple[str, ...]
     files: tuple[str, ...]
     labels: NDArray[np.intp]
-    probabilities: NDArray[np.float64]
+    probabilities: NDArray[np.float32]
 
     @property
     def predicted(self) -> NDArray[np.intp]:
@@ -207,16 +207,17 @@ def read_predictions(folder: Path) -> Predictions | None:
     path = folder / _PREDICTIONS
     if not path.exists():
         return None
+    files, labels, probabilities = list[str](), list[int](), list[NDArray[np.float32]]()
     with path.open(encoding="utf-8", newline="") as file:
-        header, *rows = read_rows(file)
-    # By position, since a class may be called as another column is.
-    classes = tuple(header[len(_PREDICTED) :])
-    return Predictions(
-        classes=classes,
-        files=tuple(row[0] for row in rows),
-        labels=np.array([classes.index(row[1]) for row in rows], np.intp),
-        probabilities=np.array([row[len(_PREDICTED) :] for row in rows], np.float64),
-    )
+        rows = read_rows(file)
+        # By position, since a class may be called as another column is.
+        classes = tuple(next(rows)[len(_PREDICTED) :])
+        numbers = {name: number for number, name in enumerate(classes)}
+        for row in rows:
+            files.append(row[0])
+            labels.append(numbers[row[1]])
+            probabilities.append(np.array(row[len(_PREDICTED) :], np.float32))
+    return Predictions(classes, tuple(files), np.array(labels, np.intp), np.stack(probabilities))
 
 
 def read_splits(folder: Path) -> dict[tuple[str, str], str]:
