@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import csv
+from collections.abc import Callable, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ def build_branches() -> Any:
 RECIPE = """\
 recipe: 1
 name: odd
-data: {source: {csv: {path: images.csv, split_column: split}}, image_size: 16, batch_size: 8}
+data: {source: {csv: {path: images.csv, split_column: split}}, image_size: 16, batch_size: 32}
 backbone: {model: branches.keras, preprocessing: none, cut: cut}
 head: [{dense: {units: classes, activation: softmax}}]
 phases: [{name: cost $5^$, trainable: head, lr: 0.01, epochs: 1}]
@@ -76,22 +77,29 @@ evaluate: {linear_probe: true}
 """
 
 
+def write_recipe(folder: Path, classes: Sequence[str], splits: Sequence[str]) -> Path:
+    """Writes an image for each class and split, but no test image of the first class; returns the recipe."""
+    random = np.random.default_rng(0)
+    with (folder / "images.csv").open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(("path", "label", "split"))
+        for number, name in enumerate(classes):
+            for at, split in enumerate(splits):
+                if split == "test" and number == 0:
+                    continue
+                image = folder / f"{number}-{at}.png"
+                Image.fromarray(random.integers(0, 256, (16, 16, 3), np.uint8)).save(image)
+                table.writerow((image.name, name, split))
+    build_branches().save(folder / "branches.keras")
+    (folder / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
+    return folder / "recipe.yaml"
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of a network with branches and a nested model, cut before some of them, on classes of all names."""
     root = tmp_path_factory.mktemp("finished")
-    random = np.random.default_rng(0)
-    rows = ["path,label,split"]
-    for number, name in enumerate(NAMES):
-        for at in range(3 if number else 2):  # no test image of the first
-            file = root / f"{number}-{at}.png"
-            Image.fromarray(random.integers(0, 256, (16, 16, 3), np.uint8)).save(file)
-            quoted = name.replace('"', '""')
-            rows.append(f'{file.name},"{quoted}",{"test" if at == 2 else "train"}')
-    (root / "images.csv").write_text("\n".join(rows) + "\n", encoding="utf-8", newline="")
-    (root / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
-    build_branches().save(root / "branches.keras")
-    plan = compile_recipe(root / "recipe.yaml")
+    plan = compile_recipe(write_recipe(root, NAMES, ("train", "train", "test")))
     assert plan.network.cut >= len(plan.network.rows)  # an index is no position
     create_run_folder(plan, root / "run")
     run_plan(plan, root / "run", Terminal(stderr=True))
@@ -208,3 +216,39 @@ def raise_it(error: Exception) -> Callable[..., None]:
         raise error
 
     return fail
+
+
+@pytest.mark.slow
+def test_a_thousand_classes_fit_on_a_page(surgeon: Surgeon, tmp_path: Path) -> None:
+    """What a run leaves grows with its classes and images, not with the square of the classes."""
+    classes = [f"Genus {number // 10} species {number}" for number in range(1000)]
+    recipe = write_recipe(tmp_path, classes, ("train", "test"))
+    done = surgeon("run", recipe, "--out", tmp_path / "run", "--set", "evaluate.linear_probe=false")
+    assert done.code == 0, done.err
+    sizes = {path.name: path.stat().st_size for path in (tmp_path / "run").iterdir()}
+    assert sizes["report.html"] < 5_000_000
+    assert sizes["result.json"] < 500_000
+    assert sizes["confusion.png"] < 2_000_000
+    told = look(tmp_path / "run" / "report.html", 420, CHOOSE_THE_FIRST_PAIR)
+    assert (told["faults"], told["requests"], told["broken"], told["overflow"]) == ([], [], 0, False)
+    assert told["pairs"] == 100
+    assert told["shown"] == told["announced"] > 0
+    assert told["found"] == 1
+    assert told["sorted"] == sorted(told["sorted"])
+
+
+# Chooses a mistake, looks for a class, and sorts the classes by their F1.
+CHOOSE_THE_FIRST_PAIR = """
+  const pairs = [...document.querySelectorAll("#matrix tbody button")];
+  pairs[0].click();
+  const shown = document.querySelectorAll("#gallery figure:not([hidden])").length;
+  const announced = parseInt(document.getElementById("chosen").textContent);
+  const table = document.querySelector("[aria-labelledby=measures] table");
+  const field = document.querySelector("[aria-labelledby=measures] input");
+  field.value = "species 777";
+  field.dispatchEvent(new Event("input"));
+  const found = table.tBodies[0].querySelectorAll("tr:not([hidden])").length;
+  table.querySelectorAll("thead button")[3].click();
+  const sorted = [...table.tBodies[0].rows].map(row => Number(row.cells[3].textContent));
+  return {pairs: pairs.length, shown, announced, found, sorted};
+"""

@@ -207,7 +207,7 @@ def read_predictions(folder: Path) -> Predictions | None:
     path = folder / _PREDICTIONS
     if not path.exists():
         return None
-    files, labels, probabilities = list[str](), list[int](), list[NDArray[np.float32]]()
+    files, labels, probabilities = [], [], []
     with path.open(encoding="utf-8", newline="") as file:
         rows = read_rows(file)
         # By position, since a class may be called as another column is.
