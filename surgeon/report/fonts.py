@@ -5,6 +5,7 @@ from __future__ import annotations
 from matplotlib.font_manager import findfont, fontManager, get_font
 
 _OWN = "DejaVu Sans"  # which comes with matplotlib
+_UNASSIGNED = 0x378  # a code point without a character
 
 
 def families_for(text: str) -> list[str]:
@@ -26,6 +27,7 @@ def _lacking(path: str, characters: set[str]) -> set[str]:
         font = get_font(path)
     except Exception:  # whatever FreeType finds wrong with a file that lies on this machine
         return characters
-    if not font.scalable:  # pictures of one size, as of emoji, which matplotlib cannot set
+    # Pictures of one size, as of emoji, matplotlib cannot set; who has what does not exist has nothing but boxes.
+    if not font.scalable or font.get_char_index(_UNASSIGNED):
         return characters
     return {character for character in characters if not font.get_char_index(ord(character))}

@@ -84,7 +84,12 @@ def draw_sheet(findings: Sequence[Finding], picture: Picture, name: str, path: P
     if path.suffix.lower() == ".html":
         path.write_text(_page(title, rows), encoding="utf-8")
     else:
-        _draw_rows(title, list(rows), path)
+        from surgeon.report.figures import plain_style
+
+        drawn = list(rows)
+        names = [name for row in drawn for name, _ in row.pictures]
+        with plain_style("".join([title, *names, *(row.finding.message for row in drawn)])):
+            _draw_rows(title, drawn, path)
 
 
 def _row(finding: Finding, picture: Picture) -> Row:
@@ -153,9 +158,7 @@ def _draw_rows(title: str, rows: Sequence[Row], path: Path) -> None:
     figure = Figure((width / dpi, height / dpi), dpi=dpi, facecolor="#f2f2f2")
 
     def write(text: str, left: int, top: int, size: float, color: str = "#222222") -> None:
-        figure.text(
-            left / width, 1 - top / height, text, va="top", size=size, color=color, linespacing=1.2, parse_math=False
-        )
+        figure.text(left / width, 1 - top / height, text, va="top", size=size, color=color, linespacing=1.2)
 
     write(title, 12, 12, 12)
     top = 3 * line
