@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, ...]  # without the batch
 
+_CODE = "it holds code, such as a Lambda layer, and code of a file is never run; save the network without it"
+_OPENING_HINTS = {  # by a part of Keras' message
+    "safe_mode": _CODE,
+    "unsafe": _CODE,
+    "Could not locate": "it is made of classes that are not Keras' own; save a functional model of Keras' layers",
+}
+
 
 @dataclass(frozen=True)
 class LayerRow:
@@ -49,11 +56,13 @@ class LayerTable:
 
     Attributes:
         top: Index at which the classifier that came with the network begins; the default cut is before it.
+        inside: Names of layers within layers, which have no row but whose names are taken.
     """
 
     network: str
     top: int
     rows: tuple[LayerRow, ...]
+    inside: frozenset[str] = frozenset()
 
     def ancestors(self, index: int) -> frozenset[int]:
         """Returns ``index`` and the indices of all layers that its output depends on."""
@@ -125,41 +134,61 @@ def _row(index: int, values: Mapping[str, Any], image_size: tuple[int, int]) -> 
 def tabulate(model: Any, top: int | None = None) -> LayerTable:
     """Returns the table of a functional Keras model as it is.
 
-    Args:
-        model: A ``keras.Model`` made of layers, with one input.
-        top: Where its classifier begins; by default after the last layer.
+    A layer that is called in several places feeds itself, as it were: no beginning of the network holds all of it.
 
-    Raises:
-        SurgeonError: If the model is not a functional graph of layers.
+    Args:
+        model: A functional ``keras.Model`` with one input.
+        top: Where its classifier begins; by default after the last layer.
     """
-    if not hasattr(model, "_nodes_by_depth"):
-        raise SurgeonError(f"{model.name!r} is no functional model", "surgeon operates on functional Keras models")
-    nodes = [node for depth in model._nodes_by_depth.values() for node in depth]
+    nodes = graph_nodes(model)
     index = {layer.name: position for position, layer in enumerate(model.layers)}
     rows = []
     for position, layer in enumerate(model.layers):
         own = [node for node in nodes if node.operation is layer]
-        parents = [parent for node in own for parent in _layers_before(node, index)]
+        parents = {index[parent] for node in own for parent in _layers_before(node, index)}
         rows.append(
             LayerRow(
                 index=position,
                 name=layer.name,
                 kind=type(layer).__name__,
-                inputs=tuple(sorted({index[parent] for parent in parents})),
-                shape=tuple(own[-1].outputs[0].shape[1:]),
+                inputs=tuple(sorted(parents | ({position} if len(own) > 1 else set()))),
+                shape=tuple(own[0].outputs[0].shape[1:]),
                 trainable=sum(math.prod(variable.shape) for variable in layer.trainable_variables),
                 fixed=sum(math.prod(variable.shape) for variable in layer.non_trainable_weights),
             )
         )
-    return LayerTable(model.name, len(rows) if top is None else top, tuple(rows))
+    inside = {inner.name for layer in model.layers for inner in layer._flatten_layers(include_self=False)}
+    return LayerTable(model.name, len(rows) if top is None else top, tuple(rows), frozenset(inside))
 
 
-def _layers_before(node: Any, index: Mapping[str, int]) -> list[str]:
-    """Returns the layers that feed a node, looked for through operations that are no layers."""
-    found: list[str] = []
-    for parent in node.parent_nodes:
-        name = parent.operation.name
-        found.extend([name] if name in index else _layers_before(parent, index))
+def graph_nodes(model: Any) -> list[Any]:
+    """Returns the calls of layers, and of operations that are not layers, that a functional model is made of."""
+    return [node for depth in model._nodes_by_depth.values() for node in depth]
+
+
+def nodes_before(node: Any) -> set[int]:
+    """Returns the identities of a node and of all nodes that it depends on."""
+    found, waiting = set[int](), [node]
+    while waiting:
+        current = waiting.pop()
+        if id(current) not in found:
+            found.add(id(current))
+            waiting.extend(current.parent_nodes)
+    return found
+
+
+def _layers_before(node: Any, index: Mapping[str, int]) -> set[str]:
+    """Returns the layers that feed a node, looked for through operations that are not layers."""
+    found, seen, waiting = set[str](), set[int](), list(node.parent_nodes)
+    while waiting:
+        parent = waiting.pop()
+        if id(parent) in seen:
+            continue
+        seen.add(id(parent))
+        if parent.operation.name in index:
+            found.add(parent.operation.name)
+        else:
+            waiting.extend(parent.parent_nodes)
     return found
 
 
@@ -178,13 +207,10 @@ def open_model(path: Path) -> Any:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises whatever the file provokes
         reason = " ".join(str(error).split())[:300]
-        holds_code = "safe_mode" in str(error) or "unsafe" in str(error)
-        raise SurgeonError(
-            f"Keras cannot open {path}: {reason}",
-            "it holds code, such as a Lambda layer, and code of a file is never run; save the network without it"
-            if holds_code
-            else "is it a .keras file?",
-        ) from error
+        hint = next((hint for part, hint in _OPENING_HINTS.items() if part in str(error)), "is it a .keras file?")
+        raise SurgeonError(f"Keras cannot open {path}: {reason}", hint) from error
+    if not isinstance(model, keras.Model):
+        raise SurgeonError(f"{path} holds a {type(model).__name__} and not a model", "save the model itself")
     # What was frozen when it was saved says nothing about the next phases. Keras passes `trainable` on to the
     # layers only where it changes the model's own.
     for layer in model._flatten_layers():

@@ -39,7 +39,21 @@ branches drops the layers that do not feed it, and the numbers of the others sta
 | `[block5_*, head]` | all that any of them means |
 
 The head's layers are called `head_` and their kind, from the second of a kind with its number: `head_dense`,
-`head_dropout`, `head_dense_2`. A selector that matches nothing is an error, and so is a phase that would train nothing.
+`head_dropout`, `head_dense_2`. Names that the backbone has, as a former run's network does, are skipped. `head` is the
+new head alone. A selector that matches nothing is an error, and so is a phase that would train nothing.
+
+The layers of a model file may be called anything. `=NAME` is the layer of exactly that name: `=5`, `=head`, `=a..b`,
+`=conv*`. Without the sign the words `head`, `backbone` and `all` mean what the table says. A number, a range or a glob
+that is the name of another layer, too, is an error, which says how to write either.
+
+## A model file as backbone
+
+`backbone: {model: FILE.keras, preprocessing: ..., cut: ...}` takes a functional or sequential Keras model with one
+input, (height, width, 3) with the channels last, and weights in float32. It may take any size, a fixed batch, whole
+numbers or one input in a mapping, compute in mixed precision, have several outputs, and hold models, random layers and
+layers that are called in several places, if all their calls lead to the cut. Operations that are not layers belong to
+the layer that they alone follow while they keep its shape, as a residual sum does; a mean or a slice is cut
+off. What cannot be taken is refused by `surgeon validate`, which opens the file for that; no code of it is run.
 """
 
 

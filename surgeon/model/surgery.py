@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.head_layers import HEAD_LAYERS
-from surgeon.catalogue.layer_table import LayerTable, load_table, open_model, tabulate
+from surgeon.catalogue.layer_table import LayerTable, graph_nodes, load_table, nodes_before, open_model, tabulate
+from surgeon.catalogue.model_file import on_images
 from surgeon.errors import SurgeonError
 from surgeon.model.weights import load_weights
 from surgeon.tensorflow import load_tensorflow
@@ -46,7 +47,7 @@ def open_backbone(plan: BackbonePlan, image_size: tuple[int, int]) -> Any:
         SurgeonError: If the network differs from its table or the weights do not fit.
     """
     if plan.model is not None:
-        return open_model(plan.model)
+        return on_images(open_model(plan.model), image_size)
     spec = BACKBONES[str(plan.name)]
     table = load_table(spec.name, image_size)
     names = [row.name for row in table.rows]
@@ -79,25 +80,28 @@ def check_against_table(model: Any, table: LayerTable, until: int) -> None:
 def layer_output(model: Any, name: str) -> Any:
     """Returns the tensor that a layer puts out in a model; elsewhere the layer may put out others."""
     layer = model.get_layer(name)
-    return next(node for node in _nodes(model) if node.operation is layer).outputs[0]
+    return next(node for node in graph_nodes(model) if node.operation is layer).outputs[0]
 
 
 def output_of(model: Any, name: str) -> Any:
-    """Returns the output of a layer, with the operations behind it that use nothing else.
+    """Returns the output of a layer, with the operations after it that change neither its shape nor what it depends on.
 
-    A residual sum that is written as ``+`` is no layer; it belongs to the layer that it alone follows.
+    A residual sum that is written as ``+`` is not a layer; it belongs to the layer that it alone follows. A mean or a
+    slice is part of what follows the layer.
     """
-    tensor = layer_output(model, name)
-    layers = {id(layer) for layer in model.layers}
+    nodes, layers = graph_nodes(model), {id(layer) for layer in model.layers}
+    node = next(node for node in nodes if node.operation.name == name)
+    before = nodes_before(node)
     while True:
-        users = [node for node in _nodes(model) if any(used is tensor for used in node.input_tensors)]
+        tensor = node.outputs[0]
+        users = [user for user in nodes if any(used is tensor for used in user.input_tensors)]
         if len(users) != 1 or id(users[0].operation) in layers:
             return tensor
-        tensor = users[0].outputs[0]
-
-
-def _nodes(model: Any) -> list[Any]:
-    return [node for depth in model._nodes_by_depth.values() for node in depth]
+        (node,) = users
+        keeps_shape = [output.shape for output in node.outputs] == [tensor.shape]
+        if not keeps_shape or any(id(parent) not in before for parent in node.parent_nodes):
+            return tensor
+        before.add(id(node))
 
 
 def part_of(model: Any, start: Sequence[str], end: Sequence[str]) -> Any:

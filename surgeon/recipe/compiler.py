@@ -68,7 +68,7 @@ def _plan(findings: Findings) -> Plan:
         ),
         augment=tuple(Choice(name, values["augment"][name]) for name in values["augment"] if name != "views"),
         views=values["augment"].get("views", 0),
-        backbone=_backbone(values["backbone"]),
+        backbone=_backbone(values["backbone"], network),
         head=head,
         loss_from_logits=activation(head[-1]) != "softmax",
         phases=tuple(_phase(phase, network) for phase in values["phases"]),
@@ -91,14 +91,14 @@ def _choice(value: Mapping[str, Any]) -> Choice:
     return Choice(name, parameters)
 
 
-def _backbone(values: Mapping[str, Any]) -> BackbonePlan:
+def _backbone(values: Mapping[str, Any], network: Network) -> BackbonePlan:
     name = values.get("name")
     return BackbonePlan(
         name=name,
         model=Path(values["model"]) if "model" in values else None,
         preprocessing=BACKBONES[name].preprocessing if name else values["preprocessing"],
         weights=values.get("weights"),
-        cut=values["cut"],
+        cut=network.cut_row.name,
     )
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.head_layers import HEAD_LAYERS
 from surgeon.catalogue.layer_table import LayerRow, LayerTable
 from surgeon.errors import did_you_mean, quote
@@ -73,53 +75,90 @@ class Network:
         groups = {"all": self.rows, "head": self.head, "backbone": self.backbone}
         if selector in groups:
             return groups[str(selector)]
-        if isinstance(selector, str) and ".." in selector:
-            first, _, last = selector.partition("..")
-            start = self.row(_index_or_name(first)).index if first else 0
-            stop = self.row(_index_or_name(last)).index if last else self.rows[-1].index
-            if start > stop:
-                raise SelectorError(f"the range {quote(selector)} ends before it starts", f"write '{last}..{first}'")
-            return [row for row in self.rows if start <= row.index <= stop]
-        if isinstance(selector, str) and any(mark in selector for mark in "*?["):
-            matches = [row for row in self.rows if fnmatch.fnmatchcase(row.name, selector)]
-            if not matches:
-                for name in fnmatch.filter(self.dropped, selector):
-                    raise self._is_dropped(name)
-                near = _nearest_glob(selector, [row.name for row in self.rows])
-                raise SelectorError(f"no layer of {self.name} matches {quote(selector)}", near or self._listed)
-            return matches
-        return [self.row(_index_or_name(selector))]
+        pattern = _pattern(selector)
+        if pattern is None:
+            return [self.row(selector)]
+        named = [row for row in self.rows if row.name == selector]
+        try:
+            meant = self._range(*pattern) if isinstance(pattern, tuple) else self._glob(pattern)
+        except SelectorError:
+            if not named:
+                raise
+            return named
+        if named and meant != named:
+            raise _is_ambiguous(selector, f"a pattern and the name of layer {named[0].index}", "")
+        return meant
+
+    def _range(self, first: str, last: str) -> list[LayerRow]:
+        start = self.row(first).index if first else 0
+        stop = self.row(last).index if last else self.rows[-1].index
+        if start > stop:
+            raise SelectorError(
+                f"the range {quote(f'{first}..{last}')} ends before it starts", f"write '{last}..{first}'"
+            )
+        return [row for row in self.rows if start <= row.index <= stop]
+
+    def _glob(self, pattern: str) -> list[LayerRow]:
+        matches = [row for row in self.rows if fnmatch.fnmatchcase(row.name, pattern)]
+        if not matches:
+            for name in fnmatch.filter(self.dropped, pattern):
+                raise self._is_dropped(name)
+            near = _nearest_glob(pattern, [row.name for row in self.rows])
+            raise SelectorError(f"no layer of {self.name} matches {quote(pattern)}", near or self._listed)
+        return matches
 
     def row(self, wanted: Selector) -> LayerRow:
-        """Returns the row with that index or name.
+        """Returns the row with that index or name; ``=NAME`` is the name for certain, whatever it looks like.
 
         Raises:
-            SelectorError: If there is none.
+            SelectorError: If there is none, or if index and name mean two.
         """
-        for row in self.rows:
-            if wanted in (row.index, row.name):
-                return row
-        if wanted in self.dropped:
-            raise self._is_dropped(wanted)
+        text = str(wanted)
+        name, index = (text[1:], None) if text.startswith("=") else (text, _index(wanted))
+        named = next((row for row in self.rows if row.name == name), None)
+        indexed = next((row for row in self.rows if row.index == index), None)
+        if named and indexed and named != indexed:
+            raise _is_ambiguous(
+                name, f"the name of layer {named.index} and the index of {indexed.name!r}", f" or '={indexed.name}'"
+            )
+        found = named or indexed
+        if found is None:
+            raise self._is_missing(name if index is None else index)
+        return found
+
+    def spell(self, row: LayerRow) -> str:
+        """Returns a selector that means one row and nothing else."""
+        looks_like_more = _pattern(row.name) is not None or _index(row.name) is not None or row.name.startswith("=")
+        return f"={row.name}" if looks_like_more else row.name
+
+    @property
+    def cut_row(self) -> LayerRow:
+        """The last row that is kept of the backbone."""
+        return next(row for row in self.rows if row.index == self.cut)
+
+    def _is_missing(self, wanted: Selector) -> SelectorError:
         last = self.rows[-1].index
-        if isinstance(wanted, int) and 0 <= wanted <= last:
-            raise self._is_dropped(wanted)
+        if wanted in self.dropped or (isinstance(wanted, int) and 0 <= wanted <= last):
+            return self._is_dropped(wanted)
         if isinstance(wanted, int):
-            raise SelectorError(f"no layer has the index {wanted}", f"expected 0 to {last}")
+            return SelectorError(f"no layer has the index {wanted}", f"expected 0 to {last}")
         known = ["head", "backbone", "all", *(row.name for row in self.rows)]
         dashed = re.fullmatch(r"([0-9]+) ?[-:] ?([0-9]+)", wanted)
         hint = f"write {dashed[1]}..{dashed[2]}" if dashed else did_you_mean(wanted, known)
-        raise SelectorError(f"no layer of {self.name} is called {quote(wanted)}", hint or self._listed)
+        return SelectorError(f"no layer of {self.name} is called {quote(wanted)}", hint or self._listed)
 
     @property
     def _listed(self) -> str:
-        return f"`surgeon layers {self.name}` lists them"
+        if self.name in BACKBONES:
+            return f"`surgeon layers {self.name}` lists them"
+        names = [row.name for row in self.rows]
+        return f"its layers are {', '.join(map(quote, names[:10]))}" + (" and others" if len(names) > 10 else "")
 
     def _is_dropped(self, wanted: Selector) -> SelectorError:
-        cut = next(row.name for row in self.rows if row.index == self.cut)
+        listed = f" of `surgeon layers {self.name}`" if self.name in BACKBONES else ""
         return SelectorError(
-            f"layer {wanted!r} is dropped, since the cut at {cut!r} does not depend on it",
-            f"cut later, or choose among those of `surgeon layers {self.name}` that lead to the cut",
+            f"layer {wanted!r} is dropped, since the cut at {self.cut_row.name!r} does not depend on it",
+            f"cut later, or choose among those{listed} that lead to the cut",
         )
 
 
@@ -164,14 +203,19 @@ def _head_row(layer: HeadLayer, index: int, before: LayerRow) -> LayerRow:
     return LayerRow(index, layer.name, spec.keras_name, (before.index,), shape, trainable, fixed)
 
 
-def name_head(layers: Sequence[tuple[str, Mapping[str, Any]]]) -> tuple[HeadLayer, ...]:
-    """Names a head's layers: ``head_dense``, ``head_dense_2`` and so on."""
-    named, counts = [], dict[str, int]()
-    for kind, parameters in layers:
-        counts[kind] = counts.get(kind, 0) + 1
-        suffix = f"_{counts[kind]}" if counts[kind] > 1 else ""
-        named.append(HeadLayer(f"head_{kind}{suffix}", kind, parameters))
-    return tuple(named)
+def name_head(layers: Sequence[tuple[str, Mapping[str, Any]]], taken: Collection[str] = ()) -> tuple[HeadLayer, ...]:
+    """Names a head's layers: ``head_dense``, ``head_dense_2`` and so on, but for names that are ``taken``."""
+    free = {
+        kind: (name for name in _head_names(kind) if name not in taken)
+        for kind in dict.fromkeys(kind for kind, _ in layers)
+    }
+    return tuple(HeadLayer(next(free[kind]), kind, parameters) for kind, parameters in layers)
+
+
+def _head_names(kind: str) -> Iterator[str]:
+    yield f"head_{kind}"
+    for number in itertools.count(2):
+        yield f"head_{kind}_{number}"
 
 
 def activation(layer: HeadLayer) -> str | None:
@@ -180,8 +224,23 @@ def activation(layer: HeadLayer) -> str | None:
     return None if found is None else str(found)
 
 
-def _index_or_name(text: Selector) -> Selector:
-    return int(text) if isinstance(text, str) and re.fullmatch("[0-9]{1,9}", text) else text
+def _index(wanted: Selector) -> int | None:
+    """Returns the index that a selector may be, quoted or not."""
+    return int(wanted) if isinstance(wanted, int) or re.fullmatch("[0-9]{1,9}", wanted) else None
+
+
+def _pattern(selector: Selector) -> tuple[str, str] | str | None:
+    """Returns the ends of a range, a glob, or None for the name or index of one layer."""
+    if isinstance(selector, int) or selector.startswith("="):
+        return None
+    if ".." in selector:
+        first, _, last = selector.partition("..")
+        return first, last
+    return selector if any(mark in selector for mark in "*?[") else None
+
+
+def _is_ambiguous(found: Selector, meanings: str, otherwise: str) -> SelectorError:
+    return SelectorError(f"{quote(found)} is {meanings}", f"write '={found}' for the layer of that name{otherwise}")
 
 
 def _nearest_glob(pattern: str, names: Sequence[str]) -> str | None:

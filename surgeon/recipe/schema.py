@@ -92,7 +92,7 @@ def _data() -> Schema:
         "source": _choice("source", "Where the images come from.", SOURCES),
         "image_size": {
             "description": "Side in pixels, or [height, width], to which images are resized; "
-            "by default what the backbone was trained on.",
+            "by default what the backbone was trained on, and 224 for a model file that takes any size.",
             "type": ["integer", "array"],
             "if": {"type": "array"},
             "then": {"minItems": 2, "maxItems": 2, "items": side},

@@ -11,6 +11,14 @@ from typing import Any
 
 from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.layer_table import LayerTable, load_table, open_model, tabulate
+from surgeon.catalogue.model_file import (
+    DEFAULT_IMAGE_SIZE,
+    Sides,
+    cut_problem,
+    image_sides,
+    on_images,
+    takes_integers,
+)
 from surgeon.catalogue.sources import SOURCES
 from surgeon.catalogue.sources.listing import Listing, require_classes
 from surgeon.errors import Diagnostic, SurgeonError, did_you_mean, quote
@@ -31,6 +39,7 @@ class Findings:
 
     Attributes:
         values: The recipe in its long form.
+        model: The Keras model in the file that the recipe names as its backbone.
         train_images: How many images are trained on, where they were counted.
         network: The backbone up to the cut with the head behind it.
     """
@@ -42,6 +51,7 @@ class Findings:
     train_images: int | None = None
     image_size: tuple[int, int] | None = None
     classes: tuple[str, ...] | None = None
+    model: Any = None
     table: LayerTable | None = None
     head: tuple[HeadLayer, ...] | None = None
     network: Network | None = None
@@ -191,16 +201,30 @@ def _open_model_file(findings: Findings, backbone: Values) -> None:
         return
     try:
         model = open_model(path)
-        findings.table = tabulate(model)
+        sides = image_sides(model)
+        if takes_integers(model) and backbone.get("preprocessing") not in (None, "none"):
+            message = "the model takes whole numbers, pixels from 0 to 255 as they are"
+            findings.report(("backbone", "preprocessing"), "unusable-model", message, "write preprocessing: none")
+        size = _image_size_of(findings, sides)
+        findings.model = on_images(model, size)
     except SurgeonError as error:
         findings.report(("backbone", "model"), "unusable-model", error.message, error.hint)
         return
-    size = tuple(model.input_shape[1:3])
-    if findings.image_size is None and "image_size" not in (findings.values.get("data") or {"image_size": None}):
+    findings.table = tabulate(findings.model)
+
+
+def _image_size_of(findings: Findings, sides: Sides) -> tuple[int, int]:
+    """Returns the size of images for a model: what it takes or, where it takes any, what the recipe says."""
+    asked = findings.image_size
+    wanted = asked or (DEFAULT_IMAGE_SIZE, DEFAULT_IMAGE_SIZE)
+    size = (sides[0] or wanted[0], sides[1] or wanted[1])
+    if asked is None and "image_size" not in (findings.values.get("data") or {"image_size": None}):
         findings.image_size = size
         findings.values["data"]["image_size"] = size[0] if size[0] == size[1] else list(size)
-    elif findings.image_size not in (None, size):
-        findings.report(("data", "image_size"), "image-size", f"the model takes images of {size[0]} x {size[1]} pixels")
+    elif asked not in (None, size):
+        spelled = " x ".join("any" if side is None else str(side) for side in sides)
+        findings.report(("data", "image_size"), "image-size", f"the model takes images of {spelled} pixels")
+    return size
 
 
 def _open_table(findings: Findings, backbone: Values) -> None:
@@ -230,11 +254,12 @@ def _check_cut_and_head(findings: Findings) -> None:
     head = findings.values.get("head")
     if cut is None or not is_whole(head) or head is None:
         return
-    backbone["cut"] = table.rows[cut].name
+    backbone["cut"] = whole(table).spell(table.rows[cut])
     layers = [next(iter(layer.items())) for layer in head]
     count = len(findings.classes) if findings.classes else 2
     resolved = [(kind, _count_units(parameters, count)) for kind, parameters in layers]
-    findings.head = name_head(resolved)
+    taken = {table.rows[index].name for index in table.ancestors(cut)} | table.inside
+    findings.head = name_head(resolved, taken)
     try:
         findings.network = compose(table, cut, findings.head)
     except HeadError as error:
@@ -254,13 +279,20 @@ def _find_cut(findings: Findings, table: LayerTable, wanted: Any) -> int | None:
         code = "cut-out-of-range" if isinstance(wanted, int) else "unknown-layer"
         findings.report(("backbone", "cut"), code, error.message, error.hint)
         return None
-    spec = BACKBONES.get(table.network)
+    if findings.model is not None:
+        kept = {table.rows[index].name for index in table.ancestors(cut)}
+        problem = cut_problem(findings.model, table.rows[cut].name, kept)
+        if problem is not None:
+            findings.report(("backbone", "cut"), "unusable-cut", problem, "cut elsewhere")
+            return None
+        return cut
+    spec = BACKBONES[table.network]
     # Behind a Flatten the number of weights depends on the size of the images.
     flattened = any(
         row.kind == "Flatten" and row.inputs != () and math.prod(table.rows[row.inputs[0]].shape[:-1]) > 1
         for row in map(table.rows.__getitem__, table.ancestors(cut))
     )
-    if spec and flattened and findings.image_size not in (None, (spec.image_size, spec.image_size)):
+    if flattened and findings.image_size not in (None, (spec.image_size, spec.image_size)):
         message = f"the dense layers of {spec.name} need images of {spec.image_size} pixels"
         findings.report(("backbone", "cut"), "image-size", message, f"cut before {table.rows[table.top].name!r}")
         return None

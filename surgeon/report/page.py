@@ -112,7 +112,7 @@ def render_page(page: Page) -> str:
         figures=_figures(page),
         images=_images(page.result.images),
         strips=[draw_phase(page.network, phase) for phase in page.phases],
-        cut=page.network.row(page.network.cut),
+        cut=page.network.cut_row,
         history=draw_history(page.result),
         reliability=page.calibration and draw_chart(_draw_reliability, page.calibration),
         precision_recall=draw_chart(_draw_precision_recall, page.curves) if page.curves else None,
