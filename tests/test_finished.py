@@ -211,7 +211,17 @@ def test_a_run_whose_end_was_lost_is_resumed_to_it(
     assert before.keys() == after.keys()
 
 
-def raise_it(error: Exception) -> Callable[..., None]:
+def test_ctrl_c_while_the_page_is_made_leaves_a_finished_run(
+    surgeon: Surgeon, run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("surgeon.export.page.render_page", raise_it(KeyboardInterrupt()))
+    stopped = surgeon("run", run.parent / "recipe.yaml", "--out", tmp_path / "run")
+    assert stopped.code == 130
+    assert "the run is finished; `surgeon report" in stopped.err
+    assert (tmp_path / "run" / "result.json").exists()
+
+
+def raise_it(error: BaseException) -> Callable[..., None]:
     def fail(*_: Any, **__: Any) -> None:
         raise error
 
