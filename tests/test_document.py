@@ -7,6 +7,7 @@ import string
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
@@ -241,6 +242,16 @@ class TestBounds:
         assert time.process_time() - started < 10  # of which the YAML takes 2; before, each took minutes
         assert 0 < len(found) <= 101
         assert max(len(str(problem)) for problem in found) < 500
+
+    def test_what_only_together_is_more_than_the_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(total=100_000_000))
+        overrides = ["data.image_size=224", "head=[global_average_pooling, {dense: classes}]"]
+        assert validate_recipe(MINIMAL, overrides) == ()  # 59 MB of weights, of which 9 MB are one layer's
+        (problem,) = validate_recipe(MINIMAL, [*overrides, "phases[0].trainable=all"])
+        assert str(problem).endswith("take more than the memory of this machine; train fewer layers")
+        monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(total=10_000_000))
+        (problem, *_) = validate_recipe(MINIMAL, overrides)
+        assert "for one image 'block1_conv2' takes 13 MB, more than this machine has" in str(problem)
 
 
 class TestExtends:

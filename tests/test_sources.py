@@ -258,6 +258,13 @@ class TestCsv:
         splits = [image.split for image in read("csv", **parameters).images]
         assert splits == ["train", "validation", "test"]
 
+    @pytest.mark.parametrize("text", ["root:$6$secret:1::\n", "secret,x\n", "secret;x\n"])
+    def test_a_file_that_is_not_called_as_a_table_is_not_quoted(self, text: str, tmp_path: Path) -> None:
+        (tmp_path / "shadow").write_text(text, encoding="utf-8")
+        found = problem("csv", path=str(tmp_path / "shadow"), image_column="path", label_column="label")
+        assert "shadow:1: " in found
+        assert "secret" not in found
+
     def test_problems_name_the_line_or_the_columns(self, tmp_path: Path, write_image: Callable) -> None:
         write_image(tmp_path / "1.png", 1)
 

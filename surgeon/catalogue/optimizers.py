@@ -202,7 +202,7 @@ OPTIMIZERS = table(
         "Orthogonalized momentum for matrices, AdamW for the rest.",
         momentum=number("Momentum.", 0.95, minimum=0, exclusiveMaximum=1),
         nesterov=boolean("Nesterov momentum.", True),
-        ns_steps=integer("Newton-Schulz iterations a step.", 5, minimum=1),
+        ns_steps=integer("Newton-Schulz iterations a step.", 5, minimum=1, maximum=100),
         rms_rate=number("Scale of an update's root mean square.", 0.2, exclusiveMinimum=0),
         exclude_embeddings=boolean("Leave embeddings to AdamW.", True),
         muon_a=number("First coefficient of the Newton-Schulz polynomial.", 3.4445),

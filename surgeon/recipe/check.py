@@ -17,7 +17,7 @@ from surgeon.recipe.text import ValuePath, spell_path
 
 _EXPECTED = {
     "minimum": "at least {}",
-    "maximum": "at most {}",
+    "maximum": "at most {:,}",
     "exclusiveMinimum": "more than {}",
     "exclusiveMaximum": "less than {}",
     "minItems": "a list of at least {}",

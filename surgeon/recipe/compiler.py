@@ -10,6 +10,7 @@ from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.kinds import KINDS
 from surgeon.errors import Diagnostic, RecipeError
 from surgeon.recipe.document import Document, read_document
+from surgeon.recipe.findings import Findings
 from surgeon.recipe.network import Network, activation
 from surgeon.recipe.plan import (
     BackbonePlan,
@@ -21,7 +22,7 @@ from surgeon.recipe.plan import (
     UntilPlan,
 )
 from surgeon.recipe.text import ValuePath, spell_path
-from surgeon.recipe.validate import Findings, validate
+from surgeon.recipe.validate import validate
 
 
 def validate_recipe(path: Path, overrides: Sequence[str] = ()) -> tuple[Diagnostic, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,46 +19,17 @@ from surgeon.catalogue.model_file import (
     takes_integers,
 )
 from surgeon.catalogue.sources import SOURCES
-from surgeon.catalogue.sources.listing import Listing, require_classes
-from surgeon.errors import Diagnostic, SurgeonError, did_you_mean, quote
+from surgeon.errors import SurgeonError, did_you_mean, quote
 from surgeon.recipe.check import check_schema
 from surgeon.recipe.complete import Values, complete, is_whole
 from surgeon.recipe.document import Document
+from surgeon.recipe.findings import Findings
+from surgeon.recipe.images import RELATIVE, check_data, is_file
+from surgeon.recipe.memory import layers_beyond_memory, trains_beyond_memory
 from surgeon.recipe.network import HeadError, HeadLayer, Network, SelectorError, activation, compose, name_head, whole
-from surgeon.recipe.pace import draw_splits, phase_length, phase_misfits
-from surgeon.recipe.plan import Choice, SplitPlan
-from surgeon.recipe.text import MOST_PROBLEMS, ValuePath, first_problems, spell_path
-
-_RELATIVE = "a path is relative to the recipe, or with --set to the current folder"
-
-
-@dataclass
-class Findings:
-    """What is known of a recipe while it is checked; a part that has a problem stays None.
-
-    Attributes:
-        values: The recipe in its long form.
-        model: The Keras model in the file that the recipe names as its backbone.
-        train_images: How many images are trained on, where they were counted.
-        network: The backbone up to the cut with the head behind it.
-    """
-
-    document: Document
-    values: Values
-    problems: list[Diagnostic]
-    counts_images: bool = False
-    train_images: int | None = None
-    image_size: tuple[int, int] | None = None
-    classes: tuple[str, ...] | None = None
-    model: Any = None
-    table: LayerTable | None = None
-    head: tuple[HeadLayer, ...] | None = None
-    network: Network | None = None
-
-    def report(self, path: ValuePath, code: str, message: str, hint: str | None = None) -> None:
-        """Notes a problem of the value at ``path``."""
-        location = self.document.location(path)
-        self.problems.append(Diagnostic(code, message, location, spell_path(path), hint))
+from surgeon.recipe.pace import phase_length, phase_misfits
+from surgeon.recipe.plan import Choice
+from surgeon.recipe.text import MOST_PROBLEMS, ValuePath, first_problems
 
 
 def validate(document: Document, *, counts_images: bool = False) -> Findings:
@@ -71,7 +41,7 @@ def validate(document: Document, *, counts_images: bool = False) -> Findings:
     """
     problems = check_schema(document)
     findings = Findings(document, complete(document, problems), problems, counts_images)
-    for check in (_check_augment, _check_data, _check_backbone, _check_cut_and_head, _check_phases, _check_packages):
+    for check in (_check_augment, check_data, _check_backbone, _check_cut_and_head, _check_phases, _check_packages):
         check(findings)
     order = {file: at for at, file in enumerate(dict.fromkeys(problem.location.file for problem in problems))}
     problems.sort(
@@ -90,74 +60,6 @@ def _check_augment(findings: Findings) -> None:
     if augment.keys() == {"views"}:
         message = "views of what? no change of the images is named"
         findings.report(("augment", "views"), "missing-key", message, "name one, such as flip: horizontal")
-
-
-def _check_data(findings: Findings) -> None:
-    data = findings.values.get("data")
-    if data is None:
-        return
-    split = data["split"]
-    if split and is_whole(split) and split["test"] + split["validation"] >= 1:
-        total = f"{split['test'] + split['validation']:g}"
-        message = f"test and validation add up to {total}, which leaves nothing to train on"
-        findings.report(("data", "split"), "split-sum", message, "their sum has to be less than 1")
-    size = data.get("image_size")
-    if is_whole(size):
-        findings.image_size = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
-    if is_whole(data["source"]):
-        ((name, parameters),) = data["source"].items()
-        _check_source(findings, name, parameters)
-
-
-def _check_source(findings: Findings, name: str, parameters: Values) -> None:
-    source = SOURCES[name]
-    paths = [key for key, schema in source.parameters.items() if schema.get("format") == "path"]
-    missing = [key for key in paths if not _exists(Path(parameters[key]))]
-    for key in missing:
-        message = f"{parameters[key]} does not exist"
-        findings.report(("data", "source", name, key), "missing-path", message, _RELATIVE)
-    for key in paths:
-        if key not in missing and not (Path(parameters[key]).is_dir() or _is_file(Path(parameters[key]))):
-            message = f"{parameters[key]} is neither a file nor a folder"
-            findings.report(("data", "source", name, key), "missing-path", message)
-            missing.append(key)
-    if missing:
-        return
-    if not (paths and findings.counts_images):
-        findings.classes = source.classes(parameters)
-    if findings.classes is None or len(findings.classes) < 2:
-        findings.classes = None
-        try:
-            listing = source.read(parameters, ())
-            require_classes(listing, parameters)
-        except SurgeonError as error:  # says what is wrong with the images
-            for problem in error.message.splitlines():
-                findings.report(("data", "source"), "unusable-source", problem, error.hint)
-            return
-        findings.classes = listing.classes
-        _check_draw(findings, listing)
-
-
-def _check_draw(findings: Findings, listing: Listing) -> None:
-    """Draws the splits as far as that takes no more than counting."""
-    split = findings.values["data"]["split"]
-    if not is_whole(split) or split["test"] + split["validation"] >= 1:
-        return
-    findings.train_images, failures = draw_splits(listing, SplitPlan(**split))
-    for name, message in failures:
-        hint = "add images of that class, leave it out, or change data.split"
-        findings.report(("data", "split", name), "class-too-small", message, hint)
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except (OSError, ValueError):  # a name that is too long, a folder that may not be read
-        return False
-
-
-def _is_file(path: Path) -> bool:
-    return _exists(path) and path.is_file()
 
 
 _CONFLICTS = (
@@ -196,8 +98,8 @@ def _open_model_file(findings: Findings, backbone: Values) -> None:
     if backbone["model"] is None:
         return
     path = Path(backbone["model"])
-    if not _is_file(path):
-        findings.report(("backbone", "model"), "missing-path", f"no file at {path}", _RELATIVE)
+    if not is_file(path):
+        findings.report(("backbone", "model"), "missing-path", f"no file at {path}", RELATIVE)
         return
     try:
         model = open_model(path)
@@ -230,7 +132,7 @@ def _image_size_of(findings: Findings, sides: Sides) -> tuple[int, int]:
 def _open_table(findings: Findings, backbone: Values) -> None:
     spec = BACKBONES[backbone["name"]]
     weights = backbone.get("weights")
-    if weights not in (None, "imagenet", "none") and not _is_file(Path(weights)):
+    if weights not in (None, "imagenet", "none") and not is_file(Path(weights)):
         hint = did_you_mean(Path(weights).name, ("imagenet", "none")) or "expected 'imagenet', 'none' or a weights file"
         findings.report(("backbone", "weights"), "missing-path", f"no file at {weights}", hint)
     size = findings.image_size
@@ -266,6 +168,9 @@ def _check_cut_and_head(findings: Findings) -> None:
         hint = "pool or flatten feature maps once, before dense layers"
         findings.report(("head", error.at), "head-shape", str(error), hint)
         return
+    for row, message in layers_beyond_memory(findings.network):
+        at = ("head", row.index - cut - 1) if row.index > cut else ("data", "image_size")
+        findings.report(at, "too-large", f"{message}, more than this machine has", "make it, or the images, smaller")
     if findings.classes is not None or any(parameters.get("units") == "classes" for _, parameters in layers):
         _check_head_end(findings, findings.network, findings.head, count)
 
@@ -356,18 +261,22 @@ def _check_trainable(findings: Findings, phase: Values, path: ValuePath) -> None
         return
     selectors = wanted if isinstance(wanted, list) else [wanted]
     network = findings.network or whole(findings.table)
-    trains = findings.network is None  # without a sound cut and head, only the backbone's names can be checked
+    # Without a sound cut and head, only the backbone's names can be checked.
+    trains, trained = findings.network is None, set[str]()
     for at, selector in enumerate(selectors):
         if findings.network is None and (isinstance(selector, int) or "head" in selector):
             continue
         try:
-            trains |= any(row.trainable for row in network.select([selector]))
+            trained |= {row.name for row in network.select([selector]) if row.trainable}
         except SelectorError as error:
             findings.report((*path, at) if selectors is wanted else path, "unknown-layer", error.message, error.hint)
             trains = True  # one problem is enough
             if len(findings.problems) > MOST_PROBLEMS:
                 return  # the nearest name is looked for each time
-    if not trains:
+    if findings.network is not None and trains_beyond_memory(findings.network, trained):
+        message = "its weights and their gradients take more than the memory of this machine"
+        findings.report(path, "too-large", message, "train fewer layers")
+    if not (trains or trained):
         named = ", ".join(map(quote, selectors[:5])) + (" and others" if len(selectors) > 5 else "")
         message = f"the phase would train nothing: no layer of {named} has weights"
         findings.report(path, "trains-nothing", message, f"`surgeon layers {network.name}` shows where weights are")

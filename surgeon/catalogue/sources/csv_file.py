@@ -24,6 +24,7 @@ from surgeon.errors import Location, SurgeonError, did_you_mean, quote
 from surgeon.files import read_regular
 
 _MOST_BYTES = 1 << 30
+_SUFFIXES = (".csv", ".tsv", ".txt")
 _MOST_PROBLEMS = 20  # that are said one by one
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
@@ -51,12 +52,17 @@ class _Table:
         Raises:
             SurgeonError: If one is missing, or the header cannot be relied upon.
         """
+        # A file that somebody took for a table may hold anything, and its first line is not for everyone to read.
+        is_shown = self.file.suffix.casefold() in _SUFFIXES
         listed = ", ".join(map(repr, self.header)) or "missing"
+        if not is_shown:
+            listed = f"not shown, as it is not called {' or '.join(_SUFFIXES)}"
         for separator, called in _SEPARATORS.items():
             names = [name.strip() for name in ",".join(self.header).split(separator)]
             if len(names) > 1 and (len(self.header) == 1 or set(columns) <= set(names)):
                 raise SurgeonError(
-                    f"{self.file}:1: its columns are separated by {called}, not by commas: {','.join(self.header)}",
+                    f"{self.file}:1: its columns are separated by {called}, not by commas"
+                    + (f": {','.join(self.header)}" if is_shown else ""),
                     f"save it with commas: pandas.read_csv(old, sep={separator!r}, dtype=str).to_csv(new, index=False)",
                 )
         doubled = [name for name, count in Counter(filter(None, self.header)).items() if count > 1]

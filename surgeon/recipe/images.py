@@ -1,0 +1,90 @@
+"""Whether a recipe's images are there, and enough of them to be divided as it says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from surgeon.catalogue.sources import SOURCES
+from surgeon.catalogue.sources.listing import require_classes
+from surgeon.errors import SurgeonError
+from surgeon.recipe.complete import is_whole
+from surgeon.recipe.pace import draw_splits
+from surgeon.recipe.plan import SplitPlan
+
+if TYPE_CHECKING:
+    from surgeon.catalogue.sources.listing import Listing
+    from surgeon.recipe.complete import Values
+    from surgeon.recipe.findings import Findings
+
+RELATIVE = "a path is relative to the recipe, or with --set to the current folder"
+
+
+def check_data(findings: Findings) -> None:
+    """Checks the section ``data``; a source that is here is asked for its classes, or for all its images."""
+    data = findings.values.get("data")
+    if data is None:
+        return
+    split = data["split"]
+    if split and is_whole(split) and split["test"] + split["validation"] >= 1:
+        total = f"{split['test'] + split['validation']:g}"
+        message = f"test and validation add up to {total}, which leaves nothing to train on"
+        findings.report(("data", "split"), "split-sum", message, "their sum has to be less than 1")
+    size = data.get("image_size")
+    if is_whole(size):
+        findings.image_size = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+    if is_whole(data["source"]):
+        ((name, parameters),) = data["source"].items()
+        _check_source(findings, name, parameters)
+
+
+def _check_source(findings: Findings, name: str, parameters: Values) -> None:
+    source = SOURCES[name]
+    paths = [key for key, schema in source.parameters.items() if schema.get("format") == "path"]
+    missing = [key for key in paths if not _exists(Path(parameters[key]))]
+    for key in missing:
+        message = f"{parameters[key]} does not exist"
+        findings.report(("data", "source", name, key), "missing-path", message, RELATIVE)
+    for key in paths:
+        if key not in missing and not (Path(parameters[key]).is_dir() or is_file(Path(parameters[key]))):
+            message = f"{parameters[key]} is neither a file nor a folder"
+            findings.report(("data", "source", name, key), "missing-path", message)
+            missing.append(key)
+    if missing:
+        return
+    if not (paths and findings.counts_images):
+        findings.classes = source.classes(parameters)
+    if findings.classes is None or len(findings.classes) < 2:
+        findings.classes = None
+        try:
+            listing = source.read(parameters, ())
+            require_classes(listing, parameters)
+        except SurgeonError as error:  # says what is wrong with the images
+            for problem in error.message.splitlines():
+                findings.report(("data", "source"), "unusable-source", problem, error.hint)
+            return
+        findings.classes = listing.classes
+        _check_draw(findings, listing)
+
+
+def _check_draw(findings: Findings, listing: Listing) -> None:
+    """Draws the splits as far as that takes no more than counting."""
+    split = findings.values["data"]["split"]
+    if not is_whole(split) or split["test"] + split["validation"] >= 1:
+        return
+    findings.train_images, failures = draw_splits(listing, SplitPlan(**split))
+    for name, message in failures:
+        hint = "add images of that class, leave it out, or change data.split"
+        findings.report(("data", "split", name), "class-too-small", message, hint)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that is too long, a folder that may not be read
+        return False
+
+
+def is_file(path: Path) -> bool:
+    """Tells whether there is a regular file, however odd the path is."""
+    return _exists(path) and path.is_file()
