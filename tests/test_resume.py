@@ -224,7 +224,7 @@ def test_a_diverging_phase_leaves_the_network_before(
     assert "at lr 1e+15" in done.err
     assert "lower the phase's lr" in done.err
     assert ("holds the network of the best epoch" if best else "holds the network after epoch 2") in done.err
-    short = phase.replace("epochs: 4", "epochs: 2")
+    short = phase.replace("epochs: 4", "epochs: 2").replace(lr, "0.001")
     assert surgeon("run", tiny, "--out", tmp_path / "short", "--set", short).code == 0
     left, expected = (keras.saving.load_model(tmp_path / name / "model.keras") for name in ("wild", "short"))
     for found, wanted in zip(left.weights, expected.weights, strict=True):
