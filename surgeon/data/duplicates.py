@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 THUMBNAIL = 64  # pixels of a side, which is what the hash wants
 _HASH_SIDE = 16
-_WORDS = _HASH_SIDE**2 // 64
 _TILES = 8  # a side, for the colours
 
 # Of 924,120 pairs of photographs of flowers the nearest two that are not the same photograph differ in 94 of the
@@ -24,7 +24,12 @@ _TILES = 8  # a side, for the colours
 _NEAR_BITS = 48
 # The hash sees no colour, and nothing at all in a plain surface. Brightness times 1.3 changes the tiles by 25 of 255.
 _NEAR_COLOUR = 32.0
-_BLOCK = 64  # images that are compared with all others at once
+_EXACT = 20_000  # pictures of which each is compared with every other
+_BLOCK = 64  # pictures that are compared with all others at once
+_COMPARED = 65_536  # pairs whose colours are compared at once
+_LEAST_BITS = 16  # of a hash by which pictures are sorted
+_MISSED = 0.01  # of the pairs whose hashes differ in ``_NEAR_BITS``; of those that differ in fewer far less
+_CROWD = 256  # pictures with the same bits
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,24 +67,72 @@ def take_fingerprint(thumbnail: Image.Image, size: tuple[int, int]) -> Fingerpri
 
 
 def near_pairs(prints: Sequence[Fingerprint]) -> NDArray[np.intp]:
-    """Returns the pairs of positions whose pictures are nearly the same, shape (pairs, 2), the lesser one first.
+    """Returns pairs of positions whose pictures are nearly the same, shape (pairs, 2), the lesser one first.
 
-    Every picture is compared with every other, a block of them at a time: 10,000 take about a second.
+    Pairs that others join already may be missing, so that ten thousand pictures of one wall make no fifty million.
+    Up to ``_EXACT`` pictures each is compared with every other; of more only those that ``_colliding`` yields.
     """
-    words = np.array([taken.words for taken in prints], np.uint64).reshape(-1, _WORDS).T.copy()
-    colours = np.array([taken.colours for taken in prints], np.int16)
+    if not prints:
+        return np.empty((0, 2), np.intp)
+    words = np.array([taken.words for taken in prints], np.uint64)
+    colours = np.array([taken.colours for taken in prints])
     limits = np.array([taken.limit for taken in prints])
+    group = np.arange(len(prints))  # of each picture, as far as is known
     found = [np.empty((0, 2), np.intp)]
-    for start in range(0, len(prints), _BLOCK):
+    for candidates in _all(words, limits) if len(prints) <= _EXACT else _colliding(words, limits, colours):
+        for start in range(0, len(candidates), _COMPARED):
+            pairs = candidates[start : start + _COMPARED]
+            first, second = pairs[group[pairs[:, 0]] != group[pairs[:, 1]]].T
+            apart = np.abs(colours[first].astype(np.int16) - colours[second]).mean(axis=1)
+            near = np.stack([first, second], axis=1)[apart <= _NEAR_COLOUR]
+            if len(near):
+                found.append(near)
+                group = _components(group[near], len(prints))[group]
+    return np.concatenate(found)
+
+
+def _all(words: NDArray[np.uint64], limits: NDArray[np.float64]) -> Iterator[NDArray[np.intp]]:
+    """Yields all pairs whose hashes are near; every hash is compared with every other, a block of them at a time."""
+    for start in range(0, len(words), _BLOCK):
         block = slice(start, start + _BLOCK)
-        differing = np.zeros((len(limits[block]), len(limits[start:])), np.uint16)
-        for word in words:
+        differing = np.zeros((len(words[block]), len(words[start:])), np.uint16)
+        for word in words.T:
             differing += np.bitwise_count(word[block, None] ^ word[start:])
         near = differing <= np.minimum(limits[block, None], limits[start:])
-        pairs = np.argwhere(np.triu(near, 1)) + start
-        apart = np.abs(colours[pairs[:, 0]] - colours[pairs[:, 1]]).mean(axis=1)
-        found.append(pairs[apart <= _NEAR_COLOUR])
-    return np.concatenate(found)
+        yield np.argwhere(np.triu(near, 1)) + start
+
+
+def _colliding(
+    words: NDArray[np.uint64], limits: NDArray[np.float64], colours: NDArray[np.uint8]
+) -> Iterator[NDArray[np.intp]]:
+    """Yields nearly all pairs whose hashes are near, in a time that hardly grows faster than the pictures.
+
+    That is locality-sensitive hashing (Indyk and Motwani 1998): pictures are sorted by some bits of their hashes, drawn
+    by chance, and those that agree in all of these are compared; then by other bits, so often that a pair that differs
+    in as many bits as may be is missed once in a hundred times. Where more than ``_CROWD`` agree, as plain surfaces do,
+    each is compared with as many that are the nearest to it in brightness.
+    """
+    random = np.random.default_rng(0)
+    count, bits = len(words), 64 * words.shape[1]
+    width = max(_LEAST_BITS, count.bit_length())
+    agreeing = math.comb(bits - _NEAR_BITS, width) / math.comb(bits, width)
+    by_brightness = np.argsort(colours.mean(axis=1), kind="stable")
+    for _ in range(math.ceil(math.log(_MISSED) / math.log1p(-agreeing))):
+        key = np.zeros(count, np.uint64)
+        for bit in random.choice(bits, width, replace=False):
+            key = (key << np.uint64(1)) | ((words[:, bit // 64] >> np.uint64(bit % 64)) & np.uint64(1))
+        order = by_brightness[np.argsort(key[by_brightness], kind="stable")]
+        key = key[order]
+        at = np.arange(count)
+        for distance in range(1, _CROWD):
+            at = at[: np.searchsorted(at, count - distance)]
+            at = at[key[at] == key[at + distance]]
+            if not len(at):
+                break
+            first, second = order[at], order[at + distance]
+            differing = np.bitwise_count(words[first] ^ words[second]).sum(axis=1)
+            near = differing <= np.minimum(limits[first], limits[second])
+            yield np.sort(np.stack([first[near], second[near]], axis=1), axis=1)
 
 
 def join_pairs(pairs: NDArray[np.intp], count: int) -> list[list[int]]:
@@ -89,9 +142,15 @@ def join_pairs(pairs: NDArray[np.intp], count: int) -> list[list[int]]:
         pairs: Of positions below ``count``, shape (pairs, 2).
         count: How many positions there are.
     """
+    group = _components(pairs, count)
+    members = np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1])
+    return [member.tolist() for member in members if len(member) > 1]
+
+
+def _components(pairs: NDArray[np.intp], count: int) -> NDArray[np.intp]:
+    """Returns the number of the group that each of ``count`` positions is in."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    _, group = connected_components(coo_array((np.ones(len(pairs)), pairs.T), (count, count)), directed=False)
-    members = np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1])
-    return [member.tolist() for member in members if len(member) > 1]
+    edges = coo_array((np.ones(len(pairs)), pairs.T), (count, count))
+    return np.asarray(connected_components(edges, directed=False)[1], np.intp)
