@@ -93,6 +93,10 @@ class BadImageError(Exception):
         self.reason = reason
 
 
+class LargeImageError(BadImageError):
+    """An image that has more pixels, or takes longer to decode, than it may."""
+
+
 def require_modules(what: str, modules: Iterable[str], extra: str) -> None:
     """Makes sure that modules of an extra are installed.
 

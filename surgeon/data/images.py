@@ -22,7 +22,7 @@ from surgeon.data.orientation import find_orientation, upright
 from surgeon.data.png import open_png
 from surgeon.data.tiff import open_tiff
 from surgeon.data.webp import open_webp
-from surgeon.errors import BadImageError
+from surgeon.errors import BadImageError, LargeImageError
 from surgeon.formats import recognize
 from surgeon.text import printable
 
@@ -165,13 +165,13 @@ def _check_size(size: tuple[int, int], scans: int, max_megapixels: float) -> Non
     if megapixels > max_megapixels:
         raise _too_large(f"{size[0]} x {size[1]}, {megapixels:,.0f} megapixels", max_megapixels)
     if megapixels * scans > max_megapixels * _MOST_SCANS:
-        raise BadImageError(
+        raise LargeImageError(
             f"{scans} scans of {megapixels:,.0f} megapixels take too long; save it anew or make it smaller"
         )
 
 
-def _too_large(what: str, max_megapixels: float) -> BadImageError:
-    return BadImageError(f"{what}; at most {max_megapixels:g} megapixels are decoded, make it smaller")
+def _too_large(what: str, max_megapixels: float) -> LargeImageError:
+    return LargeImageError(f"{what}; at most {max_megapixels:g} megapixels are decoded, make it smaller")
 
 
 def _with_metadata(container: Container, image: ImageFile.ImageFile) -> Container:
