@@ -19,8 +19,20 @@ def command(
     ],
     host: Annotated[str, typer.Option(help="Where to listen; `0.0.0.0` is for everybody.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="`0` takes one that is free.")] = 8000,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A name, such as that of a proxy, by which others reach the service; `*` is any. Repeatable.",
+            show_default=False,
+        ),
+    ] = None,
     max_images: Annotated[int, typer.Option(min=1, help="Images in a request.")] = 32,
     max_megabytes: Annotated[float, typer.Option(min=0.001, help="Of one image.")] = 10.0,
+    max_megapixels: Annotated[float, typer.Option(min=0.001, help="Of one decoded image.")] = 50.0,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, help="Seconds that a request may take to arrive, and again to be answered.")
+    ] = 30.0,
     batch: Annotated[int, typer.Option(min=1, help="Images that go through the network at once.")] = 32,
 ) -> None:
     """Answer over HTTP: `POST /predict`, `/explain`, `/health`, `/ready`, `/docs`, and a page to drop an image on."""
@@ -28,17 +40,23 @@ def command(
 
     read_bundle(bundle_folder)
     require_modules("serving", ("fastapi", "uvicorn", "python_multipart"), "serve")
-    load_tensorflow()
-    import uvicorn
+    from surgeon.serve.server import listen, serve, url_of
 
-    from surgeon.export.classify import open_classifier
-    from surgeon.export.explaining import build_explainer
-    from surgeon.serve.app import Limits, build_app
-    from surgeon.serve.batching import one_at_a_time
+    with listen(host, port) as listener:
+        load_tensorflow()
+        from surgeon.export.classify import open_classifier
+        from surgeon.export.explaining import build_explainer
+        from surgeon.serve.app import build_app
+        from surgeon.serve.batching import one_at_a_time
+        from surgeon.serve.edge import hosts_of
+        from surgeon.serve.limits import Limits
+        from surgeon.serve.work import warm_up
 
-    bundle, unguarded = open_classifier(bundle_folder)
-    classifier = one_at_a_time(unguarded)  # answers and explanations are computed in threads
-    limits = Limits(images=max_images, image_bytes=round(max_megabytes * 1e6), batch=batch)
-    explain = build_explainer(bundle_folder, bundle, "grad-cam", classifier)
-    print_text(styled((bundle.name, "bold"), f" answers at http://{host}:{port}, Ctrl-C ends it"))
-    uvicorn.run(build_app(bundle, classifier, explain, limits), host=host, port=port, log_level="warning")
+        bundle, unguarded = open_classifier(bundle_folder)
+        classifier = one_at_a_time(unguarded)  # answers and explanations are computed in threads
+        warm_up(bundle, classifier)
+        limits = Limits(max_images, round(max_megabytes * 1e6), batch, max_megapixels, timeout)
+        explain = build_explainer(bundle_folder, bundle, "grad-cam", classifier)
+        app = build_app(bundle, classifier, explain, limits, hosts_of(host, allow_host or ()))
+        answers = styled((bundle.name, "bold"), f" answers at {url_of(listener)}, Ctrl-C ends it")
+        serve(app, listener, timeout, on_ready=lambda: print_text(answers))

@@ -2,51 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
-from collections.abc import AsyncIterator, Awaitable, Callable
+import json
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from fastapi import FastAPI, File, HTTPException, Request, Response, UploadFile
+from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 from pydantic import BaseModel
 
 import surgeon
-from surgeon.data.images import load_image
-from surgeon.errors import BadImageError
-from surgeon.serve.batching import Batcher, Classify
+from surgeon.serve.batching import Classify, NetworkError
+from surgeon.serve.edge import Hosts, guard
+from surgeon.serve.limits import Limits
+from surgeon.serve.pages import render_docs, render_page
+from surgeon.serve.work import Explain, Work
+from surgeon.text import printable
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-    from PIL.Image import Image
+    from starlette.types import ASGIApp
 
     from surgeon.model.bundle import Bundle
-
-Explain = Callable[["NDArray[np.uint8]", int], "Image"]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a request may ask for.
-
-    Attributes:
-        images: In one request.
-        image_bytes: Of one encoded image.
-        batch: Images that go through the network at once.
-    """
-
-    images: int
-    image_bytes: int
-    batch: int
-
-    @property
-    def request_bytes(self) -> int:
-        """Of a whole request, with some room for the form around its images."""
-        return self.images * (self.image_bytes + 2048)
 
 
 class ClassProbability(BaseModel):
@@ -64,12 +42,39 @@ class ImagePrediction(BaseModel):
 
 
 class Answer(BaseModel):
-    """An image each, in the order of the request."""
+    """One prediction per image, in the order of the request."""
 
     predictions: list[ImagePrediction]
 
 
-def build_app(bundle: Bundle, classify: Classify, explain: Explain, limits: Limits) -> FastAPI:
+class Refusal(BaseModel):
+    """What is wrong, in words or for each of several things."""
+
+    detail: str | list[dict[str, Any]]
+
+
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    code: {"model": Refusal, "description": description}
+    for code, description in (
+        (400, "The form is damaged."),
+        (408, "The request took too long to arrive."),
+        (413, "Too many images or too many bytes."),
+        (415, "Not a form."),
+        (422, "No images, or some that cannot be decoded: each with its name and the reason."),
+        (500, "The network failed."),
+        (503, "Too much is asked for at once; come again after `Retry-After` seconds."),
+    )
+}
+
+
+class _Json(JSONResponse):
+    """JSON in ASCII, which any class name goes into: one of a folder's that is not UTF-8, too."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content).encode("ascii")
+
+
+def build_app(bundle: Bundle, classify: Classify, explain: Explain, limits: Limits, hosts: Hosts) -> ASGIApp:
     """Returns the service of a network.
 
     Args:
@@ -77,50 +82,53 @@ def build_app(bundle: Bundle, classify: Classify, explain: Explain, limits: Limi
         classify: Its function from pixels to probabilities.
         explain: From pixels of an image and a class number to a picture of where the network sees the class.
         limits: What a request may ask for.
+        hosts: The names that the service answers to.
     """
-    batcher = Batcher(classify, limits.batch)
+    work = Work(bundle, classify, explain, limits)
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
-        blank = np.zeros((1, *bundle.image_size, 3), np.uint8)
-        await asyncio.to_thread(classify, blank)  # what is compiled at first use is compiled before anybody waits
-        worker = asyncio.create_task(batcher.work())
-        app.state.ready = True
-        yield
-        app.state.ready = False
-        worker.cancel()
+        async with work.going_on():
+            yield
 
-    app = FastAPI(title=bundle.name, version=surgeon.__version__, lifespan=life)
-    app.state.ready = False
-    app.middleware("http")(_limit_size(limits.request_bytes))
+    app = FastAPI(
+        title=printable(bundle.name),
+        version=surgeon.__version__,
+        lifespan=life,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
 
-    @app.post("/predict")
-    async def predict(files: Annotated[list[UploadFile], File()], top: int = 3) -> Answer:
-        """Classifies the images of a form's fields `files`: JPEG, PNG, GIF, BMP or WebP."""
-        images = await _read(files, bundle.image_size, limits)
-        rows = await asyncio.gather(*(batcher.classify(pixels) for pixels in images))
-        count = max(1, min(top, len(bundle.classes)))
-        return Answer(
-            predictions=[
-                ImagePrediction(
-                    file=file.filename or "",
-                    classes=[
-                        ClassProbability(name=bundle.classes[at], probability=float(row[at]))
-                        for at in np.argsort(-row)[:count]
-                    ],
-                )
-                for file, row in zip(files, rows, strict=True)
-            ]
+    @app.post("/predict", response_model=Answer, responses=_REFUSALS, openapi_extra=_form("files", several=True))
+    async def predict(request: Request, top: Annotated[int, Query(ge=1)] = 3) -> Response:
+        """Classifies the images in a form's field `files`; the `top` likeliest classes of each."""
+        images = await work.classify(request, "files", limits.images)
+        return _Json(
+            {
+                "predictions": [
+                    {
+                        "file": image.name,
+                        "classes": [
+                            {"name": bundle.classes[at], "probability": float(image.probabilities[at])}
+                            for at in np.argsort(-image.probabilities)[:top]
+                        ],
+                    }
+                    for image in images
+                ]
+            }
         )
 
-    @app.post("/explain", response_class=Response, responses={200: {"content": {"image/png": {}}}})
-    async def explain_image(file: UploadFile) -> Response:
-        """Shows where in an image the network sees the class that it finds likeliest, as a PNG."""
-        (pixels,) = await _read([file], bundle.image_size, limits)
-        row = await batcher.classify(pixels)
-        picture = await asyncio.to_thread(explain, pixels, int(row.argmax()))
+    @app.post(
+        "/explain",
+        response_class=Response,
+        responses={**_REFUSALS, 200: {"content": {"image/png": {}}}},
+        openapi_extra=_form("file", several=False),
+    )
+    async def explain_image(request: Request) -> Response:
+        """Shows where the image in a form's field `file` has the class that the network finds likeliest, as a PNG."""
         buffer = io.BytesIO()
-        picture.save(buffer, "PNG")
+        (await work.explain(request, "file")).save(buffer, "PNG")
         return Response(buffer.getvalue(), media_type="image/png")
 
     @app.get("/health")
@@ -128,57 +136,40 @@ def build_app(bundle: Bundle, classify: Classify, explain: Explain, limits: Limi
         """Tells that the service is alive."""
         return {"status": "alive"}
 
-    @app.get("/ready")
-    async def ready() -> dict[str, object]:
-        """Tells that the network can be asked, and what it knows."""
-        if not app.state.ready:
-            raise HTTPException(503, "the network is still being loaded")
-        return {"status": "ready", "name": bundle.name, "classes": bundle.classes, "image_size": bundle.image_size}
+    @app.get("/ready", responses={503: _REFUSALS[503]})
+    async def ready() -> Response:
+        """Tells that the network answers, and what it knows."""
+        fault = await work.find_fault()
+        if fault is not None:
+            raise HTTPException(503, fault, headers={"Retry-After": "1"})
+        about = {"name": bundle.name, "classes": bundle.classes, "image_size": bundle.image_size}
+        return _Json({"status": "ready", **about})
 
-    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
-    async def page() -> str:
-        return (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
+    @app.exception_handler(NetworkError)
+    async def network_failed(_: Request, error: NetworkError) -> Response:
+        return _Json({"detail": str(error)}, 500)
 
-    return app
+    @app.exception_handler(Exception)
+    async def failed(_: Request, error: Exception) -> Response:
+        return _Json({"detail": "the service failed; its log says why"}, 500)
 
-
-def _limit_size(most: int) -> Callable[[Request, Callable[[Request], Awaitable[Response]]], Awaitable[Response]]:
-    """Returns a middleware that refuses a request which says that it is larger, or does not say how large it is."""
-
-    async def refuse_larger(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
-        refusal = JSONResponse({"detail": f"a request has at most {most:,} bytes"}, 413)
-        said = request.headers.get("content-length")
-        if request.method == "POST" and said is None:
-            return JSONResponse({"detail": "say how long the request is: Content-Length"}, 411)
-        if said is not None and (not said.isdigit() or int(said) > most):
-            return refusal
-        return await go_on(request)
-
-    return refuse_larger
+    _add_pages(app)
+    return guard(app, hosts, limits.request_bytes)
 
 
-async def _read(files: list[UploadFile], size: tuple[int, int], limits: Limits) -> list[NDArray[np.uint8]]:
-    """Returns the pixels of uploaded images.
+def _add_pages(app: FastAPI) -> None:
+    @app.get("/", include_in_schema=False)
+    async def page() -> HTMLResponse:
+        return render_page()
 
-    Raises:
-        HTTPException: 413 if they are too many or too large, 422 if some cannot be decoded; all are named.
-    """
-    if len(files) > limits.images:
-        raise HTTPException(413, f"{len(files)} images, but a request has at most {limits.images}")
-    contents = []
-    for file in files:
-        contents.append(await file.read(limits.image_bytes + 1))
-        if len(contents[-1]) > limits.image_bytes:
-            raise HTTPException(413, f"{file.filename}: an image has at most {limits.image_bytes:,} bytes")
-    outcomes = await asyncio.gather(*(asyncio.to_thread(_decode, content, size) for content in contents))
-    bad = {file.filename or "": found for file, found in zip(files, outcomes, strict=True) if isinstance(found, str)}
-    if bad:
-        raise HTTPException(422, [{"file": name, "reason": reason} for name, reason in bad.items()])
-    return [found for found in outcomes if not isinstance(found, str)]
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return render_docs(app.openapi())
 
 
-def _decode(content: bytes, size: tuple[int, int]) -> NDArray[np.uint8] | str:
-    try:
-        return load_image(content, size)
-    except BadImageError as error:
-        return error.reason
+def _form(field: str, *, several: bool) -> dict[str, Any]:
+    """Returns how OpenAPI describes a form with images, which is read as it comes and thus not FastAPI's parameter."""
+    image = {"type": "string", "format": "binary"}
+    value = {"type": "array", "items": image} if several else image
+    schema = {"type": "object", "properties": {field: value}, "required": [field]}
+    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}

@@ -1,0 +1,49 @@
+"""The pages of the service. They are whole in themselves, and their browser is told so."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from fastapi.responses import HTMLResponse
+
+
+@functools.cache
+def render_page() -> HTMLResponse:
+    """Returns the page that takes a photograph and shows the answer."""
+    return _respond((Path(__file__).parent / "page.html").read_text(encoding="utf-8"))
+
+
+def render_docs(description: Mapping[str, Any]) -> HTMLResponse:
+    """Returns what can be asked, for a reader.
+
+    Args:
+        description: The same as OpenAPI says it.
+    """
+    template = (Path(__file__).parent / "docs.html").read_text(encoding="utf-8")
+    return _respond(jinja2.Template(template, autoescape=True, trim_blocks=True).render(description))
+
+
+def _respond(page: str) -> HTMLResponse:
+    """Returns a page that may run and show what is written in it, and ask this service, but nothing else."""
+    allowed: dict[str, list[str]] = {"script": [], "style": []}
+    for kind, content in re.findall(r"<(script|style)>(.*?)</\1>", page, re.DOTALL):
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        allowed[kind].append(f"'sha256-{digest}'")
+    policy = {
+        "default-src": "'none'",
+        **{f"{kind}-src": " ".join(hashes) or "'none'" for kind, hashes in allowed.items()},
+        "img-src": "blob: data:",
+        "connect-src": "'self'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+    }
+    header = "; ".join(f"{name} {value}" for name, value in policy.items())
+    return HTMLResponse(page, headers={"Content-Security-Policy": header})
