@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 
 from surgeon.errors import SurgeonError
 
@@ -29,10 +29,7 @@ def load_tensorflow() -> None:
     try:
         if "tensorflow" not in sys.modules:
             os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-            with _held_back():
-                import tensorflow as tf  # which imports Keras
-
-                tf.constant(0)  # the first tensor starts the devices
+            _import_tensorflow()
         import keras
     except (ValueError, AttributeError, AssertionError) as error:  # what Keras raises about its settings
         raise SurgeonError(
@@ -50,18 +47,38 @@ def load_tensorflow() -> None:
     keras.config.set_dtype_policy("float32")
 
 
+def _import_tensorflow() -> None:
+    try:
+        with held_back() as written:
+            import tensorflow as tf  # which imports Keras
+
+            tf.constant(0)  # the first tensor starts the devices
+    except Exception:
+        sys.stderr.writelines(written)
+        raise
+
+
 @contextmanager
-def _held_back() -> Iterator[None]:
-    sys.stderr.flush()
-    saved = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
+def held_back() -> Iterator[list[str]]:
+    """Holds back what libraries write to standard output and error, be it in Python or straight to the descriptors.
+
+    Yields:
+        A list, empty until the context ends; then it holds the lines that were written.
+    """
+    written: list[str] = []
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as held:
         try:
-            yield
-        except Exception:
-            held.seek(0)
-            os.write(saved, held.read())
-            raise
+            with ExitStack() as restored:
+                for stream, descriptor in ((sys.stdout, 1), (sys.stderr, 2)):
+                    if stream is not None:  # a program may be started with either closed
+                        stream.flush()
+                        saved = os.dup(descriptor)
+                        restored.callback(os.close, saved)
+                        restored.callback(os.dup2, saved, descriptor)
+                        os.dup2(held.fileno(), descriptor)
+                restored.enter_context(redirect_stdout(held))
+                restored.enter_context(redirect_stderr(held))
+                yield written
         finally:
-            os.dup2(saved, 2)
-            os.close(saved)
+            held.seek(0)
+            written.extend(held)

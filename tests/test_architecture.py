@@ -89,7 +89,7 @@ GATES: dict[str, set[str]] = {
     "rich.prompt": set(),
     "rich.text": {"report/terminal.py"},
     "sys.stderr": {"cli/output.py", "tensorflow.py"},
-    "sys.stdout": {"cli/output.py"},
+    "sys.stdout": {"cli/output.py", "tensorflow.py"},
     "typer.echo": {"cli/output.py"},
     "typer.secho": set(),
     "typer.style": set(),
