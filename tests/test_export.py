@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
+import os
 import shutil
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import flatbuffers
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -21,12 +24,13 @@ from flatbuffers.table import Table
 from PIL import Image
 from tensorflow.lite.tools import flatbuffer_utils
 
-from surgeon.catalogue.exporters import EXPORTERS
+from surgeon.catalogue.exporters import EXPORTERS, labels_text
 from surgeon.cli.output import unused
 from surgeon.data.images import load_image
 from surgeon.data.orientation import ORIENTATION_TAG
 from surgeon.export import classify as classifying
 from surgeon.model.engine import Engine
+from surgeon.model.inference import for_inference
 from surgeon.networks.decoding import decode_images
 
 Surgeon = Callable[..., Any]
@@ -111,7 +115,7 @@ def run(surgeon: Surgeon, tiny: Path, tmp_path: Path, trained: Path) -> Path:
 
 def export(surgeon: Surgeon, run: Path, *options: object) -> dict[str, Any]:
     done = surgeon("export", run, *options, "--format", "json")
-    assert done.code == 0, done.err
+    assert (done.code, done.err) == (0, ""), done.err  # not a word of converters and runtimes
     return dict(json.loads(done.out))
 
 
@@ -130,7 +134,9 @@ def test_every_format_agrees_and_predicts(surgeon: Surgeon, run: Path, photos: P
     assert result["size"] > 10_000
     folder = Path(result["folder"])
     assert (folder / "labels.txt").read_text(encoding="utf-8").split() == ["across", "along"]
-    lines = surgeon("predict", folder, photos / "along", "--format", "jsonl").out.splitlines()
+    done = surgeon("predict", folder, photos / "along", "--format", "jsonl")
+    assert done.err == ""
+    lines = done.out.splitlines()
     own = surgeon("predict", run, photos / "along", "--format", "jsonl").out.splitlines()
     for found, expected in zip(map(json.loads, lines), map(json.loads, own), strict=True):
         assert found["classes"] == expected["classes"]
@@ -157,6 +163,133 @@ def test_a_litert_file_tells_its_labels_and_how_pixels_are_scaled(surgeon: Surge
     (labels,) = tables(probabilities, 6)
     assert text(labels, 0) == "labels.txt"
     assert labels.Get(Int8Flags, labels.Pos + slot(labels, 2)) == 2
+
+
+def test_inputs_and_outputs_have_names(surgeon: Surgeon, run: Path) -> None:
+    require("litert")
+    require("onnx")
+    import onnxruntime
+    from ai_edge_litert.interpreter import Interpreter
+
+    folder = Path(export(surgeon, run, "--to", "onnx")["folder"])
+    session = onnxruntime.InferenceSession(folder / "model.onnx")
+    ends = [(end.name, end.shape) for end in (*session.get_inputs(), *session.get_outputs())]
+    assert ends == [("pixels", ["batch", 32, 32, 3]), ("probabilities", ["batch", 2])]
+    folder = Path(export(surgeon, run, "--to", "litert")["folder"])
+    (signature,) = Interpreter(str(folder / "model.tflite")).get_signature_list().values()
+    assert signature == {"inputs": ["pixels"], "outputs": ["probabilities"]}
+
+
+AWKWARD = ("two\nlines", "", "  ", "back\r", "nul\0", "far\u2028apart", "caf\udce9", "plain")
+
+
+def test_every_class_has_its_line() -> None:
+    lines = labels_text(AWKWARD).splitlines()
+    assert lines == [r"two\nlines", "''", "'  '", r"back\r", r"nul\x00", r"far\u2028apart", r"caf\xe9", "plain"]
+
+
+@pytest.fixture
+def augmenting(surgeon: Surgeon, photos: Path, tmp_path: Path) -> Callable[[str], Path]:
+    """Returns a function that makes a run whose backbone has random layers inside, and computes in a type."""
+
+    def make(dtype: str, *more: Any) -> Path:
+        classes = shutil.copytree(photos, tmp_path / "classes")
+        (classes / "across").rename(classes / "two\nlines")
+        layers = keras.layers
+        keras.config.set_dtype_policy(dtype)
+        inputs = keras.Input((32, 32, 3))
+        turned = keras.Sequential([layers.RandomFlip(), layers.RandomRotation(0.1)])(inputs)
+        scaled = layers.Pipeline([layers.RandomZoom(0.2), layers.Rescaling(1 / 255), layers.RandomContrast(0.2)])(
+            turned
+        )
+        noisy = layers.GaussianNoise(0.1)(layers.Dropout(0.1)(scaled))
+        nested = keras.Sequential([keras.Input((32, 32, 3)), layers.Conv2D(4, 3), layers.SpatialDropout2D(0.1)])
+        outputs = nested(noisy)
+        for layer in more:
+            outputs = layer(outputs)
+        keras.Model(inputs, layers.Activation("relu", name="last")(outputs)).save(tmp_path / "model.keras")
+        keras.config.set_dtype_policy("float32")
+        recipe = tmp_path / "recipe.yaml"
+        recipe.write_text(
+            "recipe: 1\n"
+            "data: {source: {folder: classes}, split: {test: 0.25, validation: 0}, batch_size: 9}\n"
+            "backbone: {model: model.keras, preprocessing: none, cut: last}\n"
+            "head: [global_average_pooling, dense: {units: classes}]\n"
+            "phases: [{trainable: head, lr: 0.01, epochs: 1}]\n",
+            encoding="utf-8",
+        )
+        done = surgeon("run", recipe, "--out", tmp_path / "run", "-q")
+        assert done.code == 0, done.err
+        return tmp_path / "run"
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("dtype", "formats"),
+    [
+        ("float32", ("savedmodel",)),
+        pytest.param("float32", ("keras", "litert", "onnx"), marks=pytest.mark.slow),
+        pytest.param("mixed_bfloat16", ("litert", "onnx"), marks=pytest.mark.slow),
+        pytest.param("mixed_float16", ("litert", "onnx"), marks=pytest.mark.slow),
+    ],
+)
+def test_random_layers_and_other_types_stay_behind(
+    surgeon: Surgeon, augmenting: Callable[[str], Path], dtype: str, formats: Sequence[str]
+) -> None:
+    run = augmenting(dtype)
+    for name in formats:
+        require(name)
+        result = export(surgeon, run, "--to", name)
+        assert result["changed_decisions"] == 0
+        folder = Path(result["folder"])
+        assert (folder / "labels.txt").read_text(encoding="utf-8").splitlines() == ["along", r"two\nlines"]
+        assert json.loads((folder / "bundle.json").read_text(encoding="utf-8"))["classes"] == ["along", "two\nlines"]
+
+
+def test_what_acts_in_training_only_is_left_out() -> None:
+    layers = keras.layers
+    inputs = keras.Input((16, 16, 3))
+    inner = keras.Sequential([layers.RandomFlip(), layers.Conv2D(3, 3, padding="same"), layers.Dropout(0.5)])
+    steps = layers.Pipeline([layers.RandAugment(), layers.Rescaling(0.5), layers.RandomErasing()])
+    outputs = layers.TimeDistributed(layers.Dropout(0.5))(steps(inner(inner(inputs))))
+    network = keras.Model(inputs, layers.Flatten()(layers.RandomCrop(12, 12)(outputs)))
+    kinds = [type(layer).__name__ for layer in for_inference(network)._flatten_layers() if not hasattr(layer, "layers")]
+    assert [kind for kind in kinds if kind != "InputLayer"] == ["Conv2D", "Rescaling", "RandomCrop", "Flatten"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["litert", "onnx"])
+def test_an_operation_that_a_runtime_lacks_is_named(
+    surgeon: Surgeon, augmenting: Callable[..., Path], name: str
+) -> None:
+    require(name)
+    run = augmenting("float32", lambda outputs: keras.ops.erfinv(keras.ops.tanh(outputs) / 2))
+    done = surgeon("export", run, "--to", name)
+    assert done.code == 1
+    assert name in done.err
+    assert "Erfinv" in done.err
+    assert "hint: try another format" in done.err
+    assert not list((run / "export").iterdir())
+
+
+@pytest.mark.parametrize("when", ["write", "open", "compute"])
+def test_a_runtime_that_raises_is_told_with_what_it_said(
+    surgeon: Surgeon, run: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    def fail(*_: object) -> None:
+        if when != "compute":
+            os.write(2, b"straight to the descriptor: no such kernel\n")
+        raise RuntimeError("no such kernel" if when == "compute" else "")
+
+    fields = {"write": {"write": fail}, "open": {"open": fail}, "compute": {"open": lambda _: fail}}[when]
+    monkeypatch.setitem(EXPORTERS, "keras", dataclasses.replace(EXPORTERS["keras"], **fields))
+    done = surgeon("export", run, "--to", "keras")
+    assert done.code == 1
+    assert done.err.startswith("error: ")
+    assert "no such kernel" in done.err
+    assert "keras" in done.err
+    assert not list((run / "export").iterdir())
 
 
 def slot(table: Table, field: int) -> int:

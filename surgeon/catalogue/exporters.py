@@ -6,12 +6,15 @@ gives probabilities, float32 of shape (batch, classes): preprocessing and softma
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from surgeon.catalogue.entry import Entry, table
+from surgeon.errors import BadImageError
+from surgeon.text import printable
 
 Classifier = Callable[[Any], Any]  # pixels to probabilities
 
@@ -45,7 +48,8 @@ class ExporterSpec(Entry):
         quantizations: What its numbers may be narrowed to.
         write: Writes an export to a path.
         open: Returns the function from pixels to probabilities, computed in the format's own runtime.
-        open_encoded: The same from the bytes of image files, for a format that decodes them itself; else None.
+        open_encoded: The same from the bytes of image files, for a format that decodes them itself; else None. Its
+            function raises BadImageError if it refuses one of them.
     """
 
     file: str
@@ -54,6 +58,12 @@ class ExporterSpec(Entry):
     write: Callable[[Export, Path], None]
     open: Callable[[Path], Classifier]
     open_encoded: Callable[[Path], Callable[[Sequence[bytes]], Any]] | None = None
+
+
+def labels_text(classes: Iterable[str]) -> str:
+    """Returns the content of a ``labels.txt``: a line for each class, whatever its name; a blank one is quoted."""
+    lines = map(printable, classes)
+    return "".join(f"{line if line.strip() else repr(line)}\n" for line in lines)
 
 
 def _write_keras(export: Export, path: Path) -> None:
@@ -87,7 +97,9 @@ def _write_savedmodel(export: Export, path: Path) -> None:
     network, size = export.network, tuple(export.network.input.shape[1:3])
 
     def scored(scores: Any) -> dict[str, Any]:
-        return {"scores": scores, "classes": tf.tile(tf.constant([export.classes]), [tf.shape(scores)[0], 1])}
+        # Bytes of a folder's name that are not UTF-8 stay what they are.
+        names = tf.constant([[name.encode("utf-8", "surrogateescape") for name in export.classes]])
+        return {"scores": scores, "classes": tf.tile(names, [tf.shape(scores)[0], 1])}
 
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="images")])  # type: ignore[untyped-decorator]
     def classify_encoded(images: Any) -> dict[str, Any]:
@@ -114,8 +126,17 @@ def _open_encoded_savedmodel(path: Path) -> Callable[[Sequence[bytes]], Any]:
     import numpy as np
     import tensorflow as tf
 
+    from surgeon.networks.decoding import refusal_in
+
     loaded = tf.saved_model.load(str(path))
-    return lambda images: np.asarray(loaded.signatures["serving_default"](images=tf.constant(images))["scores"])
+
+    def classify(images: Sequence[bytes]) -> Any:
+        try:
+            return np.asarray(loaded.signatures["serving_default"](images=tf.constant(images))["scores"])
+        except tf.errors.InvalidArgumentError as error:
+            raise BadImageError(refusal_in(error.message)) from error
+
+    return classify
 
 
 def _write_litert(export: Export, path: Path) -> None:
@@ -123,14 +144,34 @@ def _write_litert(export: Export, path: Path) -> None:
 
     from surgeon.networks.litert_metadata import add_metadata
 
-    converter = tf.lite.TFLiteConverter.from_keras_model(export.network)
+    with tempfile.TemporaryDirectory() as folder:
+        _export_named(export.network, folder, "tf_saved_model")
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        _narrow(converter, export)
+        content = converter.convert()
+    path.write_bytes(add_metadata(content, printable(export.name), labels_text(export.classes)))
+
+
+def _export_named(network: Any, path: Path | str, form: str) -> None:
+    """Lets Keras export a network whose input is called ``pixels`` and whose output ``probabilities``."""
+    import keras
+    import tensorflow as tf
+
+    named = keras.Model(network.input, {"probabilities": network.output})
+    named(keras.ops.zeros((1, *network.input.shape[1:])))  # Keras exports only what was called once
+    signature = [tf.TensorSpec(network.input.shape, tf.float32, name="pixels")]
+    named.export(path, format=form, verbose=False, input_signature=signature)
+
+
+def _narrow(converter: Any, export: Export) -> None:
+    import tensorflow as tf
+
     if export.quantize is not None:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
     if export.quantize == "float16":
         converter.target_spec.supported_types = [tf.float16]
     if export.quantize == "int8":
         converter.representative_dataset = lambda: ([image[None]] for image in export.calibration())
-    path.write_bytes(add_metadata(converter.convert(), export.name, export.classes))
 
 
 def _open_litert(path: Path) -> Classifier:
@@ -152,21 +193,26 @@ def _open_litert(path: Path) -> Classifier:
 def _write_onnx(export: Export, path: Path) -> None:
     import keras
     import numpy as np
+    import onnx
 
     for layer in export.network._flatten_layers():
         if isinstance(layer, keras.layers.Normalization):
             # Its tensors would become inputs of the graph; NumPy's arrays become constants of it.
             layer.mean, layer.variance = np.asarray(layer.mean), np.asarray(layer.variance)
-    # Keras exports only what was called once.
-    export.network(keras.ops.zeros((1, *export.network.input.shape[1:])))
-    export.network.export(path, format="onnx", verbose=False)
+    _export_named(export.network, path, "onnx")
+    written = onnx.load(path)
+    for value in (*written.graph.input, *written.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    onnx.save(written, path)
 
 
 def _open_onnx(path: Path) -> Classifier:
     import numpy as np
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what it cannot do it raises as well
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     (image,) = session.get_inputs()
     return lambda pixels: session.run(None, {image.name: np.asarray(pixels, np.float32)})[0]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+import re
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +12,7 @@ import numpy as np
 from scipy.special import softmax
 
 from surgeon.catalogue.entry import find
-from surgeon.catalogue.exporters import EXPORTERS, Classifier, compiled
+from surgeon.catalogue.exporters import EXPORTERS, Classifier, ExporterSpec, compiled
 from surgeon.catalogue.layer_table import open_model
 from surgeon.catalogue.preprocessing import PREPROCESSINGS
 from surgeon.data.batches import ahead
@@ -21,6 +23,7 @@ from surgeon.model.bundle import Bundle, read_bundle, whole_network
 from surgeon.model.engine import build_engine, pick_engine
 from surgeon.model.pipeline import preprocess
 from surgeon.results.events import Progress
+from surgeon.tensorflow import held_back
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,7 +54,53 @@ def open_classifier(folder: Path, images: int = 1) -> tuple[Bundle, Classifier]:
         return bundle, _pass(bundle, network) if images >= _MANY else compiled(whole_network(bundle, network))
     spec = find("format", EXPORTERS, bundle.format)
     require_modules(spec.name, spec.modules, spec.name)
-    return bundle, spec.open(path)
+    return bundle, open_export(spec, spec.open, path)
+
+
+def open_export(spec: ExporterSpec, opened: Callable[[Path], Classifier], path: Path) -> Classifier:
+    """Opens an exported network in its runtime, without the runtime's chatter.
+
+    Args:
+        spec: The format.
+        opened: The format's ``open`` or ``open_encoded``.
+        path: The network.
+
+    Returns:
+        What ``opened`` returns; whatever the runtime raises later, too, ends as a SurgeonError.
+
+    Raises:
+        SurgeonError: If the runtime cannot open it.
+    """
+    with runtime_errors(f"the {spec.name} runtime cannot open the network"):
+        classifier = opened(path)
+
+    def classify(images: Any) -> Any:
+        try:
+            return classifier(images)
+        except BadImageError:
+            raise
+        except Exception as error:  # runtimes raise whatever an operation provokes
+            raise _failure(f"the {spec.name} runtime cannot compute the network", error, ()) from error
+
+    return classify
+
+
+@contextmanager
+def runtime_errors(what: str) -> Iterator[None]:
+    """Turns whatever a converter or a runtime raises into a SurgeonError, and holds back what it writes meanwhile."""
+    try:
+        with held_back() as written:
+            yield
+    except Exception as error:
+        raise _failure(what, error, written) from error
+
+
+def _failure(what: str, error: Exception, written: Sequence[str]) -> SurgeonError:
+    text = str(error)
+    # MLIR quotes source code before it comes to the point.
+    point = re.search(r"(?<=error: ).+", text)
+    reason = " ".join((point.group() if point else text or "".join(written[-3:]) or type(error).__name__).split())
+    return SurgeonError(f"{what}: {reason[:500]}", "try another format: `keras` and `savedmodel` stay in TensorFlow")
 
 
 def _pass(bundle: Bundle, network: Any) -> Classifier:

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import functools
-import io
 import shutil
 import statistics
 import time
 import warnings
 from collections.abc import Generator, Sequence
-from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from surgeon.catalogue.exporters import Export, ExporterSpec, compiled
+from surgeon.catalogue.exporters import Export, ExporterSpec, compiled, labels_text
 from surgeon.catalogue.layer_table import open_model
 from surgeon.data.dataset import index_images
 from surgeon.data.images import load_image
 from surgeon.errors import SurgeonError, UsageError, require_modules
-from surgeon.export.classify import classify
+from surgeon.export.classify import classify, open_export, runtime_errors
 from surgeon.model.bundle import Bundle, read_bundle, whole_network, write_bundle
+from surgeon.model.inference import for_inference, is_float32
 from surgeon.results.events import Event, Note, Progress
 from surgeon.results.use import ExportResult
 from surgeon.training.run_folder import read_predictions, read_splits
@@ -71,21 +70,26 @@ def export(
     if out.exists():
         raise UsageError(f"{out} exists", "give another --out")
     bundle = read_bundle(run)
-    network = whole_network(bundle, open_model(run / bundle.file))
+    trained = open_model(run / bundle.file)
+    with runtime_errors("this network cannot be taken apart to leave out what acts in training only"):
+        network = whole_network(bundle, for_inference(trained))
+    narrow = not (plan.precision == plan.features_dtype == "float32" and is_float32(trained))
     index = yield from index_images(plan.data)
-    reference = yield from _reference(plan, run, bundle, network, index)
+    reference = yield from _reference(run, bundle, network, index, narrow=narrow)
     partial = out.with_name(f"{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
         yield Progress(f"write {spec.name}", 0, None, "files")
         calibration = functools.partial(_training_pixels, index, bundle.image_size)
-        _write(spec, Export(bundle.name, network, bundle.classes, quantize, calibration), partial / spec.file)
+        with runtime_errors(f"this network cannot be written as {spec.name}"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            spec.write(Export(bundle.name, network, bundle.classes, quantize, calibration), partial / spec.file)
         write_bundle(
             partial,
             replace(bundle, format=spec.name, file=spec.file, preprocessing="none", from_logits=False),
         )
-        (partial / "labels.txt").write_text("\n".join(bundle.classes) + "\n", encoding="utf-8")
+        (partial / "labels.txt").write_text(labels_text(bundle.classes), encoding="utf-8")
         result = yield from _compare(spec, partial / spec.file, quantize, bundle, reference)
         _check(result)
         partial.rename(out)
@@ -94,21 +98,12 @@ def export(
     return result
 
 
-def _write(spec: ExporterSpec, asked: Export, path: Path) -> None:
-    try:
-        # Converters print and warn of what nobody asked for; what counts is compared below.
-        with redirect_stdout(io.StringIO()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            spec.write(asked, path)
-    except Exception as error:  # converters raise whatever a layer provokes
-        reason = " ".join(str(error).split())[:300]
-        raise SurgeonError(f"this network cannot be written as {spec.name}: {reason}", "try another format") from error
-
-
-def _reference(plan: Plan, run: Path, bundle: Bundle, network: Any, index: Index) -> Generator[Event, None, _Reference]:
+def _reference(
+    run: Path, bundle: Bundle, network: Any, index: Index, *, narrow: bool
+) -> Generator[Event, None, _Reference]:
     """Returns the run's stored predictions of its test images.
 
-    Where it computed in less than float32, or has no test images, its network computes them now.
+    Where it computed in anything but float32 (``narrow``), or has no test images, its network computes them now.
     """
     digests, stored = read_splits(run), read_predictions(run)
     split = next(name for name in ("test", "validation", "train") if name in digests.values() or name == "train")
@@ -125,7 +120,7 @@ def _reference(plan: Plan, run: Path, bundle: Bundle, network: Any, index: Index
             "bring them back; an export counts only if it agrees with the run on them",
         )
     labels = np.array([numbers[image.label] for image in chosen])
-    if stored is not None and plan.precision == plan.features_dtype == "float32":
+    if stored is not None and not narrow:
         rows = dict(zip(stored.files, stored.probabilities, strict=True))
         probabilities = np.array([rows[image.name] for image in chosen], np.float32)
         return _Reference("the run's predictions", split, chosen, labels, probabilities)
@@ -139,7 +134,7 @@ def _compare(
     spec: ExporterSpec, path: Path, quantize: str | None, bundle: Bundle, reference: _Reference
 ) -> Generator[Event, None, ExportResult]:
     """Opens what was written and classifies the images of the reference by it."""
-    classifier = spec.open(path)
+    classifier = open_export(spec, spec.open, path)
     found, _ = yield from classify(bundle, classifier, reference.images)
     seconds = []
     for image in reference.images[:_TIMED]:
@@ -148,7 +143,7 @@ def _compare(
         classifier(pixels)
         seconds.append(time.perf_counter() - started)
     if spec.open_encoded is not None:
-        classify_encoded = spec.open_encoded(path)
+        classify_encoded = open_export(spec, spec.open_encoded, path)
         yield Note("it decodes images by itself, so their bytes are what is compared")
         rows = []
         for done, image in enumerate(reference.images, start=1):
@@ -174,7 +169,8 @@ def _compare(
 
 def _check(result: ExportResult) -> None:
     """Raises SurgeonError if an export in float32 disagrees; what narrower numbers lose is reported."""
-    if result.quantize is None and (result.largest_difference > TOLERANCE or result.changed_decisions):
+    # Of what is no number no comparison holds.
+    if result.quantize is None and not (result.largest_difference <= TOLERANCE and result.changed_decisions == 0):
         raise SurgeonError(
             f"the exported network disagrees with {result.reference}: {result.changed_decisions} of {result.images} "
             f"{result.split} images get another class, and probabilities differ by up to "

@@ -8,6 +8,7 @@ is to find the number of channels by itself (2.21.0).
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 _ONE = 2.0**22  # Pillow's weights are whole numbers of this fraction
@@ -30,6 +31,12 @@ def decode_images(encoded: Any, size: tuple[int, int]) -> Any:
         lambda image: resize(_decode(image), size), encoded, fn_output_signature=tf.TensorSpec((*size, 3), tf.float32)
     )
     return tf.ensure_shape(pixels, (None, *size, 3))
+
+
+def refusal_in(message: str) -> str:
+    """Returns what TensorFlow's message of an error in ``decode_images`` says about the image."""
+    found = re.search(r"surgeon: ([^\]]*)", message)
+    return found.group(1) if found else f"TensorFlow cannot decode it: {' '.join(message.split())[:200]}"
 
 
 def resize(pixels: Any, size: tuple[int, int]) -> Any:

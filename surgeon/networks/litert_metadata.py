@@ -23,14 +23,14 @@ _AXIS_LABELS = 2
 Table = Mapping[int, Any]  # values by the number of their field in the schema
 
 
-def add_metadata(model: bytes, name: str, classes: Sequence[str]) -> bytes:
+def add_metadata(model: bytes, name: str, labels: str) -> bytes:
     """Returns a LiteRT image classifier with metadata.
 
     Args:
         model: A LiteRT file with one input, RGB pixels from 0 to 255 that are taken as they are, and one output,
             a probability a class.
         name: What the model is called.
-        classes: Names of its outputs.
+        labels: Names of its outputs, a line each.
     """
     from tensorflow.lite.python import schema_py_generated as schema
     from tensorflow.lite.tools import flatbuffer_utils
@@ -43,7 +43,7 @@ def add_metadata(model: bytes, name: str, classes: Sequence[str]) -> bytes:
     opened.metadata = [*(opened.metadata or []), entry]
     whole = io.BytesIO(flatbuffer_utils.convert_object_to_bytearray(opened))
     with zipfile.ZipFile(whole, "a") as archive:
-        archive.writestr(_LABELS, "".join(f"{label}\n" for label in classes))
+        archive.writestr(_LABELS, labels)
     return whole.getvalue()
 
 

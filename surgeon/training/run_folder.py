@@ -254,11 +254,10 @@ def finish_run(folder: Path, result: RunResult) -> None:
     (folder / CHECKPOINT).unlink(missing_ok=True)
 
 
-def write_whole(path: Path, text: str | Iterable[str]) -> None:
-    """Writes a file that is there as a whole or not at all; a long one may come in pieces."""
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file that is there as a whole or not at all."""
     partial = path.with_name(f"{path.name}.partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.writelines([text] if isinstance(text, str) else text)
+    partial.write_text(text, encoding="utf-8")
     partial.replace(path)
 
 
