@@ -69,7 +69,7 @@ def test_a_shelf_whose_description_is_damaged_is_used_and_described_anew(content
         assert cache.facts_of(folder).items() >= ABOUT.items()
 
 
-def test_shelves_of_former_layouts_and_folders_of_others_are_seen_and_removed(root: Path, surgeon: Surgeon) -> None:
+def test_all_that_lies_there_is_seen_and_removed(root: Path, surgeon: Surgeon, tmp_path: Path) -> None:
     (root / "former" / "users").mkdir(parents=True)
     (root / "former" / "about").write_text(json.dumps(ABOUT), encoding="utf-8")
     (root / "former" / "users" / "killed").touch()
@@ -77,9 +77,14 @@ def test_shelves_of_former_layouts_and_folders_of_others_are_seen_and_removed(ro
         (root / "former" / f"{number}.bin").write_bytes(bytes(1000))
     (root / "other" / "deeper").mkdir(parents=True)
     (root / "other" / "deeper" / "file").write_bytes(bytes(500))
-    assert json.loads(surgeon("cache", "size", "--format", "json").out)["bytes"] >= 3500
+    (root / "speed-1.partial").write_bytes(bytes(300))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (root / "link").symlink_to(elsewhere)
+    assert json.loads(surgeon("cache", "size", "--format", "json").out)["bytes"] >= 3800
     surgeon("cache", "clear")
     assert surgeon("cache", "size").out == "0 bytes\n"
+    assert elsewhere.exists()
 
 
 def test_a_part_of_the_cache_is_cleared(root: Path, surgeon: Surgeon) -> None:

@@ -22,6 +22,7 @@ from surgeon.store.errors import StoreError, said_of
 
 _RESERVE = 2 << 30  # bytes of the disk that are left alone
 _ABOUT_BYTES = 1 << 20
+_LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -47,18 +48,18 @@ def cache_root() -> Path:
 
 
 def list_shelves(root: Path) -> list[ShelfSummary]:
-    """Returns the shelves, and whatever else has a folder there, the least recently used first.
+    """Returns the shelves, and whatever else lies there, the least recently used first.
 
     Raises:
         StoreError: If the cache cannot be read.
     """
     summaries = []
     with said_of(root):
-        folders = [entry for entry in root.iterdir() if _is_folder(entry)] if root.is_dir() else []
+        folders = [entry for entry in root.iterdir() if entry.name != _LOCK] if root.is_dir() else []
     for folder in folders:
         with suppress(FileNotFoundError):  # another process is removing it
             about = folder / "about"
-            used = (about if about.exists() else folder).stat().st_mtime
+            used = (about if about.is_file() else folder).lstat().st_mtime
             summaries.append(ShelfSummary(folder, _size_of(folder), used, facts_of(folder)))
     return sorted(summaries, key=lambda summary: summary.used)
 
@@ -69,9 +70,9 @@ def _is_folder(entry: Path) -> bool:
 
 def _size_of(folder: Path) -> int:
     size = 0
-    for file in folder.rglob("*"):
+    for file in folder.rglob("*") if _is_folder(folder) else [folder]:
         with suppress(OSError):  # that went or cannot be seen
-            size += 0 if file.is_dir() else file.lstat().st_size
+            size += 0 if _is_folder(file) else file.lstat().st_size
     return size
 
 
@@ -101,7 +102,7 @@ def shelf_in_use(folder: Path, about: Mapping[str, object]) -> Iterator[None]:
 @contextmanager
 def _settled(root: Path) -> Iterator[None]:
     """Keeps others meanwhile from taking shelves into use and from removing them."""
-    lock = FileLock(root / ".lock")
+    lock = FileLock(root / _LOCK)
     with said_of(root):
         root.mkdir(parents=True, exist_ok=True)
         lock.acquire()
@@ -198,7 +199,7 @@ def remove_shelf(shelf: ShelfSummary) -> bool:
         with suppress(FileNotFoundError):  # another process has removed it
             shelf.folder.rename(gone)  # at once, however many files it holds: nobody shall find half of it
     with said_of(shelf.folder), suppress(FileNotFoundError):
-        shutil.rmtree(gone)
+        shutil.rmtree(gone) if _is_folder(gone) else gone.unlink()
     return True
 
 

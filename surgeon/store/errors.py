@@ -25,6 +25,6 @@ def said_of(folder: Path) -> Iterator[None]:
         reason = (error.strerror if isinstance(error, OSError) else None) or error
         raise StoreError(
             f"the cache {folder} cannot be used: {reason}",
-            "what was computed is kept; free some disk space (`surgeon cache clear`), let XDG_CACHE_HOME name a folder "
-            "that can be written, or set features: memory",
+            "free some disk space (`surgeon cache clear`), let XDG_CACHE_HOME name a folder that can be written, or "
+            "set features: memory; what was computed so far is kept",
         ) from error

@@ -254,10 +254,11 @@ def finish_run(folder: Path, result: RunResult) -> None:
     (folder / CHECKPOINT).unlink(missing_ok=True)
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Writes a file that is there as a whole or not at all."""
+def write_whole(path: Path, text: str | Iterable[str]) -> None:
+    """Writes a file that is there as a whole or not at all; a long one may come in pieces."""
     partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
+    with partial.open("w", encoding="utf-8") as file:
+        file.writelines([text] if isinstance(text, str) else text)
     partial.replace(path)
 
 

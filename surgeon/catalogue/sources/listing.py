@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _NAMED = 4  # of what is left out, in a message
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LabelledImage:
     """One image as its source names it.
 
