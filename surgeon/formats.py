@@ -12,6 +12,7 @@ from surgeon.files import FileTooLargeError, read_regular
 if TYPE_CHECKING:
     from pathlib import Path
 
+MAX_MEGAPIXELS = 128.0  # of one image; cameras have up to 100, phones up to 200 that they reduce
 MAX_IMAGE_BYTES = 256 * 1024 * 1024  # a photograph of 128 megapixels as JPEG or PNG stays below
 
 # What surgeon reads, as Pillow calls it, and how such files are named. HEIF needs the extra `heic`.

@@ -11,6 +11,7 @@ import shutil
 import sys
 import zipfile
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,13 @@ from tensorflow.lite.tools import flatbuffer_utils
 
 from surgeon.catalogue.exporters import EXPORTERS, labels_text
 from surgeon.cli.output import unused
-from surgeon.data.images import load_image
+from surgeon.data.images import fit_image, load_image
 from surgeon.data.orientation import ORIENTATION_TAG
+from surgeon.errors import BadImageError
 from surgeon.export import classify as classifying
 from surgeon.model.engine import Engine
 from surgeon.model.inference import for_inference
-from surgeon.networks.decoding import decode_images
+from surgeon.networks.decoding import decode_images, resize
 
 Surgeon = Callable[..., Any]
 
@@ -56,12 +58,11 @@ def encoded_images() -> dict[str, bytes]:
         "transparent webp": (transparent, "WEBP", {"quality": 60}),
         "lossless webp": (picture, "WEBP", {"lossless": True}),
         "lossless transparent webp": (transparent, "WEBP", {"lossless": True}),
-        "moving webp": (transparent, "WEBP", {"save_all": True, "append_images": [transparent.rotate(180)]}),
     }
     for orientation in range(1, 9):
         exif = Image.Exif()
         exif[ORIENTATION_TAG] = orientation
-        for form in ("JPEG", "PNG", "WEBP"):
+        for form in ("JPEG", "WEBP"):
             forms[f"{form}, orientation {orientation}"] = (picture, form, {"exif": exif})
     encoded = {}
     for name, (image, form, options) in forms.items():
@@ -72,27 +73,28 @@ def encoded_images() -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("size", [(64, 96), (40, 30), (150, 200), (70, 90)])
-def test_a_graph_decodes_as_pillow_does_to_the_bit(size: tuple[int, int]) -> None:
+def test_a_graph_resizes_as_pillow_does_to_the_bit(size: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (70, 90, 3), np.uint8)
+    np.testing.assert_array_equal(resize(tf.constant(pixels), size), fit_image(Image.fromarray(pixels), size))
+
+
+@cache
+def decoder() -> Any:
+    return tf.function(lambda images: decode_images(images, (224, 224)), [tf.TensorSpec((None,), tf.string)])
+
+
+def test_a_graph_decodes_as_pillow_does_to_the_bit() -> None:
     images = encoded_images()
-    found = decode_images(tf.constant(list(images.values())), size).numpy()
+    found = decoder()(tf.constant(list(images.values()))).numpy()
     for (name, content), pixels in zip(images.items(), found, strict=True):
-        np.testing.assert_array_equal(pixels, load_image(content, size), err_msg=name)
-
-
-def test_a_graph_refuses_what_it_cannot_decode() -> None:
-    frames = [Image.new("RGB", (6, 4), colour) for colour in ("red", "lime")]
-    moving = io.BytesIO()
-    frames[0].save(moving, "WEBP", save_all=True, append_images=frames[1:])
-    for content in (moving.getvalue(), moving.getvalue()[:40], b"RIFF", b"notes, and a good many more of them", b""):
-        with pytest.raises(tf.errors.InvalidArgumentError):
-            decode_images(tf.constant([content]), (8, 8))
+        np.testing.assert_array_equal(pixels, load_image(content, (224, 224)), err_msg=name)
 
 
 @pytest.mark.mirror
 def test_a_graph_decodes_photographs_as_pillow_does_to_the_bit(mirror: Path) -> None:
     files = sorted((mirror / "datasets" / "flowers17" / "jpg").glob("*.jpg"))[::170]
     contents = [file.read_bytes() for file in files]
-    found = decode_images(tf.constant(contents), (224, 224)).numpy()
+    found = decoder()(tf.constant(contents)).numpy()
     for file, content, pixels in zip(files, contents, found, strict=True):
         np.testing.assert_array_equal(pixels, load_image(content, (224, 224)), err_msg=file.name)
 
@@ -375,6 +377,47 @@ def test_serving_takes_a_batch_of_encoded_images(surgeon: Surgeon, run: Path, ph
     assert set(found) == {"classes", "scores"}
     assert found["scores"].shape == (len(files), 2)
     assert {name.decode() for name in found["classes"].numpy().ravel()} == {"across", "along"}
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"surgeon: not a JPEG, .*; save it anew"):
+        loaded.signatures["serving_default"](images=tf.constant([b"notes, and a good many more of them"]))
+
+
+def test_a_decoder_that_differs_silently_fails_the_export(
+    surgeon: Surgeon, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None of the test images is turned, so only the synthetic files can tell."""
+    spec = EXPORTERS["keras"]
+
+    def open_encoded(path: Path) -> Callable[[Sequence[bytes]], Any]:
+        classify_pixels = spec.open(path)
+
+        def classify(images: Sequence[bytes]) -> Any:
+            with Image.open(io.BytesIO(images[0])) as image:
+                upright = image.convert("RGB") if image.mode in ("RGB", "L") else image
+            if upright.mode != "RGB" or "transparency" in image.info:
+                raise BadImageError("odd")
+            return classify_pixels(fit_image(upright, (32, 32))[None])
+
+        return classify
+
+    monkeypatch.setitem(EXPORTERS, "keras", dataclasses.replace(spec, open_encoded=open_encoded))
+    done = surgeon("export", run, "--to", "keras")
+    assert done.code == 1
+    assert "decodes a synthetic JPEG of orientation 2 otherwise than surgeon does" in done.err
+    assert not list((run / "export").iterdir())
+
+
+def test_images_that_an_export_refuses_are_said(surgeon: Surgeon, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: object) -> None:
+        raise BadImageError("a PNG, for example")
+
+    spec = dataclasses.replace(EXPORTERS["keras"], open_encoded=lambda _: refuse)
+    monkeypatch.setitem(EXPORTERS, "keras", spec)
+    done = surgeon("export", run, "--to", "keras")
+    assert done.code == 0
+    said = " ".join(done.err.split())
+    assert "it decodes images by itself: 0 of 63 synthetic files" in said
+    assert "it refuses 6 of the 6 test images" in said
+    assert "a PNG, for example" in said
 
 
 def test_an_export_that_disagrees_leaves_nothing(surgeon: Surgeon, run: Path) -> None:

@@ -22,10 +22,10 @@ from odd_images import OddImage, odd_images
 from PIL import Image
 
 from surgeon.data import images as module
-from surgeon.data.images import MAX_MEGAPIXELS, decode_image, load_image, look_at
+from surgeon.data.images import decode_image, load_image, look_at
 from surgeon.data.orientation import UPRIGHT
 from surgeon.errors import BadImageError
-from surgeon.formats import MAX_IMAGE_BYTES, read_image
+from surgeon.formats import MAX_IMAGE_BYTES, MAX_MEGAPIXELS, read_image
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -23,13 +23,12 @@ from surgeon.data.png import open_png
 from surgeon.data.tiff import open_tiff
 from surgeon.data.webp import open_webp
 from surgeon.errors import BadImageError, LargeImageError
-from surgeon.formats import recognize
+from surgeon.formats import MAX_MEGAPIXELS, recognize
 from surgeon.text import printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MAX_MEGAPIXELS = 128.0  # of one image; cameras have up to 100, phones up to 200 that they reduce
 _ALIVE = MAX_MEGAPIXELS * 1e6  # pixels of all images together that are decoded at once
 _MOST_SCANS = 12  # of a JPEG of the largest size; a smaller one may have more
 # In Pillow's blocks of 16 MiB a freed image would stay with the thread that decoded it: the C library gives memory back

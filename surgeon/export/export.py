@@ -14,16 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from surgeon.catalogue.exporters import Export, ExporterSpec, compiled, labels_text
+from surgeon.catalogue.exporters import Classifier, Export, ExporterSpec, compiled, labels_text
 from surgeon.catalogue.layer_table import open_model
 from surgeon.data.dataset import index_images
 from surgeon.data.images import load_image
-from surgeon.errors import SurgeonError, UsageError, require_modules
+from surgeon.errors import BadImageError, SurgeonError, UsageError, require_modules
 from surgeon.export.classify import classify, open_export, runtime_errors
+from surgeon.export.synthetic import image_files
 from surgeon.model.bundle import Bundle, read_bundle, whole_network, write_bundle
 from surgeon.model.inference import for_inference, is_float32
 from surgeon.results.events import Event, Note, Progress
 from surgeon.results.use import ExportResult
+from surgeon.tensorflow import held_back
 from surgeon.training.run_folder import read_predictions, read_splits
 
 if TYPE_CHECKING:
@@ -144,12 +146,8 @@ def _compare(
         seconds.append(time.perf_counter() - started)
     if spec.open_encoded is not None:
         classify_encoded = open_export(spec, spec.open_encoded, path)
-        yield Note("it decodes images by itself, so their bytes are what is compared")
-        rows = []
-        for done, image in enumerate(reference.images, start=1):
-            rows.append(classify_encoded([image.read()])[0])
-            yield Progress("classify encoded images", done, len(reference.images), "images")
-        found = np.stack(rows)
+        yield from _compare_decoders(bundle, classifier, classify_encoded)
+        found = yield from _classify_encoded(reference, found, classify_encoded)
     decisions = found.argmax(axis=1)
     before = reference.probabilities.argmax(axis=1)
     return ExportResult(
@@ -165,6 +163,53 @@ def _compare(
         size=sum(file.stat().st_size for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file()),
         seconds_an_image=statistics.median(seconds),
     )
+
+
+def _compare_decoders(
+    bundle: Bundle, classifier: Classifier, classify_encoded: Classifier
+) -> Generator[Event, None, None]:
+    """Raises SurgeonError if the exported network decodes a synthetic image file otherwise than the run does."""
+    refused = 0
+    files = list(image_files())
+    for name, content in files:
+        try:
+            with held_back():  # what TensorFlow remarks about an error, too
+                (found,) = classify_encoded([content])
+        except BadImageError:
+            refused += 1
+            continue
+        (expected,) = classifier(load_image(content, bundle.image_size)[None])
+        difference = float(np.abs(found - expected).max())
+        if not difference <= TOLERANCE:
+            raise SurgeonError(
+                f"the exported network decodes a synthetic {name} otherwise than surgeon does: probabilities differ by "
+                f"up to {difference:.2g}; allowed are {TOLERANCE:g}",
+                "nothing was left; try another format, and report this",
+            )
+    yield Note(
+        f"it decodes images by itself: {len(files) - refused} of {len(files)} synthetic files of all kinds as surgeon "
+        "does, and it refuses the others"
+    )
+
+
+def _classify_encoded(
+    reference: _Reference, found: NDArray[np.float32], classify_encoded: Classifier
+) -> Generator[Event, None, NDArray[np.float32]]:
+    """Returns ``found`` with new rows for all images that the exported network decodes by itself."""
+    rows, refused = found.copy(), []
+    for at, image in enumerate(reference.images):
+        try:
+            with held_back():
+                (rows[at],) = classify_encoded([image.read()])
+        except BadImageError as error:
+            refused.append(f"{image.name}: {error.reason}")
+        yield Progress("classify encoded images", at + 1, len(rows), "images")
+    if refused:
+        yield Note(
+            f"it refuses {len(refused)} of the {len(rows)} {reference.split} images, so of those decoded pixels are "
+            f"compared; the first is {refused[0]}"
+        )
+    return rows
 
 
 def _check(result: ExportResult) -> None:

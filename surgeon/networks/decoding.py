@@ -1,9 +1,8 @@
 """From the bytes of image files to pixels inside a TensorFlow graph, as ``surgeon.data.images`` does it with Pillow.
 
-A SavedModel that takes encoded images has to decode them by itself. JPEG, PNG, GIF, WebP and BMP are read, of those
-that move the first frame; transparent parts lie over white, and what EXIF says was stored turned is turned upright.
-Moving WebP without transparency is an error: TensorFlow has no way to it, and ends the process at such a file where it
-is to find the number of channels by itself (2.21.0).
+A SavedModel that takes encoded images has to decode them by itself. It either gives the pixels that surgeon gives or
+refuses the file; ``surgeon.networks.image_files`` tells which. Transparent parts lie over white, of a moving image the
+first frame counts, and what EXIF says was stored turned is turned upright.
 """
 
 from __future__ import annotations
@@ -11,15 +10,18 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from surgeon.networks.image_files import look_at
+
+_ADVICE = "; save it anew as an 8-bit JPEG or PNG in sRGB, or let `surgeon predict` read it"
 _ONE = 2.0**22  # Pillow's weights are whole numbers of this fraction
-_EXIF_BYTES = 4096  # the orientation stands near the beginning of a file, in WebP near its end
 
 
 def decode_images(encoded: Any, size: tuple[int, int]) -> Any:
     """Decodes and resizes images.
 
     Args:
-        encoded: A string tensor of shape (n,), each the bytes of a JPEG, PNG, GIF, WebP or BMP file.
+        encoded: A string tensor of shape (n,), each the bytes of a JPEG, PNG, GIF, WebP or BMP file. What is refused
+            becomes an InvalidArgumentError when the graph is computed.
         size: Height and width in pixels.
 
     Returns:
@@ -83,31 +85,40 @@ def _decode(image: Any) -> Any:
     """Returns RGB from 0 to 255, float32 of shape (height, width, 3), upright."""
     import tensorflow as tf
 
-    is_jpeg = tf.strings.substr(image, 0, 2) == b"\xff\xd8"
-    is_png = tf.strings.substr(image, 0, 4) == b"\x89PNG"
-    is_webp = (tf.strings.substr(image, 0, 4) == b"RIFF") & (tf.strings.length(image) > 30)
+    look = look_at(image)
+    whole = tf.strings.join(["surgeon: ", look.refusal, _ADVICE])
+    with tf.control_dependencies([tf.debugging.Assert(look.refusal == "", [whole])]):
+        content = tf.identity(look.content)
+    if look.kind == b"JPEG":  # with the transform that Pillow uses, not the fast one
+        pixels = _opaque(tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE"))
+    elif look.kind == b"GIF":
+        pixels = _first_frame(tf.io.decode_gif(content))
+    elif look.kind == b"BMP":
+        pixels = _opaque(tf.io.decode_bmp(content, channels=3))
+    elif look.kind == b"PNG" and look.transparent:
+        pixels = _over_white(tf.io.decode_png(content, channels=4))
+    elif look.kind == b"PNG":
+        pixels = _opaque(tf.io.decode_png(content, channels=3))
+    elif look.transparent:
+        pixels = _over_white(tf.io.decode_webp(content, channels=4)[0])
+    else:
+        pixels = _opaque(tf.io.decode_webp(content, channels=3)[0])
+    return tf.ensure_shape(_upright(pixels, look.orientation), (None, None, 3))
 
-    def jpeg() -> Any:
-        # The transform that Pillow uses, not the fast one.
-        pixels = tf.io.decode_jpeg(image, channels=3, dct_method="INTEGER_ACCURATE")
-        return tf.cast(_upright(pixels, _orientation(image, 0)), tf.float32)
 
-    def png() -> Any:
-        return _upright(_over_white(tf.io.decode_png(image, channels=4)), _orientation(image, 0))
+def _opaque(pixels: Any) -> Any:
+    import tensorflow as tf
 
-    def webp() -> Any:
-        pixels = tf.cond(
-            _is_transparent(image),
-            lambda: _over_white(tf.io.decode_webp(image, channels=4)[0]),
-            lambda: tf.cast(tf.io.decode_webp(image, channels=3)[0], tf.float32),
-        )
-        return _upright(pixels, _orientation(image, tf.maximum(tf.strings.length(image) - _EXIF_BYTES, 0)))
+    return tf.cast(pixels, tf.float32)
 
-    def other() -> Any:
-        return tf.cast(tf.io.decode_image(image, channels=3, expand_animations=False), tf.float32)
 
-    pixels = tf.case([(is_jpeg, jpeg), (is_png, png), (is_webp, webp)], default=other)
-    return tf.ensure_shape(pixels, (None, None, 3))
+def _first_frame(frames: Any) -> Any:
+    """Returns the first image of a GIF, behind which there is one more if it was decoded to its end."""
+    import tensorflow as tf
+
+    whole = tf.debugging.Assert(tf.shape(frames)[0] == 2, ["surgeon: a damaged GIF" + _ADVICE])
+    with tf.control_dependencies([whole]):
+        return tf.cast(frames[0], tf.float32)
 
 
 def _over_white(pixels: Any) -> Any:
@@ -116,39 +127,6 @@ def _over_white(pixels: Any) -> Any:
 
     colours, opacity = tf.cast(pixels[..., :3], tf.float32), tf.cast(pixels[..., 3:], tf.float32) / 255.0
     return tf.floor(colours * opacity + 255.0 * (1.0 - opacity) + 0.5)
-
-
-def _is_transparent(webp: Any) -> Any:
-    """Tells whether a WebP file has four channels; TensorFlow decodes it only into as many as it has.
-
-    Source: https://developers.google.com/speed/webp/docs/riff_container
-    """
-    import tensorflow as tf
-
-    form = tf.strings.substr(webp, 12, 4)
-    flags = tf.io.decode_raw(tf.strings.substr(webp, tf.where(form == b"VP8X", 20, 24), 1), tf.uint8)[0]
-    return ((form == b"VP8X") | (form == b"VP8L")) & (tf.bitwise.bitwise_and(flags, tf.constant(16, tf.uint8)) > 0)
-
-
-def _orientation(image: Any, start: Any) -> Any:
-    """Returns the EXIF orientation in a part of an image's bytes, int32 from 1 to 8; 1 if there is none."""
-    import tensorflow as tf
-
-    head = tf.cast(tf.io.decode_raw(tf.strings.substr(image, start, _EXIF_BYTES), tf.uint8), tf.int32)
-    head = tf.pad(head, [[0, 10]])
-    count = tf.size(head) - 9
-    windows = tf.stack([head[at : at + count] for at in range(10)], axis=1)
-    # Tag 0x0112, type 3 (short), one value, in either order of bytes.
-    little, big = [0x12, 1, 3, 0, 1, 0, 0, 0], [1, 0x12, 0, 3, 0, 0, 0, 1]
-    found = tf.concat(
-        [
-            tf.boolean_mask(windows[:, 8], tf.reduce_all(windows[:, :8] == little, axis=1)),
-            tf.boolean_mask(windows[:, 9], tf.reduce_all(windows[:, :8] == big, axis=1)),
-            [1],
-        ],
-        axis=0,
-    )[0]
-    return tf.where((found >= 1) & (found <= 8), found, 1)
 
 
 def _upright(pixels: Any, orientation: Any) -> Any:
@@ -164,4 +142,4 @@ def _upright(pixels: Any, orientation: Any) -> Any:
         lambda: tf.reverse(tf.transpose(pixels, [1, 0, 2]), [0, 1]),
         lambda: tf.reverse(tf.transpose(pixels, [1, 0, 2]), [0]),
     ]
-    return tf.switch_case(orientation - 1, turned)
+    return tf.switch_case(tf.cast(orientation - 1, tf.int32), turned)
