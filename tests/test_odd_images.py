@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from odd_images import odd_images
+from odd_images import GREY, chunk, odd_images, packed, png
 from PIL import Image
 
 from surgeon.data.images import load_image
@@ -82,12 +82,22 @@ def test_a_graph_sees_the_pixels_of_odd_images_or_refuses_them() -> None:
     assert not refused
 
 
-def test_a_graph_makes_nothing_up() -> None:
-    """Decoders fill what a progressive JPEG lacks, each release in its own way; nor does a GIF end in black."""
+def test_a_graph_refuses_what_decoders_differ_in() -> None:
+    """They fill what a progressive JPEG lacks, each release in its own way, and end a GIF in black."""
     cases = {case.name: case.data for case in odd_images()}
     jpeg, gif = cases["jpeg progressive"], cases["gif"]
     without_last_scan = jpeg[: jpeg.rindex(b"\xff\xda")] + b"\xff\xd9"
-    for content in (without_last_scan, gif[: len(gif) // 2] + bytes(20), jpeg[:40], gif[:9], b"\xff\xd8\xff", b"RIFF"):
+    palette, opacity = chunk(b"PLTE", bytes(range(99))), chunk(b"tRNS", bytes(9))
+    out_of_place = png(8, 3, packed(GREY // 8, 8), opacity, palette)
+    for content in (
+        out_of_place,
+        without_last_scan,
+        gif[: len(gif) // 2] + bytes(20),
+        jpeg[:40],
+        gif[:9],
+        b"\xff\xd8\xff",
+        b"RIFF",
+    ):
         assert "surgeon: " in decoded(content)
 
 

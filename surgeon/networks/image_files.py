@@ -170,7 +170,8 @@ def _look_at_png(image: Any) -> _Parts:
             body = _text(image, at + 8, size)
             critical = (_number(kind, 0, 1) & 0x20 == 0) & (kind != b"PLTE") & (kind != b"IEND")
             odd = critical & ((kind != b"IHDR") | (at != 8))
-            odd |= (kind == b"tRNS") & (has_pixels | (transparent > 0) | (size == 0))
+            out_of_place = has_pixels | (transparent > 0) | ((colour == 3) & (palette == 0))
+            odd |= (kind == b"tRNS") & (out_of_place | (size == 0))
             transparent = tf.where(kind == b"tRNS", size, transparent)
             palette = tf.where(kind == b"PLTE", size, palette)
             profile |= kind == b"iCCP"
