@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TextIO
 
 # What spreadsheets take for the start of a formula (OWASP, "CSV injection"), be it marked as text already or not.
@@ -18,16 +18,9 @@ def write_rows(file: TextIO, rows: Iterable[Sequence[object]]) -> None:
         writer.writerow(_marked(cell) if isinstance(cell, str) else cell for cell in row)
 
 
-def read_rows(file: TextIO) -> Iterator[list[str]]:
+def read_rows(lines: Iterable[str]) -> Iterator[list[str]]:
     """Yields the rows that ``write_rows`` was given, as text."""
-    return ([unmarked(cell) for cell in row] for row in csv.reader(file))
-
-
-def read_records(file: TextIO) -> Iterator[Mapping[str, str]]:
-    """Yields the rows after the first, by the names that the first has for their columns."""
-    rows = read_rows(file)
-    header = next(rows, [])
-    return (dict(zip(header, row, strict=False)) for row in rows)
+    return ([unmarked(cell) for cell in row] for row in csv.reader(lines))
 
 
 def unmarked(cell: str) -> str:

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from PIL import Image
 
-from surgeon.cells import read_records, read_rows, write_rows
+from surgeon.cells import read_rows, write_rows
 from surgeon.cli.output import open_streams
 from surgeon.data.survey import survey_folder
 from surgeon.report.card import _markdown
@@ -101,7 +101,7 @@ def test_a_run_has_its_names_back(run: Path) -> None:
     assert set(predictions.files) <= files
     assert {file for file, _ in read_splits(run)} == files
     with (run / "history.csv").open(encoding="utf-8", newline="") as file:
-        assert [row["phase"] for row in read_records(file)] == ["=warm|up"]
+        assert [row[0] for row in read_rows(file)] == ["phase", "=warm|up"]
 
 
 def test_a_file_of_a_run_is_a_source_with_the_same_names(surgeon: Surgeon, run: Path) -> None:

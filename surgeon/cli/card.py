@@ -9,7 +9,6 @@ import typer
 
 from surgeon.cli.output import RunArgument, print_text
 from surgeon.errors import UsageError
-from surgeon.recipe.compiler import compile_recipe
 from surgeon.report.terminal import styled
 
 
@@ -19,10 +18,9 @@ def command(
 ) -> None:
     """Write a model card in Markdown, in the form that model hubs read."""
     from surgeon.export.page import write_card
-    from surgeon.training.run_folder import read_result, recipe_of
+    from surgeon.training.run_folder import read_run
 
-    plan = compile_recipe(recipe_of(run))
-    result = read_result(run)
+    plan, result = read_run(run)
     path = out or run / "README.md"
     if path.exists():
         raise UsageError(f"{path} exists", "give another --out")

@@ -51,5 +51,6 @@ def _sides(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     from surgeon.training.lock import read_lock
     from surgeon.training.run_folder import is_finished, read_result, recipe_of
 
-    asked = read_lock(path) or {"recipe": compile_recipe(recipe_of(path)).recipe}
+    lock = read_lock(path)
+    asked = {"recipe": compile_recipe(recipe_of(path)).recipe} if lock is None else dict(lock)
     return asked, {"result": result_figures(read_result(path))} if is_finished(path) else {}

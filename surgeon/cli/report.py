@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from surgeon.cli.output import RunArgument, print_text, show_progress
-from surgeon.recipe.compiler import compile_recipe
 from surgeon.report.terminal import Terminal, styled
 from surgeon.tensorflow import load_tensorflow
 
@@ -19,10 +18,9 @@ def command(
 ) -> None:
     """Write a finished run as one page that needs nothing else to be looked at, and its pictures again."""
     from surgeon.export.page import publish, write_report
-    from surgeon.training.run_folder import REPORT, read_result, recipe_of
+    from surgeon.training.run_folder import REPORT, read_run
 
-    plan = compile_recipe(recipe_of(run))
-    result = read_result(run)
+    plan, result = read_run(run)
     load_tensorflow()
     console = Terminal(stderr=True)
     if out is not None:

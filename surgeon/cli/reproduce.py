@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 import typer
 
 from surgeon.cli.output import Format, FormatOption, QuietOption, RunArgument, print_json, print_text
 from surgeon.cli.running import OutOption, new_run, run_plan
-from surgeon.recipe.compiler import compile_recipe
 from surgeon.report.terminal import Terminal
 
 
@@ -22,10 +23,11 @@ def command(
     from surgeon.results.run import result_figures
     from surgeon.training.compare import compare
     from surgeon.training.lock import read_lock
-    from surgeon.training.run_folder import new_folder, read_result, recipe_of
+    from surgeon.training.run_folder import new_folder, read_run
 
-    plan = compile_recipe(recipe_of(run))
-    figures, stood_on = result_figures(read_result(run)), read_lock(run) or {}
+    plan, before = read_run(run)
+    figures, lock = result_figures(before), read_lock(run)
+    stood_on: Mapping[str, Any] = lock or {}
     console = Terminal(stderr=True, quiet=quiet or output_format is Format.json)
     folder = out or new_folder(plan)
     with new_run(plan, folder):

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from surgeon.evaluation.compare import mcnemar
 from surgeon.export.pictures import draw_thumbnails, look_at_phases
-from surgeon.recipe.compiler import compile_recipe
 from surgeon.report.comparison import Column, ComparisonPage, Disagreement, render_comparison
 from surgeon.results.run import headline_figures
 from surgeon.training.compare import compare
-from surgeon.training.run_folder import read_predictions, read_result, recipe_of
+from surgeon.training.run_folder import read_predictions, read_run
 
 if TYPE_CHECKING:
     from surgeon.recipe.plan import Plan
@@ -52,11 +51,13 @@ def read_runs(folders: Sequence[Path]) -> list[ComparedRun]:
     Raises:
         UsageError: If a folder holds no run, or one that is not finished.
     """
-    results = [read_result(folder) for folder in folders]
+    done = [read_run(folder) for folder in folders]
     tested = [read_predictions(folder) for folder in folders]
     tests = [None, *(_test(tested[0], other) for other in tested[1:])]
-    plans = [compile_recipe(recipe_of(folder)) for folder in folders]
-    return [ComparedRun(*parts) for parts in zip(folders, plans, results, tested, tests, strict=True)]
+    return [
+        ComparedRun(folder, plan, result, said, test)
+        for folder, (plan, result), said, test in zip(folders, done, tested, tests, strict=True)
+    ]
 
 
 def write_comparison(runs: Sequence[ComparedRun], path: Path) -> Generator[Event, None, None]:

@@ -77,15 +77,15 @@ def write_report(plan: Plan, run: Path, result: RunResult, path: Path) -> Genera
             shown, method = yield from _look_at(plan, run, tested, failed)
     for said in failed:
         yield Note(said)
-    lock = read_lock(run) or {}
-    machine = lock.get("hardware", {})
+    lock = read_lock(run)
+    machine = lock["hardware"] if lock else {}
     page = Page(
         result=result,
         description=plan.description,
         recipe=dump_text(plan.recipe),
         versions=[
-            *(f"{name} {version}" for name, version in lock.get("versions", {}).items()),
-            *([f"{machine['processor']} with {machine['cores']} cores"] if machine else []),
+            *(f"{name} {version}" for name, version in (lock["versions"] if lock else {}).items()),
+            *([f"{machine.get('processor')} with {machine.get('cores')} cores"] if machine else []),
         ],
         counts=count_images(run, plan.classes),
         notes=read_notes(run),
@@ -93,7 +93,7 @@ def write_report(plan: Plan, run: Path, result: RunResult, path: Path) -> Genera
         phases=look_at_phases(plan),
         calibration=calibrate(tested.probabilities, tested.labels) if tested else None,
         intervals=bootstrap(tested.labels, tested.predicted) if tested else {},
-        curves=class_curves(tested.probabilities, tested.labels, plan.classes) if tested else (),
+        curves=class_curves(tested.probabilities, tested.labels, tested.classes) if tested else (),
         shown=shown,
         left_out=len(tested.files) - len(shown) if tested else 0,
         method=method,
@@ -129,8 +129,8 @@ def _look_at(
         Shown(
             file=tested.files[at],
             thumbnail=images[tested.files[at]][1],
-            label=plan.classes[tested.labels[at]],
-            predicted=plan.classes[tested.predicted[at]],
+            label=tested.classes[tested.labels[at]],
+            predicted=tested.classes[tested.predicted[at]],
             probability=float(tested.probabilities[at].max()),
             explanation=explanations.get(at),
         )

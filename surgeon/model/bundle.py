@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from surgeon.catalogue.preprocessing import PREPROCESSINGS
 from surgeon.errors import UsageError
+from surgeon.files import read_regular
+from surgeon.records import damage_told, record_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from surgeon.recipe.plan import Plan
 
 _FILE = "bundle.json"
 _VERSION = 1
+_MOST_BYTES = 64 << 20
+_LARGEST_SIDE = 4096  # as recipes have it
+
+
+@dataclass(frozen=True)
+class _Versioned:
+    """A ``bundle.json`` of any version."""
+
+    bundle: int
 
 
 @dataclass(frozen=True)
@@ -38,6 +50,16 @@ class Bundle:
     file: str
     preprocessing: str
     from_logits: bool
+
+    def __post_init__(self) -> None:
+        if not self.classes or len(set(self.classes)) < len(self.classes):
+            raise ValueError("no classes, or one twice")
+        if not all(0 < side <= _LARGEST_SIDE for side in self.image_size):
+            raise ValueError(f"images of {self.image_size[0]} x {self.image_size[1]} pixels")
+        if self.preprocessing not in PREPROCESSINGS:
+            raise ValueError(f"the unknown preprocessing {self.preprocessing!r}")
+        if self.file in ("", ".", "..") or any(sign in self.file for sign in "/\\\0"):
+            raise ValueError(f"a network outside of its folder, {self.file!r}")
 
 
 def bundle_of(plan: Plan, file: str) -> Bundle:
@@ -64,22 +86,18 @@ def read_bundle(folder: Path) -> Bundle:
 
     Raises:
         UsageError: If it holds no bundle, or its network is missing.
+        SurgeonError: If its description is damaged.
     """
     path = folder / _FILE
-    if not path.is_file():
+    if not path.exists():
         raise UsageError(
             f"{folder} holds no network: there is no {_FILE} in it", "give a run or what was exported of one"
         )
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if record.pop("bundle") != _VERSION:
-            raise UsageError(f"{path} is of another version of surgeon", "export it again")
-        record["classes"], record["image_size"] = tuple(record["classes"]), tuple(record["image_size"])
-        bundle = Bundle(**record)
-    except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{path} is damaged: {error}", "export it again") from error
-    if Path(bundle.file).name != bundle.file:
-        raise UsageError(f"{path} names a network outside of its folder: {bundle.file}", "export it again")
+    with damage_told(path, "export it again; of a run, bring it back from a copy or run the recipe again"):
+        record = json.loads(read_regular(path, _MOST_BYTES))
+        if record_of(record, _Versioned).bundle != _VERSION:
+            raise ValueError("another version of surgeon wrote it")
+        bundle = record_of(record, Bundle)
     if not (folder / bundle.file).exists():
         raise UsageError(f"{folder} holds no network yet: no {bundle.file}", "wait until its first phase is finished")
     return bundle

@@ -127,6 +127,10 @@ class PhaseResult:
     history: Mapping[str, tuple[float, ...]]
     audit: AuditResult
 
+    def __post_init__(self) -> None:
+        if {len(values) for values in self.history.values()} != {self.epochs} or self.epochs < 1:
+            raise ValueError(f"history of another length than its {self.epochs} epochs")
+
 
 Event = Progress | Note | FeaturesKept | PhaseStarted | BatchEnded | EpochEnded | PhaseResult
 
@@ -134,10 +138,3 @@ Event = Progress | Note | FeaturesKept | PhaseStarted | BatchEnded | EpochEnded 
 def event_record(event: Event) -> dict[str, Any]:
     """Returns the JSON form of an event, with its kind as ``event``."""
     return {"event": type(event).__name__, **dataclasses.asdict(event)}
-
-
-def phase_result(record: Mapping[str, Any]) -> PhaseResult:
-    """Returns the phase's result whose JSON form is ``record``."""
-    history = {name: tuple(values) for name, values in record["history"].items()}
-    audit = AuditResult(**{**record["audit"], "unmoved": tuple(record["audit"]["unmoved"])})
-    return PhaseResult(**{**record, "history": history, "audit": audit})

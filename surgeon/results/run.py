@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from surgeon.results.events import PhaseResult, phase_result
+from surgeon.records import record_of
+from surgeon.results.events import PhaseResult
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,11 @@ class Evaluation:
     macro: Measures
     weighted: Measures
     confusion: tuple[tuple[int, int, int], ...]
+
+    def __post_init__(self) -> None:
+        known = range(len(self.classes))
+        if len(self.per_class) != len(known) or any(i not in known or j not in known for i, j, _ in self.confusion):
+            raise ValueError(f"measures of other classes than its {len(known)}")
 
     @property
     def measured(self) -> tuple[tuple[str, Measures], ...]:
@@ -133,28 +139,31 @@ def result_record(result: RunResult) -> dict[str, Any]:
 
 
 def run_result(record: Mapping[str, Any]) -> RunResult:
-    """Returns the result whose JSON form is ``record``."""
-    methods = {
-        name: None if record[name] is None else _evaluation(record[name]) for name in ("evaluation", "linear_probe")
-    }
-    phases = tuple(phase_result(phase) for phase in record["phases"])
-    return RunResult(**{**record, **methods, "frozen": FrozenResult(**record["frozen"]), "phases": phases})
+    """Returns the result whose JSON form is ``record``.
+
+    Raises:
+        ValueError: If it is not of that form.
+    """
+    return record_of({name: _with_measures(value) for name, value in record.items()}, RunResult)
 
 
-def _evaluation(record: Mapping[str, Any]) -> Evaluation:
-    split, classes = record["split"], tuple(record["classes"])
-    if "report" in record:  # of an earlier release, with the whole confusion matrix
-        matrix = record["confusion"]
-        return measure(split, classes, [(i, j, count) for i, row in enumerate(matrix) for j, count in enumerate(row)])
-    return Evaluation(
-        split=split,
-        classes=classes,
-        accuracy=record["accuracy"],
-        per_class=tuple(None if measures is None else Measures(**measures) for measures in record["per_class"]),
-        macro=Measures(**record["macro"]),
-        weighted=Measures(**record["weighted"]),
-        confusion=tuple((i, j, count) for i, j, count in record["confusion"]),
-    )
+@dataclass(frozen=True)
+class _FormerEvaluation:
+    """Measures as earlier releases kept them: scikit-learn's, and the whole confusion matrix."""
+
+    split: str
+    classes: tuple[str, ...]
+    report: Mapping[str, Any]
+    confusion: tuple[tuple[int, ...], ...]
+
+
+def _with_measures(value: Any) -> Any:
+    """Returns the value of a result's field; of an evaluation that an earlier release wrote the present form."""
+    if not (isinstance(value, dict) and "report" in value):
+        return value
+    former = record_of(value, _FormerEvaluation)
+    pairs = [(i, j, count) for i, row in enumerate(former.confusion) for j, count in enumerate(row)]
+    return dataclasses.asdict(measure(former.split, former.classes, pairs))
 
 
 def measure(split: str, classes: tuple[str, ...], confusion: Iterable[tuple[int, int, int]]) -> Evaluation:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import zipfile
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from surgeon.errors import SurgeonError
-from surgeon.results.events import PhaseResult, phase_result
+from surgeon.files import open_regular
+from surgeon.records import damage_told, record_of
+from surgeon.results.events import PhaseResult
 from surgeon.training.run_folder import CHECKPOINT, HISTORY, mend_events, write_history
 
 if TYPE_CHECKING:
@@ -26,6 +29,11 @@ if TYPE_CHECKING:
 
 _RECORD = "record"
 _GROUPS = ("weights", "best", "state")  # an array's name in the file begins with its group's
+_MARK = b"\nsurgeon checkpoint 2, SHA-256 "  # with the digest of all bytes before it, this ends the file
+_TAIL = len(_MARK) + hashlib.sha256().digest_size
+_MOST_BYTES = 1 << 40
+_BLOCK = 1 << 20
+_REMEDY = "start the recipe again; the frozen features are kept, the epochs are lost"
 
 Values = Mapping[str, "NDArray[Any]"]
 
@@ -66,6 +74,16 @@ class Checkpoint:
     def spent(self) -> float:
         """Seconds of training so far."""
         return self.seconds + sum(phase.seconds for phase in self.finished)
+
+
+@dataclass(frozen=True)
+class _Record:
+    """What a checkpoint holds beside arrays."""
+
+    finished: tuple[PhaseResult, ...]
+    history: Mapping[str, tuple[float, ...]]
+    seconds: float
+    digests: Mapping[str, str]
 
 
 class Checkpoints:
@@ -116,9 +134,11 @@ def restore(variables: Mapping[str, Any], values: Values) -> None:
     """Gives Keras variables the values that they had.
 
     Raises:
-        KeyError: If there is none for one of them.
+        SurgeonError: If there is none for one of them, or one of another shape.
     """
     for name, variable in variables.items():
+        if name not in values or values[name].shape != tuple(variable.shape):
+            raise SurgeonError(f"the checkpoint has no value for {name!r} of shape {tuple(variable.shape)}", _REMEDY)
         variable.assign(values[name])
 
 
@@ -131,20 +151,38 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
     path = folder / CHECKPOINT
     if not path.exists():
         return None
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            record = json.loads(str(file[_RECORD]))
-            groups: dict[str, Any] = {group: {} for group in _GROUPS}
-            for name in set(file.files) - {_RECORD}:
+    with damage_told(path, _REMEDY), open_regular(path, _MOST_BYTES) as file:
+        _check_digest(file)
+        with np.load(file, allow_pickle=False) as arrays:
+            _check_sizes(arrays.zip, path.stat().st_size)
+            record = record_of(json.loads(str(arrays[_RECORD])), _Record)
+            groups: dict[str, dict[str, NDArray[Any]]] = {group: {} for group in _GROUPS}
+            for name in set(arrays.files) - {_RECORD}:
                 group, _, rest = name.partition("/")
-                groups[group][rest] = file[name]
-        finished = tuple(phase_result(phase) for phase in record.pop("finished"))
-        history = {name: tuple(values) for name, values in record.pop("history").items()}
-        return Checkpoint(**record, **groups, finished=finished, history=history)
-    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise SurgeonError(
-            f"{path} is damaged: {error}", "start the recipe again; the frozen features are kept, the epochs are lost"
-        ) from error
+                groups[group][rest] = arrays[name]
+        return Checkpoint(record.finished, record.history, record.seconds, record.digests, **groups)
+
+
+def _check_digest(file: BinaryIO) -> None:
+    """Raises ValueError if a bit of a checkpoint is not what was written."""
+    left = file.seek(0, os.SEEK_END) - _TAIL
+    if left < 0 or file.seek(left) != left or not (tail := file.read()).startswith(_MARK):
+        raise ValueError("it is cut short, or an older version of surgeon wrote it: there is no checksum at its end")
+    file.seek(0)
+    digest = hashlib.sha256()
+    while left:
+        block = file.read(min(left, _BLOCK))
+        digest.update(block)
+        left -= len(block)
+    if digest.digest() != tail.removeprefix(_MARK):
+        raise ValueError("its bytes do not match its checksum")
+    file.seek(0)
+
+
+def _check_sizes(archive: zipfile.ZipFile, size: int) -> None:
+    """Raises ValueError if what is in a checkpoint would take more room than the file itself, as a bomb does."""
+    if sum(member.file_size for member in archive.infolist()) > size:
+        raise ValueError("it holds more than was put into it")
 
 
 def rewind(plan: Plan, folder: Path) -> None:
@@ -160,17 +198,14 @@ def rewind(plan: Plan, folder: Path) -> None:
 
 def _write(path: Path, checkpoint: Checkpoint) -> None:
     """Writes a checkpoint; until it is whole and on the disk, the one before it stays."""
-    record = {
-        "finished": [asdict(phase) for phase in checkpoint.finished],
-        "history": checkpoint.history,
-        "seconds": checkpoint.seconds,
-        "digests": dict(checkpoint.digests),
-    }
+    record = asdict(_Record(checkpoint.finished, checkpoint.history, checkpoint.seconds, dict(checkpoint.digests)))
     arrays = {f"{group}/{name}": values for group in _GROUPS for name, values in getattr(checkpoint, group).items()}
     partial = path.with_name("checkpoint.partial")
     try:
-        with partial.open("wb") as file:
+        with partial.open("w+b") as file:
             np.savez(file, **{_RECORD: np.array(json.dumps(record))}, **arrays)  # type: ignore[arg-type]
+            file.seek(0)
+            file.write(_MARK + hashlib.file_digest(file, "sha256").digest())
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)

@@ -7,10 +7,11 @@ import itertools
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from surgeon.model.processor import processor_name
+from surgeon.records import read_record
 from surgeon.training.audit import variable_digests
 from surgeon.training.run_folder import write_whole
 
@@ -22,11 +23,23 @@ if TYPE_CHECKING:
 
 INPUTS = ("recipe", "images", "splits", "weights")  # parts without which a run would be another one
 _FILE = "lock.json"
+_MOST_BYTES = 4 << 30  # a million images take 125 MB
 PACKAGES = ("surgeon", "tensorflow", "keras", "numpy", "scikit-learn", "pillow", "openvino")
 
 
-def build_lock(plan: Plan, dataset: Dataset, network: Any) -> dict[str, Any]:
-    """Returns what a run stands on, as JSON values.
+class Lock(TypedDict):
+    """What a run stands on, as JSON values."""
+
+    recipe: dict[str, Any]
+    images: dict[str, str]
+    splits: dict[str, str]
+    weights: dict[str, str]
+    versions: dict[str, str]
+    hardware: dict[str, Any]
+
+
+def build_lock(plan: Plan, dataset: Dataset, network: Any) -> Lock:
+    """Returns what a run stands on.
 
     Args:
         plan: The plan.
@@ -34,7 +47,7 @@ def build_lock(plan: Plan, dataset: Dataset, network: Any) -> dict[str, Any]:
         network: With its initial weights.
     """
     return {
-        "recipe": plan.recipe,
+        "recipe": dict(plan.recipe),
         "images": dict(zip(dataset.names, dataset.digests, strict=True)),
         "splits": dict(zip(dataset.names, dataset.splits, strict=True)),
         "weights": variable_digests(network),
@@ -43,16 +56,21 @@ def build_lock(plan: Plan, dataset: Dataset, network: Any) -> dict[str, Any]:
     }
 
 
-def write_lock(folder: Path, lock: Mapping[str, Any]) -> None:
+def write_lock(folder: Path, lock: Lock) -> None:
     """Writes ``lock.json``."""
     # Of a million images it has 125 MB, and five times as much in memory before it is one text.
     write_whole(folder / _FILE, itertools.chain(json.JSONEncoder(indent=1).iterencode(lock), "\n"))
 
 
-def read_lock(folder: Path) -> dict[str, Any] | None:
-    """Returns what a run stands on, or None if it did not come so far."""
+def read_lock(folder: Path) -> Lock | None:
+    """Returns what a run stands on, or None if it did not come so far.
+
+    Raises:
+        SurgeonError: If the file is damaged.
+    """
     path = folder / _FILE
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+    remedy = "bring it back from a copy, or run the recipe again; nothing else tells what the run stood on"
+    return read_record(path, Lock, _MOST_BYTES, remedy) if path.exists() else None
 
 
 def installed_versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 from collections import Counter
@@ -15,9 +16,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from surgeon.cells import read_records, read_rows, write_rows
-from surgeon.errors import UsageError
+from surgeon.cells import read_rows, write_rows
+from surgeon.errors import SurgeonError, UsageError
+from surgeon.files import open_regular, read_regular
+from surgeon.recipe.compiler import compile_recipe
 from surgeon.recipe.text import dump_text
+from surgeon.records import damage_told, record_of
 from surgeon.results.events import BatchEnded, EpochEnded, Event, Note, Progress, event_record
 from surgeon.results.run import RunResult, result_record, run_result
 
@@ -36,6 +40,11 @@ _PREDICTIONS = "predictions.csv"
 _SPLITS = "splits.csv"
 _EVENTS = "events.jsonl"
 _PREDICTED = ("file", "label", "predicted")  # the columns before those of the classes
+_SPLIT = ("file", "label", "split", "sha256")
+_MOST_BYTES = 1 << 30  # of a file that is read as a whole
+_MOST_ROWS_BYTES = 64 << 30  # of one that is read row by row
+_LONGEST_ROW = 1 << 24
+_RERUN = "bring it back from a copy, or run the recipe again"
 _COLUMNS = ("phase", "epoch", "seconds", "lr", "loss", "accuracy", "val_loss", "val_accuracy")
 
 
@@ -86,11 +95,28 @@ def read_result(folder: Path) -> RunResult:
 
     Raises:
         UsageError: If the folder holds no run, or one that is not finished.
+        SurgeonError: If the file is damaged.
     """
     recipe_of(folder)
     if not is_finished(folder):
         raise UsageError(f"{folder} is not finished", f"`surgeon resume {folder}`")
-    return run_result(json.loads((folder / _RESULT).read_text(encoding="utf-8")))
+    path = folder / _RESULT
+    with damage_told(path, f"{_RERUN}; `surgeon predict` does without it"):
+        return run_result(json.loads(read_regular(path, _MOST_BYTES)))
+
+
+def read_run(folder: Path) -> tuple[Plan, RunResult]:
+    """Returns what a finished run was to do and what it came to.
+
+    Raises:
+        UsageError: If the folder holds no run, or one that is not finished.
+        RecipeError: If its recipe has problems.
+        SurgeonError: If a file is damaged, or recipe and result are not of one run.
+    """
+    plan, result = compile_recipe(recipe_of(folder)), read_result(folder)
+    if [phase.name for phase in plan.phases] != [phase.name for phase in result.phases]:
+        raise SurgeonError(f"{folder / _RECIPE} has other phases than {_RESULT}", _RERUN)
+    return plan, result
 
 
 def recipe_of(folder: Path) -> Path:
@@ -152,7 +178,7 @@ def mend_events(folder: Path) -> None:
     """Cuts off the half line that a power failure may have left, so that events go on behind a whole one."""
     events = folder / _EVENTS
     if events.exists():
-        whole, newline, _ = events.read_bytes().rpartition(b"\n")
+        whole, newline, _ = read_regular(events, _MOST_BYTES).rpartition(b"\n")
         events.write_bytes(whole + newline)
 
 
@@ -165,7 +191,7 @@ def write_splits(folder: Path, dataset: Dataset) -> None:
     """Writes ``splits.csv``: which image is in which split."""
     labels = [dataset.classes[number] for number in dataset.labels]
     rows = zip(dataset.names, labels, dataset.splits, dataset.digests, strict=True)
-    _write_csv(folder / _SPLITS, ("file", "label", "split", "sha256"), rows)
+    _write_csv(folder / _SPLITS, _SPLIT, rows)
 
 
 def write_predictions(
@@ -203,42 +229,104 @@ class Predictions:
 
 
 def read_predictions(folder: Path) -> Predictions | None:
-    """Returns what a run's network said of its test images, or None if there were none."""
+    """Returns what a run's network said of its test images, or None if there were none.
+
+    Raises:
+        SurgeonError: If the file is damaged.
+    """
     path = folder / _PREDICTIONS
     if not path.exists():
         return None
     files, labels, probabilities = [], [], []
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = read_rows(file)
+    with _table(path) as (header, rows):
         # By position, since a class may be called as another column is.
-        classes = tuple(next(rows)[len(_PREDICTED) :])
+        classes = _expect_columns(header, _PREDICTED)
         numbers = {name: number for number, name in enumerate(classes)}
-        for row in rows:
-            files.append(row[0])
-            labels.append(numbers[row[1]])
-            probabilities.append(np.array(row[len(_PREDICTED) :], np.float32))
-    return Predictions(classes, tuple(files), np.array(labels, np.intp), np.stack(probabilities))
+        for file, label, _, *cells in rows:
+            if label not in numbers:
+                raise ValueError(f"{label!r} is not a class")
+            files.append(file)
+            labels.append(numbers[label])
+            probabilities.append(np.array(cells, np.float32))
+        stacked = np.stack(probabilities)
+        if not ((stacked >= 0) & (stacked <= 1.001)).all():
+            raise ValueError("there are other numbers than probabilities")
+    return Predictions(classes, tuple(files), np.array(labels, np.intp), stacked)
 
 
 def read_splits(folder: Path) -> dict[tuple[str, str], str]:
-    """Returns the split of each image of a run, by its name and the SHA-256 of its bytes."""
-    with (folder / _SPLITS).open(encoding="utf-8", newline="") as file:
-        return {(row["file"], row["sha256"]): row["split"] for row in read_records(file)}
+    """Returns the split of each image of a run, by its name and the SHA-256 of its bytes.
+
+    Raises:
+        SurgeonError: If the file is damaged.
+    """
+    with _split_rows(folder) as rows:
+        return {(file, digest): split for file, _, split, digest in rows}
 
 
 def count_images(folder: Path, classes: Sequence[str]) -> dict[str, Counter[str]]:
-    """Returns how many images of a run each class has in each split."""
+    """Returns how many images of a run each class has in each split.
+
+    Raises:
+        SurgeonError: If the file is damaged.
+    """
     counts: dict[str, Counter[str]] = {name: Counter() for name in classes}
-    with (folder / _SPLITS).open(encoding="utf-8", newline="") as file:
-        for row in read_records(file):
-            counts[row["label"]][row["split"]] += 1
+    with _split_rows(folder) as rows:
+        for _, label, split, _ in rows:
+            counts.setdefault(label, Counter())[split] += 1
     return counts
 
 
+@contextmanager
+def _split_rows(folder: Path) -> Iterator[Iterator[list[str]]]:
+    with _table(folder / _SPLITS) as (header, rows):
+        _expect_columns(header, _SPLIT)
+        yield rows
+
+
+@contextmanager
+def _table(path: Path) -> Iterator[tuple[list[str], Iterator[list[str]]]]:
+    """Opens a CSV file of a run; gives its header and its other rows, all of one length."""
+    with damage_told(path, _RERUN), open_regular(path, _MOST_ROWS_BYTES) as content:
+        text = io.TextIOWrapper(content, encoding="utf-8", newline="")
+        rows = read_rows(iter(lambda: text.readline(_LONGEST_ROW), ""))
+        header = next(rows, [])
+
+        def rectangle() -> Iterator[list[str]]:
+            for number, row in enumerate(rows, start=2):
+                if len(row) != len(header):
+                    raise ValueError(f"{len(row)} cells in row {number}, expected {len(header)}")
+                yield row
+
+        yield header, rectangle()
+
+
+def _expect_columns(header: Sequence[str], expected: Sequence[str]) -> tuple[str, ...]:
+    """Returns the columns after those that a file has to begin with."""
+    if tuple(header[: len(expected)]) != tuple(expected):
+        raise ValueError(f"its columns are {', '.join(header[:5]) or 'missing'}, expected {', '.join(expected)}")
+    return tuple(header[len(expected) :])
+
+
+@dataclass(frozen=True)
+class _Said:
+    """A line of ``events.jsonl``, as far as a page shows it."""
+
+    event: str
+    text: str = ""
+
+
 def read_notes(folder: Path) -> list[str]:
-    """Returns what a run said on its way, each thing once."""
-    records = map(json.loads, (folder / _EVENTS).read_text(encoding="utf-8").splitlines())
-    return list(dict.fromkeys(record["text"] for record in records if record["event"] == Note.__name__))
+    """Returns what a run said on its way, each thing once.
+
+    Raises:
+        SurgeonError: If the file is damaged.
+    """
+    path = folder / _EVENTS
+    with damage_told(path, "bring it back from a copy, or remove it: then the page is without the notes of the run"):
+        lines = read_regular(path, _MOST_BYTES).splitlines() if path.exists() else []
+        events = [record_of(json.loads(line), _Said) for line in lines]
+    return list(dict.fromkeys(event.text for event in events if event.event == Note.__name__))
 
 
 def save_model(folder: Path, model: Any) -> None:

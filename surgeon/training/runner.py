@@ -29,9 +29,9 @@ from surgeon.results.run import RunResult
 from surgeon.training.checkpoint import Checkpoints, restore
 from surgeon.training.compare import compare
 from surgeon.training.features import Feed, FrozenFeatures, Setup
-from surgeon.training.lock import INPUTS, build_lock, installed_versions, read_lock, write_lock
+from surgeon.training.lock import INPUTS, Lock, build_lock, installed_versions, read_lock, write_lock
 from surgeon.training.phase import DivergedError, train_phase, trained_weights
-from surgeon.training.run_folder import MODEL, save_model, write_predictions, write_splits
+from surgeon.training.run_folder import MODEL, is_begun, save_model, write_predictions, write_splits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -141,15 +141,19 @@ def _some(messages: Sequence[str]) -> list[str]:
     return [*messages[:_NAMED], *([f"and {more:,} more of the kind"] if more > 0 else [])]
 
 
-def _settle_lock(
-    folder: Path, lock: Mapping[str, Any], repeated: Mapping[str, Any] | None
-) -> Generator[Note, None, None]:
+def _settle_lock(folder: Path, lock: Lock, repeated: Mapping[str, Any] | None) -> Generator[Note, None, None]:
     """Writes the lock of a new run, or compares it with that of the run which goes on or is repeated.
 
     Raises:
-        SurgeonError: If the recipe, an image, its split or an initial weight of a run that goes on is another now.
+        SurgeonError: If the recipe, an image, its split or an initial weight of a run that goes on is another now, or
+            nothing tells that they are not.
     """
     begun = read_lock(folder)
+    if begun is None and is_begun(folder):
+        raise SurgeonError(
+            f"{folder} was begun, but nothing tells with what: its lock.json is missing",
+            "bring it back from a copy, or start the recipe again with another --out",
+        )
     differences = [str(difference) for difference in compare(begun, lock) if difference.part in INPUTS] if begun else []
     if differences:
         raise SurgeonError(

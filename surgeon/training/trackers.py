@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from surgeon.errors import SurgeonError, require_modules
+from surgeon.files import read_regular
+from surgeon.records import damage_told
 from surgeon.results.events import EpochEnded, Event
 from surgeon.results.run import RunResult, headline_figures
 from surgeon.training.compare import leaves
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 Log = Callable[["Event | RunResult"], None]
 
 _RUN_ID = "mlflow.txt"  # which of MLflow's runs a folder is, for a resumed one
+_RUN_ID_FORM = re.compile(r"[\w-]{1,250}")
 
 
 class Tracker(enum.StrEnum):
@@ -99,7 +102,7 @@ def _mlflow(plan: Plan, folder: Path) -> Iterator[Log]:
     import mlflow
 
     known = folder / _RUN_ID
-    before = known.read_text(encoding="utf-8") if known.exists() else None
+    before = _read_run_id(known) if known.exists() else None
     with mlflow.start_run(run_id=before, run_name=None if before else folder.name) as run:
         known.write_text(run.info.run_id, encoding="utf-8")
         mlflow.log_params({".".join(map(str, path)): value for path, value in leaves(plan.recipe)})
@@ -113,6 +116,14 @@ def _mlflow(plan: Plan, folder: Path) -> Iterator[Log]:
                 mlflow.log_artifacts(str(folder))
 
         yield log
+
+
+def _read_run_id(path: Path) -> str:
+    with damage_told(path, "remove it; then MLflow begins another run"):
+        found = read_regular(path, 1000).decode("utf-8").strip()
+        if not _RUN_ID_FORM.fullmatch(found):
+            raise ValueError("it does not hold the name of a run")
+        return found
 
 
 def _allowed(figures: Mapping[str, float]) -> dict[str, float]:

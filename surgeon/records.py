@@ -1,0 +1,60 @@
+"""Files that surgeon has written and reads again: of the form that is declared, or said to be damaged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from surgeon.errors import SurgeonError
+from surgeon.files import read_regular
+from surgeon.text import printable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Form = TypeVar("Form")
+
+
+@contextmanager
+def damage_told(path: Path, remedy: str) -> Iterator[None]:
+    """Turns whatever the reading of a damaged file raises into a SurgeonError that names the file and the remedy."""
+    try:
+        yield
+    except SurgeonError:
+        raise
+    except FileNotFoundError as error:
+        raise SurgeonError(f"{path} is missing", remedy) from error
+    except OSError as error:
+        raise SurgeonError(f"cannot read {path}: {error.strerror or error}", remedy) from error
+    except Exception as error:  # parsers raise whatever the damage happens to hit
+        reason = printable(str(error) or type(error).__name__)[:300]
+        raise SurgeonError(f"{path} is damaged: {reason}", remedy) from error
+
+
+def read_record(path: Path, form: type[Form], most: int, remedy: str) -> Form:
+    """Returns the content of a JSON file as a value of a type; see ``record_of``.
+
+    Args:
+        path: The file.
+        form: The type.
+        most: How many bytes are read.
+        remedy: What to do if the file is damaged.
+
+    Raises:
+        SurgeonError: If the file cannot be read or is damaged.
+    """
+    with damage_told(path, remedy):
+        return record_of(json.loads(read_regular(path, most)), form)
+
+
+def record_of(value: object, form: type[Form]) -> Form:
+    """Returns a JSON value as a value of a type, such as a dataclass; fields that this one lacks are ignored.
+
+    Raises:
+        ValueError: If the value is not of that form; it says where.
+    """
+    return msgspec.convert(value, form)
