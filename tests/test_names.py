@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from PIL import Image
@@ -144,6 +144,9 @@ def plain(token: Any) -> str:
 
 
 @settings(max_examples=100)
+@example("> a quotation")
+@example(" > one")
+@example("    code")
 @given(st.text(st.sampled_from("ab1 \\`*_{}[]()<>#+-.!|&~$:/;w@\x1b\n\u202e"), min_size=1))
 def test_markdown_of_a_text_shows_the_text(text: str) -> None:
     tokens = MarkdownIt("gfm-like", {"linkify": False}).parse(f"x {_markdown(text)} x\n\n{_markdown(text)}")

@@ -61,8 +61,11 @@ def render_card(
 
 
 def _markdown(text: str) -> Markup:
-    """Returns text from outside as Markdown that shows it: no table, link, tag or formula begins in it."""
-    return Markup(_SYNTAX.sub(lambda found: f"{found[0][:-1]}\\{found[0][-1]}", printable(text)))
+    """Returns text from outside as Markdown that shows it: no table, link, tag or formula begins in it.
+
+    Spaces at its ends are left out. They show nowhere, and at the start of a line they are syntax.
+    """
+    return Markup(_SYNTAX.sub(lambda found: f"{found[0][:-1]}\\{found[0][-1]}", printable(text).strip()))
 
 
 def _code(text: str) -> Markup:
