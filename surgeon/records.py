@@ -20,19 +20,25 @@ Form = TypeVar("Form")
 
 
 @contextmanager
-def damage_told(path: Path, remedy: str) -> Iterator[None]:
-    """Turns whatever the reading of a damaged file raises into a SurgeonError that names the file and the remedy."""
+def damage_told(path: Path, remedy: str, kind: type[SurgeonError] = SurgeonError) -> Iterator[None]:
+    """Turns whatever the reading of a damaged file raises into an error that names the file and the remedy.
+
+    Args:
+        path: The file.
+        remedy: What to do if it is damaged.
+        kind: What the error is.
+    """
     try:
         yield
     except SurgeonError:
         raise
     except FileNotFoundError as error:
-        raise SurgeonError(f"{path} is missing", remedy) from error
+        raise kind(f"{path} is missing", remedy) from error
     except OSError as error:
-        raise SurgeonError(f"cannot read {path}: {error.strerror or error}", remedy) from error
+        raise kind(f"cannot read {path}: {error.strerror or error}", remedy) from error
     except Exception as error:  # parsers raise whatever the damage happens to hit
         reason = printable(str(error) or type(error).__name__)[:300]
-        raise SurgeonError(f"{path} is damaged: {reason}", remedy) from error
+        raise kind(f"{path} is damaged: {reason}", remedy) from error
 
 
 def read_record(path: Path, form: type[Form], most: int, remedy: str) -> Form:

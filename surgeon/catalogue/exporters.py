@@ -14,6 +14,7 @@ from typing import Any
 
 from surgeon.catalogue.entry import Entry, table
 from surgeon.errors import BadImageError
+from surgeon.networks.graph_checks import check_onnx, check_saved_model
 from surgeon.text import printable
 
 Classifier = Callable[[Any], Any]  # pixels to probabilities
@@ -50,6 +51,7 @@ class ExporterSpec(Entry):
         open: Returns the function from pixels to probabilities, computed in the format's own runtime.
         open_encoded: The same from the bytes of image files, for a format that decodes them itself; else None. Its
             function raises BadImageError if it refuses one of them.
+        check: Raises SurgeonError if a network may do more than compute, for a format whose runtime would let it.
     """
 
     file: str
@@ -58,6 +60,7 @@ class ExporterSpec(Entry):
     write: Callable[[Export, Path], None]
     open: Callable[[Path], Classifier]
     open_encoded: Callable[[Path], Callable[[Sequence[bytes]], Any]] | None = None
+    check: Callable[[Path], None] | None = None
 
 
 def labels_text(classes: Iterable[str]) -> str:
@@ -232,6 +235,7 @@ EXPORTERS = table(
         write=_write_savedmodel,
         open=_open_savedmodel,
         open_encoded=_open_encoded_savedmodel,
+        check=check_saved_model,
     ),
     ExporterSpec(
         name="litert",
@@ -249,5 +253,6 @@ EXPORTERS = table(
         modules=("tf2onnx", "onnx", "onnxruntime"),
         write=_write_onnx,
         open=_open_onnx,
+        check=check_onnx,
     ),
 )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from surgeon.catalogue.sources import SOURCES
-from surgeon.cli.output import Format, FormatOption, RunArgument, print_json, print_text, show_progress
+from surgeon.cli.output import Format, FormatOption, RunArgument, TrustOption, print_json, print_text, show_progress
 from surgeon.errors import UsageError
 from surgeon.recipe.complete import complete
 from surgeon.recipe.document import read_document
@@ -40,6 +40,7 @@ def command(
         typer.Option(help="Of a CSV: the column of class names; by default the recipe's.", show_default=False),
     ] = None,
     output_format: FormatOption = Format.text,
+    trust: TrustOption = False,
 ) -> None:
     """Measure a run on other images; classes are matched by their names."""
     from surgeon.model.bundle import read_bundle
@@ -51,7 +52,7 @@ def command(
     from surgeon.export.evaluate import evaluate_images
 
     console = Terminal(stderr=True, quiet=output_format is Format.json)
-    found = show_progress(evaluate_images(run, listing), console)
+    found = show_progress(evaluate_images(run, listing, trust=trust), console)
     if output_format is Format.json:
         print_json(dataclasses.asdict(found))
         return

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from surgeon.cli.output import file_name, print_text, unused
+from surgeon.cli.output import TrustOption, file_name, print_text, unused
 from surgeon.errors import SurgeonError, UsageError, did_you_mean
 from surgeon.report.terminal import Terminal
 from surgeon.tensorflow import load_tensorflow
@@ -33,6 +33,7 @@ def command(
         Method, typer.Option(help="`occlusion` looks at answers only; it takes longer.")
     ] = Method.grad_cam,
     out: Annotated[Path, typer.Option(help="The folder for the pictures.")] = Path("explanations"),
+    trust: TrustOption = False,
 ) -> None:
     """Show where in an image a network sees a class: a PNG each, the image with heat over it."""
     from surgeon.data.images import decode_image, fit_image
@@ -46,7 +47,7 @@ def command(
     if label is not None and label not in classes:
         raise UsageError(f"{label!r} is no class of {run}", did_you_mean(label, classes))
     load_tensorflow()
-    bundle, classifier = open_classifier(run)
+    bundle, classifier = open_classifier(run, trust=trust)
     explain = build_explainer(run, bundle, method.value, classifier)
     if explain.method != method.value:
         Terminal(stderr=True).show(f"{method.value} does not work on this network; asked by {explain.method}")

@@ -46,6 +46,10 @@ SetOption = Annotated[
 ]
 FormatOption = Annotated[Format, typer.Option("--format", help="For people or for programs.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no details of a run.")]
+TrustOption = Annotated[
+    bool,
+    typer.Option("--trust", help="Open an exported network even if it may do more than compute; it can be a program."),
+]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.", show_default=False)]
 
 

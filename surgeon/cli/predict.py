@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from surgeon.catalogue.sources.walk import walk
-from surgeon.cli.output import file_name, print_json, print_rows, print_text, show_progress, unused
+from surgeon.cli.output import TrustOption, file_name, print_json, print_rows, print_text, show_progress, unused
 from surgeon.errors import UsageError
 from surgeon.formats import read_image
 from surgeon.report.terminal import Terminal
@@ -61,6 +61,7 @@ def command(
     output_format: Annotated[PredictFormat, typer.Option("--format", help="For people or for programs.")] = (
         PredictFormat.text
     ),
+    trust: TrustOption = False,
 ) -> None:
     """Tell the classes of images. Those that cannot be read are named, and the exit code is 1."""
     if link and out is None:
@@ -74,7 +75,7 @@ def command(
     from surgeon.results.use import predictions_of
 
     load_tensorflow()
-    bundle, classifier = open_classifier(run, len(files))
+    bundle, classifier = open_classifier(run, len(files), trust=trust)
     console = Terminal(stderr=True)
     probabilities, bad = show_progress(classify(bundle, classifier, [_Image(path) for path in files]), console)
     predictions = predictions_of(list(map(str, files)), bundle.classes, probabilities.tolist(), bad, top)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from surgeon.cli.output import print_text
+from surgeon.cli.output import TrustOption, print_text
 from surgeon.errors import require_modules
 from surgeon.report.terminal import styled
 from surgeon.tensorflow import load_tensorflow
@@ -34,6 +34,7 @@ def command(
         float, typer.Option(min=0.1, help="Seconds that a request may take to arrive, and again to be answered.")
     ] = 30.0,
     batch: Annotated[int, typer.Option(min=1, help="Images that go through the network at once.")] = 32,
+    trust: TrustOption = False,
 ) -> None:
     """Answer over HTTP: `POST /predict`, `/explain`, `/health`, `/ready`, `/docs`, and a page to drop an image on."""
     from surgeon.model.bundle import read_bundle
@@ -52,7 +53,7 @@ def command(
         from surgeon.serve.limits import Limits
         from surgeon.serve.work import warm_up
 
-        bundle, unguarded = open_classifier(bundle_folder)
+        bundle, unguarded = open_classifier(bundle_folder, trust=trust)
         classifier = one_at_a_time(unguarded)  # answers and explanations are computed in threads
         warm_up(bundle, classifier)
         limits = Limits(max_images, round(max_megabytes * 1e6), batch, max_megapixels, timeout)

@@ -32,12 +32,13 @@ _BATCH = 32
 _MANY = 64  # images that a faster engine is worth its start for
 
 
-def open_classifier(folder: Path, images: int = 1) -> tuple[Bundle, Classifier]:
+def open_classifier(folder: Path, images: int = 1, *, trust: bool = False) -> tuple[Bundle, Classifier]:
     """Opens a run or an exported bundle.
 
     Args:
         folder: That of either.
         images: About how many will be classified: for many, a run's network takes the time to start in what is fastest.
+        trust: Whether an exported network may do more than compute.
 
     Returns:
         What it is, and a function from RGB pixels from 0 to 255, of shape (n, height, width, 3), to probabilities,
@@ -51,9 +52,12 @@ def open_classifier(folder: Path, images: int = 1) -> tuple[Bundle, Classifier]:
     path = folder / bundle.file
     if bundle.format == "run":
         network = open_model(path)
-        return bundle, _pass(bundle, network) if images >= _MANY else compiled(whole_network(bundle, network))
+        with runtime_errors(f"{path.name} does not go with what {folder} says about it"):
+            return bundle, _pass(bundle, network) if images >= _MANY else compiled(whole_network(bundle, network))
     spec = find("format", EXPORTERS, bundle.format)
     require_modules(spec.name, spec.modules, spec.name)
+    if spec.check is not None and not trust:
+        spec.check(path)
     return bundle, open_export(spec, spec.open, path)
 
 
@@ -146,6 +150,12 @@ def classify(
         bad |= {at: reason for at, reason in decoded if isinstance(reason, str)}
         if good:
             outputs = np.asarray(classifier(np.stack([pixels for _, pixels in good])))
+            if outputs.shape != (len(good), len(bundle.classes)):
+                raise SurgeonError(
+                    f"the network's answers have the shape {outputs.shape}, and {len(good)} images of "
+                    f"{len(bundle.classes)} classes were expected",
+                    "bundle.json is that of another network: export it again",
+                )
             if not np.isfinite(outputs).all():
                 raise SurgeonError(
                     "the network answers with numbers that are not finite (NaN or infinity)",

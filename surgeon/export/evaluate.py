@@ -16,17 +16,18 @@ from surgeon.results.events import Progress
 from surgeon.results.use import OtherData
 
 
-def evaluate_images(folder: Path, listing: Listing) -> Generator[Progress, None, OtherData]:
+def evaluate_images(folder: Path, listing: Listing, *, trust: bool = False) -> Generator[Progress, None, OtherData]:
     """Measures the network of a run or a bundle; classes are matched by name, whatever their order.
 
     Args:
         folder: The run or the bundle.
         listing: Images with labels.
+        trust: Whether an exported network may do more than compute.
 
     Raises:
         SurgeonError: If no image has a class that the network knows, or none of them can be read.
     """
-    bundle, classifier = open_classifier(folder, len(listing.images))
+    bundle, classifier = open_classifier(folder, len(listing.images), trust=trust)
     numbers = {name: number for number, name in enumerate(bundle.classes)}
     known = [image for image in listing.images if image.label in numbers]
     if not known:

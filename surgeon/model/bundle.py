@@ -85,15 +85,14 @@ def read_bundle(folder: Path) -> Bundle:
     """Returns what a folder holds.
 
     Raises:
-        UsageError: If it holds no bundle, or its network is missing.
-        SurgeonError: If its description is damaged.
+        UsageError: If it holds no bundle, its description is damaged, or its network is missing.
     """
     path = folder / _FILE
     if not path.exists():
         raise UsageError(
             f"{folder} holds no network: there is no {_FILE} in it", "give a run or what was exported of one"
         )
-    with damage_told(path, "export it again; of a run, bring it back from a copy or run the recipe again"):
+    with damage_told(path, "export it again; of a run, bring it back from a copy or run the recipe again", UsageError):
         record = json.loads(read_regular(path, _MOST_BYTES))
         if record_of(record, _Versioned).bundle != _VERSION:
             raise ValueError("another version of surgeon wrote it")
