@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.exporters import EXPORTERS
+from surgeon.catalogue.layer_table import open_model
 from surgeon.errors import SurgeonError
 from surgeon.model.bundle import Bundle, write_bundle
+from surgeon.model.weights import load_weights
 from surgeon.networks.graph_checks import check_saved_model
+from surgeon.networks.unpacking import check_weights_file
 from surgeon.tensorflow import load_tensorflow
 
 Surgeon = Callable[..., Any]
@@ -153,3 +159,78 @@ def test_an_onnx_file_with_weights_elsewhere_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(model.SerializeToString())
     with pytest.raises(SurgeonError, match="from other files"):
         check(tmp_path / "model.onnx")
+
+
+def even(units: int) -> Any:
+    """A network whose weights are all the same, and compress to nothing."""
+    import keras
+
+    equal = keras.layers.Dense(units, kernel_initializer="ones", use_bias=False)
+    return network(equal, keras.layers.Reshape((units, 1)), keras.layers.GlobalAveragePooling1D())
+
+
+def repacked(path: Path, **members: bytes) -> Path:
+    """Writes a ``.keras`` file again, compressed and with other members."""
+    with zipfile.ZipFile(path) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()} | members
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, value in content.items():
+            archive.writestr(name, value)
+    return path
+
+
+def squeezed(weights: bytes) -> bytes:
+    """Returns an HDF5 file with the same arrays, compressed within."""
+    import h5py
+
+    whole, small = io.BytesIO(weights), io.BytesIO()
+    with h5py.File(whole) as source, h5py.File(small, "w") as target:
+
+        def copy(name: str, found: Any) -> None:
+            if isinstance(found, h5py.Dataset):
+                target.create_dataset(name, data=found[()], compression="gzip")
+            else:
+                target.create_group(name).attrs.update(found.attrs)
+
+        source.visititems(copy)
+    return small.getvalue()
+
+
+def test_a_network_that_unpacks_to_far_more_than_its_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "network.keras"
+    even(8_000_000).save(path)
+    assert open_model(path).count_params() > 8_000_000
+    with pytest.raises(SurgeonError, match="would take 96 MB when it is unpacked"):
+        open_model(repacked(path))
+    with zipfile.ZipFile(path) as archive:
+        weights = squeezed(archive.read("model.weights.h5"))
+    with pytest.raises(SurgeonError, match="would take 96 MB when it is unpacked"):
+        open_model(repacked(path, **{"model.weights.h5": weights}))
+
+
+def test_a_network_that_is_only_described_is_not_built(tmp_path: Path) -> None:
+    path = tmp_path / "network.keras"
+    network().save(path)
+    with zipfile.ZipFile(path) as archive:
+        description = archive.read("config.json").decode()
+    huge = description.replace('"units": 2,', '"units": 80000000000,')
+    assert huge != description
+    with pytest.raises(SurgeonError, match="would take 1,280,000 MB when it is built"):
+        open_model(repacked(path, **{"config.json": huge.encode()}))
+
+
+def test_an_honest_network_may_be_packed(tmp_path: Path) -> None:
+    path = tmp_path / "network.keras"
+    network().save(path)
+    before = path.stat().st_size
+    assert open_model(repacked(path)).count_params() == network().count_params()
+    assert path.stat().st_size < before
+
+
+def test_weights_that_unpack_to_far_more_than_their_file_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.weights.h5"
+    even(8_000_000).save_weights(path)
+    check_weights_file(path)
+    path.write_bytes(squeezed(path.read_bytes()))
+    with pytest.raises(SurgeonError, match="would take 96 MB when it is unpacked"):
+        load_weights(network(), BACKBONES["vgg16"], str(path), include_top=False)

@@ -36,7 +36,7 @@ def test_every_command_of_the_tutorial(tmp_path: Path, photos: Path) -> None:
         ["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=600
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
-    assert '"predictions":[{"file":' in done.stdout
+    assert '"predictions": [{"file": ' in done.stdout
     assert (tmp_path / "night" / "report.html").exists()
     assert (tmp_path / "night" / "README.md").exists()
     assert len([path for path in (tmp_path / "sorted").rglob("*") if path.is_symlink()]) == 24

@@ -196,15 +196,20 @@ def open_model(path: Path) -> Any:
     """Returns the Keras model in a ``.keras`` file, with Keras' safe mode on: no code of the file is run.
 
     Raises:
-        SurgeonError: If the file is missing or Keras refuses it.
+        SurgeonError: If the file is missing, would take far more memory than it has bytes, or Keras refuses it.
     """
     if not path.is_file():
         raise SurgeonError(f"no model file at {path}")
     load_tensorflow()
     import keras
 
+    from surgeon.networks.unpacking import check_model_file
+
     try:
+        check_model_file(path)
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except SurgeonError:
+        raise
     except Exception as error:  # Keras raises whatever the file provokes
         reason = " ".join(str(error).split())[:300]
         hint = next((hint for part, hint in _OPENING_HINTS.items() if part in str(error)), "is it a .keras file?")

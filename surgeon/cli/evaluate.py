@@ -14,6 +14,7 @@ from surgeon.cli.output import Format, FormatOption, RunArgument, TrustOption, p
 from surgeon.errors import UsageError
 from surgeon.recipe.complete import complete
 from surgeon.recipe.document import read_document
+from surgeon.records import damage_told
 from surgeon.report.terminal import Terminal
 from surgeon.tensorflow import load_tensorflow
 
@@ -70,7 +71,9 @@ def _list(run: Path, data: Path, columns: Mapping[str, str]) -> Listing:
     if columns and not is_table:
         raise UsageError(f"{data} is not a CSV file and has no columns", "leave out --image-column and --label-column")
     kind = "csv" if is_table else "folder"
-    ((name, parameters),) = complete(read_document(recipe_of(run)), ())["data"]["source"].items()
+    recipe = recipe_of(run)
+    with damage_told(recipe, "bring it back from a copy"):
+        ((name, parameters),) = complete(read_document(recipe), ())["data"]["source"].items()
     own = parameters if name == kind else {}
     defaults = {key: schema["default"] for key, schema in SOURCES[kind].parameters.items() if "default" in schema}
     own = {key: value for key, value in own.items() if key != "split_column"}  # of other images all are measured

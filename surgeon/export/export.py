@@ -23,10 +23,11 @@ from surgeon.export.classify import classify, open_export, runtime_errors
 from surgeon.export.synthetic import image_files
 from surgeon.model.bundle import Bundle, read_bundle, whole_network, write_bundle
 from surgeon.model.inference import for_inference, is_float32
+from surgeon.records import damage_told
 from surgeon.results.events import Event, Note, Progress
 from surgeon.results.use import ExportResult
 from surgeon.tensorflow import held_back
-from surgeon.training.run_folder import read_predictions, read_splits
+from surgeon.training.run_folder import PREDICTIONS, RERUN, read_predictions, read_splits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -124,7 +125,8 @@ def _reference(
     labels = np.array([numbers[image.label] for image in chosen])
     if stored is not None and not narrow:
         rows = dict(zip(stored.files, stored.probabilities, strict=True))
-        probabilities = np.array([rows[image.name] for image in chosen], np.float32)
+        with damage_told(run / PREDICTIONS, RERUN):
+            probabilities = np.array([rows[image.name] for image in chosen], np.float32)
         return _Reference("the run's predictions", split, chosen, labels, probabilities)
     probabilities, bad = yield from classify(bundle, compiled(network), chosen)
     good = [at for at in range(len(chosen)) if at not in bad]

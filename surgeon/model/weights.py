@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from surgeon.data.fetch import mirror_path
@@ -27,6 +28,9 @@ def load_weights(model: Any, spec: BackboneSpec, weights: str, include_top: bool
         if weights == "imagenet":
             spec.imagenet(model, include_top, mirrored)
         else:
+            from surgeon.networks.unpacking import check_weights_file
+
+            check_weights_file(Path(weights))
             model.load_weights(weights)
     except SurgeonError:
         raise

@@ -35,8 +35,8 @@ MODEL = "model.keras"  # the network after the last finished phase
 CHECKPOINT = "checkpoint.npz"  # see checkpoint.py
 HISTORY = "history.csv"
 REPORT = "report.html"
+PREDICTIONS = "predictions.csv"
 _RECIPE, _RESULT = "recipe.yaml", "result.json"
-_PREDICTIONS = "predictions.csv"
 _SPLITS = "splits.csv"
 _EVENTS = "events.jsonl"
 _PREDICTED = ("file", "label", "predicted")  # the columns before those of the classes
@@ -44,7 +44,7 @@ _SPLIT = ("file", "label", "split", "sha256")
 _MOST_BYTES = 1 << 30  # of a file that is read as a whole
 _MOST_ROWS_BYTES = 64 << 30  # of one that is read row by row
 _LONGEST_ROW = 1 << 24
-_RERUN = "bring it back from a copy, or run the recipe again"
+RERUN = "bring it back from a copy, or run the recipe again"  # what to do about a file that is damaged
 _COLUMNS = ("phase", "epoch", "seconds", "lr", "loss", "accuracy", "val_loss", "val_accuracy")
 
 
@@ -101,7 +101,7 @@ def read_result(folder: Path) -> RunResult:
     if not is_finished(folder):
         raise UsageError(f"{folder} is not finished", f"`surgeon resume {folder}`")
     path = folder / _RESULT
-    with damage_told(path, f"{_RERUN}; `surgeon predict` does without it"):
+    with damage_told(path, f"{RERUN}; `surgeon predict` does without it"):
         return run_result(json.loads(read_regular(path, _MOST_BYTES)))
 
 
@@ -115,7 +115,7 @@ def read_run(folder: Path) -> tuple[Plan, RunResult]:
     """
     plan, result = compile_recipe(recipe_of(folder)), read_result(folder)
     if [phase.name for phase in plan.phases] != [phase.name for phase in result.phases]:
-        raise SurgeonError(f"{folder / _RECIPE} has other phases than {_RESULT}", _RERUN)
+        raise SurgeonError(f"{folder / _RECIPE} has other phases than {_RESULT}", RERUN)
     return plan, result
 
 
@@ -203,7 +203,7 @@ def write_predictions(
         (dataset.names[at], classes[dataset.labels[at]], classes[row.argmax()], *(f"{value:.6g}" for value in row))
         for at, row in zip(positions, probabilities, strict=True)
     )
-    _write_csv(folder / _PREDICTIONS, (*_PREDICTED, *classes), rows)
+    _write_csv(folder / PREDICTIONS, (*_PREDICTED, *classes), rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,7 +234,7 @@ def read_predictions(folder: Path) -> Predictions | None:
     Raises:
         SurgeonError: If the file is damaged.
     """
-    path = folder / _PREDICTIONS
+    path = folder / PREDICTIONS
     if not path.exists():
         return None
     files, labels, probabilities = [], [], []
@@ -287,7 +287,7 @@ def _split_rows(folder: Path) -> Iterator[Iterator[list[str]]]:
 @contextmanager
 def _table(path: Path) -> Iterator[tuple[list[str], Iterator[list[str]]]]:
     """Opens a CSV file of a run; gives its header and its other rows, all of one length."""
-    with damage_told(path, _RERUN), open_regular(path, _MOST_ROWS_BYTES) as content:
+    with damage_told(path, RERUN), open_regular(path, _MOST_ROWS_BYTES) as content:
         text = io.TextIOWrapper(content, encoding="utf-8", newline="")
         rows = read_rows(iter(lambda: text.readline(_LONGEST_ROW), ""))
         header = next(rows, [])
