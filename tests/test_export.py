@@ -500,6 +500,15 @@ class TestPredict:
         done = surgeon("predict", run, photos)
         assert (done.code, "outside of its folder" in done.err) == (2, True)
 
+    def test_classes_whose_names_make_one_folder_get_two(
+        self, surgeon: Surgeon, run: Path, photos: Path, tmp_path: Path
+    ) -> None:
+        bundle = run / "bundle.json"
+        record = json.loads(bundle.read_text(encoding="utf-8"))
+        bundle.write_text(json.dumps({**record, "classes": ["a/b", "a_b"]}), encoding="utf-8")
+        assert surgeon("predict", run, photos, "--out", tmp_path / "sorted").code == 0
+        assert {path.name for path in (tmp_path / "sorted").iterdir()} == {"a_b", "a_b-2"}
+
     def test_nothing_to_predict(self, surgeon: Surgeon, run: Path, tmp_path: Path) -> None:
         assert "there is no nowhere/*.jpg" in surgeon("predict", run, "nowhere/*.jpg").err
         assert "holds no network" in surgeon("predict", tmp_path, tmp_path).err

@@ -136,15 +136,17 @@ def _rows(predictions: Sequence[Prediction]) -> Iterator[tuple[str, str, str, st
 
 
 def _sort(predictions: Sequence[Prediction], out: Path, *, link: bool) -> None:
-    """Puts each image into the folder of its likeliest class; files of one name get a number."""
-    numbers: dict[Path, int] = {}
+    """Puts each image into the folder of its likeliest class; files, and folders, of one name get a number."""
+    numbers, folders = dict[Path, int](), dict[str, Path]()
     for prediction in predictions:
         if not prediction.classes:
             continue
         source = Path(prediction.file)
-        folder = out / file_name(prediction.classes[0])
-        folder.mkdir(parents=True, exist_ok=True)
-        target = unused(folder / source.name, numbers)
+        name = prediction.classes[0]
+        if name not in folders:
+            folders[name] = unused(out / file_name(name), numbers)
+            folders[name].mkdir(parents=True)
+        target = unused(folders[name] / source.name, numbers)
         if link:
             target.symlink_to(source.absolute())
         else:
