@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import psutil
 
-from surgeon.model.processor import processor_name
-from surgeon.training.lock import installed_versions
+from surgeon.planning.processor import processor_name
+from surgeon.runs.lock import installed_versions
 
 _PACKAGES = ("surgeon", "tensorflow", "keras", "numpy", "openvino", "torch")
 _PEAK_SIDE = 4096

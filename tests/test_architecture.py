@@ -23,10 +23,15 @@ ROWS = (
     {"report"},
     {"store"},
     {"data"},
-    {"model"},
+    {"planning"},
     {"evaluation"},
-    {"training"},
+    {"runs"},
+    {"model"},
+    {"features"},
+    {"training", "inference"},
     {"export"},
+    {"publishing"},
+    {"api"},
     {"serve"},
     {"cli", "__main__"},
     {"generate"},
@@ -41,19 +46,11 @@ def room(module: str) -> str:
     return parts[1] if len(parts) > 1 else "surgeon"
 
 
-def imports(path: Path, *, for_types: bool) -> set[str]:
-    """The modules of surgeon that a file imports, anywhere in it; with or without those for annotations only."""
+def imports(path: Path) -> set[str]:
+    """The modules of surgeon that a file imports, anywhere in it, for annotations too."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    only_types = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-        for inner in ast.walk(node)
-    }
     found = set()
     for node in ast.walk(tree):
-        if id(node) in only_types and not for_types:
-            continue
         if isinstance(node, ast.ImportFrom) and node.module:
             found |= {f"{node.module}.{name.name}" if node.module == "surgeon" else node.module for name in node.names}
         elif isinstance(node, ast.Import):
@@ -66,13 +63,13 @@ def test_imports_point_upwards(path: Path) -> None:
     relative = path.relative_to(PACKAGE).with_suffix("")
     own = relative.parts[0] if relative.parts[0] != "__init__" else "surgeon"
     rank = {name: number for number, row in enumerate(ROWS) for name in row}
-    for module in imports(path, for_types=False):
+    for module in imports(path):
         assert rank[room(module)] <= rank[own], f"{relative} imports {module}"
 
 
 @pytest.mark.parametrize("path", sorted((PACKAGE / "report").glob("*.py")), ids=lambda path: path.name)
 def test_report_knows_results_only(path: Path) -> None:
-    assert {room(module) for module in imports(path, for_types=False)} <= REPORT_MAY_IMPORT
+    assert {room(module) for module in imports(path)} <= REPORT_MAY_IMPORT
 
 
 # What shows text, or makes what is obeyed where it is shown, and the modules that alone may name it: there all text is

@@ -12,7 +12,7 @@ import yaml
 from browser import look
 
 from surgeon.evaluation.compare import mcnemar
-from surgeon.training.run_folder import read_predictions
+from surgeon.runs.folder import read_predictions
 
 Surgeon = Callable[..., Any]
 

@@ -15,14 +15,13 @@ from conftest import TINY
 
 from surgeon.cli.running import run_plan
 from surgeon.errors import SurgeonError
-from surgeon.model.bundle import read_bundle
 from surgeon.recipe.compiler import compile_recipe
 from surgeon.report.terminal import Terminal
 from surgeon.results.events import EpochEnded
 from surgeon.results.run import result_figures
-from surgeon.training.checkpoint import read_checkpoint
-from surgeon.training.lock import read_lock
-from surgeon.training.run_folder import (
+from surgeon.runs.bundle import read_bundle
+from surgeon.runs.checkpoint import read_checkpoint
+from surgeon.runs.folder import (
     count_images,
     create_run_folder,
     read_notes,
@@ -31,6 +30,7 @@ from surgeon.training.run_folder import (
     read_splits,
     record_event,
 )
+from surgeon.runs.lock import read_lock
 from surgeon.training.runner import run
 
 Surgeon = Callable[..., Any]

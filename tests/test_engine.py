@@ -18,9 +18,9 @@ from surgeon.catalogue.preprocessing import PREPROCESSINGS
 from surgeon.errors import SurgeonError
 from surgeon.model import engine as engines
 from surgeon.model.engine import Engine, build_engine, choose_engine, narrow
-from surgeon.model.frontier import Frontier
 from surgeon.model.pipeline import Pipeline, preprocess
 from surgeon.model.prediction import build_predictor
+from surgeon.planning.frontier import Frontier
 from surgeon.recipe import validate as validation
 from surgeon.recipe.compiler import compile_recipe, validate_recipe
 from surgeon.training.runner import run

@@ -14,17 +14,17 @@ import pytest
 from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.layer_table import load_table
 from surgeon.data.dataset import Index, index_images
-from surgeon.model import estimate
-from surgeon.model.estimate import epoch_seconds, forward_seconds
-from surgeon.model.frontier import find_frontier, image_frontier
-from surgeon.model.machine import Machine, measure_machine
+from surgeon.planning import estimate
+from surgeon.planning import forecast as forecasts
+from surgeon.planning.estimate import epoch_seconds, forward_seconds
+from surgeon.planning.forecast import forecast_run
+from surgeon.planning.frontier import find_frontier, image_frontier
+from surgeon.planning.machine import Machine, measure_machine
 from surgeon.recipe.compiler import compile_recipe
 from surgeon.recipe.network import Network, whole
 from surgeon.recipe.plan import Plan
 from surgeon.results.events import FeaturesKept
 from surgeon.store.places import Place
-from surgeon.training import forecast as forecasts
-from surgeon.training.forecast import forecast_run
 from surgeon.training.runner import run
 
 RECIPE = Path(__file__).parent.parent / "recipes" / "vgg16_flowers17.yaml"

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from surgeon.evaluation.explanations import build_grad_cam, build_occlusion
-from surgeon.export import explaining
-from surgeon.export.explaining import build_explainer
-from surgeon.model.bundle import Bundle, write_bundle
+from surgeon.inference import explaining
+from surgeon.inference.explaining import build_explainer
+from surgeon.inference.explanations import build_grad_cam, build_occlusion
+from surgeon.runs.bundle import Bundle, write_bundle
 
 Surgeon = Callable[..., Any]
 

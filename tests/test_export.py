@@ -30,7 +30,7 @@ from surgeon.cli.output import unused
 from surgeon.data.images import fit_image, load_image
 from surgeon.data.orientation import ORIENTATION_TAG
 from surgeon.errors import BadImageError
-from surgeon.export import classify as classifying
+from surgeon.inference import classify as classifying
 from surgeon.model.engine import Engine
 from surgeon.model.inference import for_inference
 from surgeon.networks.decoding import decode_images, resize

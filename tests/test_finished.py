@@ -16,14 +16,14 @@ from keras import layers
 from PIL import Image
 
 from surgeon.cli.running import run_plan
-from surgeon.export.page import write_report
+from surgeon.publishing.page import write_report
 from surgeon.recipe.compiler import compile_recipe
 from surgeon.report.terminal import Terminal
 from surgeon.results.events import Note
 from surgeon.results.run import result_figures
+from surgeon.runs import folder as run_folder
+from surgeon.runs.folder import create_run_folder, read_result
 from surgeon.text import printable
-from surgeon.training import run_folder
-from surgeon.training.run_folder import create_run_folder, read_result
 
 Surgeon = Callable[..., Any]
 
@@ -162,7 +162,7 @@ def test_whatever_a_picture_raises_is_a_note(surgeon: Surgeon, run: Path, monkey
     with monkeypatch.context() as patch:
         for name, function in drawn.items():
             (run / name).unlink()
-            patch.setattr(f"surgeon.export.page.{function}", raise_it(MemoryError("no room")))
+            patch.setattr(f"surgeon.publishing.page.{function}", raise_it(MemoryError("no room")))
         failed = surgeon("report", run)
     assert failed.code == 1
     assert all(f"no {name}: MemoryError: no room; `surgeon report" in failed.err for name in drawn)
@@ -182,7 +182,7 @@ def test_a_page_does_without_what_cannot_be_shown(
     raising: str,
     missing: str,
 ) -> None:
-    monkeypatch.setattr(f"surgeon.export.page.{raising}", raise_it(KeyError("x")))
+    monkeypatch.setattr(f"surgeon.publishing.page.{raising}", raise_it(KeyError("x")))
     plan = compile_recipe(run / "recipe.yaml")
     _, events = finish(write_report(plan, run, read_result(run), tmp_path / "page.html"))
     assert Note(f"no {missing}: KeyError: 'x'") in events
@@ -201,7 +201,7 @@ def test_a_run_whose_end_was_lost_is_resumed_to_it(
     assert failed.code == 1
     assert "surgeon resume" in failed.err
     assert (lost / "checkpoint.npz").exists()
-    monkeypatch.setattr("surgeon.export.page.draw_curves", raise_it(RuntimeError("no font")))
+    monkeypatch.setattr("surgeon.publishing.page.draw_curves", raise_it(RuntimeError("no font")))
     resumed = surgeon("resume", lost)
     assert resumed.code == 0, resumed.err
     assert "no curves.png: RuntimeError: no font; `surgeon report" in resumed.err
@@ -214,7 +214,7 @@ def test_a_run_whose_end_was_lost_is_resumed_to_it(
 def test_ctrl_c_while_the_page_is_made_leaves_a_finished_run(
     surgeon: Surgeon, run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("surgeon.export.page.render_page", raise_it(KeyboardInterrupt()))
+    monkeypatch.setattr("surgeon.publishing.page.render_page", raise_it(KeyboardInterrupt()))
     stopped = surgeon("run", run.parent / "recipe.yaml", "--out", tmp_path / "run")
     assert stopped.code == 130
     assert "the run is finished; `surgeon report" in stopped.err

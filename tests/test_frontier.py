@@ -12,14 +12,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from surgeon.model.frontier import find_frontier, frozen_prefix
+from surgeon.features import frozen as features
 from surgeon.model.pipeline import build_pipeline
 from surgeon.model.surgery import build_network
+from surgeon.planning.frontier import find_frontier, frozen_prefix
 from surgeon.recipe.compiler import compile_recipe
 from surgeon.recipe.plan import Plan
 from surgeon.results.events import FeaturesKept, PhaseResult
 from surgeon.store.places import Place
-from surgeon.training import features
 from surgeon.training.runner import run
 
 RECIPES = Path(__file__).parent.parent / "recipes"

@@ -28,8 +28,8 @@ from surgeon.report.card import _markdown
 from surgeon.report.progress import ProgressDisplay
 from surgeon.report.terminal import Terminal
 from surgeon.results.events import Note, Progress
+from surgeon.runs.folder import read_predictions, read_splits
 from surgeon.text import printable
-from surgeon.training.run_folder import read_predictions, read_splits
 
 Surgeon = Callable[..., Any]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from surgeon.model import precision
+from surgeon.planning import processor
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 
@@ -83,7 +83,7 @@ def test_plan_fits_on_a_terminal(
 
 
 def test_plan_says_where_bfloat16_gains_nothing(surgeon: Surgeon, tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precision, "cpu_flags", lambda: frozenset({"avx2"}))
+    monkeypatch.setattr(processor, "cpu_flags", lambda: frozenset({"avx2"}))
     said = "this processor does not compute in bfloat16"
     assert said in surgeon("plan", tiny, "--set", "precision=bfloat16").out
     assert said not in surgeon("plan", tiny).out

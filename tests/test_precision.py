@@ -13,9 +13,9 @@ import tensorflow as tf
 
 from surgeon.catalogue.backbones import BACKBONES
 from surgeon.model import precision as precisions
-from surgeon.model.precision import bfloat16_note, bfloat16_support, computing_in
-from surgeon.model.processor import cpu_flags
+from surgeon.model.precision import computing_in
 from surgeon.model.surgery import build_network, part_of
+from surgeon.planning.processor import bfloat16_note, bfloat16_support, cpu_flags
 from surgeon.recipe.compiler import compile_recipe
 from surgeon.training import phase as phases
 from surgeon.training.runner import run

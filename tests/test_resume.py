@@ -20,9 +20,9 @@ import pytest
 from surgeon.errors import SurgeonError
 from surgeon.recipe.compiler import compile_recipe
 from surgeon.results.events import BatchEnded, EpochEnded
+from surgeon.runs.checkpoint import read_checkpoint
+from surgeon.runs.folder import create_run_folder, record_event, run_in_use
 from surgeon.training.audit import variable_digests
-from surgeon.training.checkpoint import read_checkpoint
-from surgeon.training.run_folder import create_run_folder, record_event, run_in_use
 from surgeon.training.runner import run
 
 Surgeon = Callable[..., Any]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from surgeon.recipe.compiler import compile_recipe
-from surgeon.training.run_folder import new_folder
+from surgeon.runs.folder import new_folder
 
 Surgeon = Callable[..., Any]
 

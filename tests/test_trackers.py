@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from surgeon.results.events import BatchEnded
-from surgeon.training import run_folder
+from surgeon.runs import folder as run_folder
 
 Surgeon = Callable[..., Any]
 

@@ -20,16 +20,16 @@ from surgeon.catalogue.schedules import SCHEDULES
 from surgeon.data.batches import Examples
 from surgeon.data.dataset import decode_images, index_images
 from surgeon.errors import SurgeonError
-from surgeon.model.freezing import layers_in_training_mode
-from surgeon.model.frontier import image_frontier
+from surgeon.features.frozen import FrozenFeatures, Setup
 from surgeon.model.pipeline import build_pipeline
 from surgeon.model.prediction import build_predictor, predict
 from surgeon.model.surgery import build_network
+from surgeon.planning.frontier import image_frontier
+from surgeon.planning.modes import layers_in_training_mode
 from surgeon.recipe.compiler import compile_recipe
 from surgeon.recipe.plan import Plan
 from surgeon.results.events import EpochEnded, PhaseResult, PhaseStarted
-from surgeon.training.checkpoint import Checkpoints
-from surgeon.training.features import FrozenFeatures, Setup
+from surgeon.runs.checkpoint import Checkpoints
 from surgeon.training.phase import train_phase
 
 

@@ -17,8 +17,8 @@ def command(
     out: Annotated[Path | None, typer.Option(help="The card; by default RUN/README.md.", show_default=False)] = None,
 ) -> None:
     """Write a model card in Markdown, in the form that model hubs read."""
-    from surgeon.export.page import write_card
-    from surgeon.training.run_folder import read_run
+    from surgeon.publishing.page import write_card
+    from surgeon.runs.folder import read_run
 
     plan, result = read_run(run)
     path = out or run / "README.md"

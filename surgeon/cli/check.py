@@ -96,8 +96,8 @@ def _compile(checked: Path, overrides: Sequence[str]) -> Plan:
     """Compiles a recipe, or for a folder the one that ``surgeon init`` would write."""
     if not checked.is_dir():
         return compile_recipe(checked, overrides)
+    from surgeon.data.draft import draft_recipe
     from surgeon.data.survey import survey_folder
-    from surgeon.report.draft import draft_recipe
 
     folder = checked.resolve()
     source = f"data.source.folder.path={json.dumps(str(folder))}"  # the drafted one is relative to what is gone soon
@@ -120,10 +120,10 @@ def _find(plan: Plan, labels: bool) -> Generator[Event, None, tuple[Index, tuple
 
 def _find_labels(plan: Plan, index: Index) -> Generator[Event, None, tuple[Finding, ...]]:
     from surgeon.data.dataset import decode_images
-    from surgeon.evaluation.label_issues import label_findings
+    from surgeon.features.frozen import FrozenFeatures, Setup
+    from surgeon.features.label_issues import label_findings
     from surgeon.model.pipeline import build_pipeline
     from surgeon.model.surgery import build_network
-    from surgeon.training.features import FrozenFeatures, Setup
 
     load_tensorflow()
     # Every image is asked for as it is, and those that cannot be read are named already.

@@ -23,7 +23,7 @@ def command(
     """Show runs side by side, and whether each differs from the first by more than chance on the same test images."""
     if len(runs) < 2:
         raise UsageError("there is nothing to compare one run with", "give two runs or more")
-    from surgeon.export.comparison import read_runs, write_comparison
+    from surgeon.publishing.comparison import read_runs, write_comparison
 
     compared = read_runs(runs)
     if out is not None:

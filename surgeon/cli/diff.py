@@ -20,7 +20,7 @@ def command(
     output_format: FormatOption = Format.text,
 ) -> None:
     """Compare two recipes or two runs: what was asked differently, what came out differently."""
-    from surgeon.training.compare import compare
+    from surgeon.runs.differences import compare
 
     (asked_a, came_a), (asked_b, came_b) = _sides(a), _sides(b)
     common = asked_a.keys() & asked_b.keys()  # a recipe has no lock
@@ -48,8 +48,8 @@ def _sides(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     if not path.is_dir():
         return {"recipe": compile_recipe(path).recipe}, {}
     from surgeon.results.run import result_figures
-    from surgeon.training.lock import read_lock
-    from surgeon.training.run_folder import is_finished, read_result, recipe_of
+    from surgeon.runs.folder import is_finished, read_result, recipe_of
+    from surgeon.runs.lock import read_lock
 
     lock = read_lock(path)
     asked = {"recipe": compile_recipe(recipe_of(path)).recipe} if lock is None else dict(lock)

@@ -44,13 +44,13 @@ def command(
     trust: TrustOption = False,
 ) -> None:
     """Measure a run on other images; classes are matched by their names."""
-    from surgeon.model.bundle import read_bundle
+    from surgeon.runs.bundle import read_bundle
 
     read_bundle(run)  # said before the images are read
     columns = {"image_column": image_column, "label_column": label_column}
     listing = _list(run, data, {key: name for key, name in columns.items() if name is not None})
     load_tensorflow()
-    from surgeon.export.evaluate import evaluate_images
+    from surgeon.inference.evaluate import evaluate_images
 
     console = Terminal(stderr=True, quiet=output_format is Format.json)
     found = show_progress(evaluate_images(run, listing, trust=trust), console)
@@ -65,7 +65,7 @@ def command(
 
 def _list(run: Path, data: Path, columns: Mapping[str, str]) -> Listing:
     """Lists the images of a folder or of a CSV file, which is read as the recipe says if it has such a source."""
-    from surgeon.training.run_folder import recipe_of
+    from surgeon.runs.folder import recipe_of
 
     is_table = not data.is_dir() and data.suffix.lower() in _TABLE_SUFFIXES
     if columns and not is_table:

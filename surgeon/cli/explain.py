@@ -38,10 +38,10 @@ def command(
     """Show where in an image a network sees a class: a PNG each, the image with heat over it."""
     from surgeon.data.images import decode_image, fit_image
     from surgeon.errors import BadImageError
-    from surgeon.export.classify import open_classifier
-    from surgeon.export.explaining import build_explainer
     from surgeon.formats import read_image
-    from surgeon.model.bundle import read_bundle
+    from surgeon.inference.classify import open_classifier
+    from surgeon.inference.explaining import build_explainer
+    from surgeon.runs.bundle import read_bundle
 
     classes = read_bundle(run).classes
     if label is not None and label not in classes:

@@ -35,7 +35,7 @@ def command(
 ) -> None:
     """Write the network of a run in another format, and compare it with the run before that counts."""
     from surgeon.export.export import export
-    from surgeon.training.run_folder import recipe_of
+    from surgeon.runs.folder import recipe_of
 
     spec = EXPORTERS[to.value]
     if quantize is not None and quantize.value not in spec.quantizations:

@@ -21,8 +21,8 @@ def command(
     ] = None,
 ) -> None:
     """Look at a folder of images and write a commented recipe fit for it."""
+    from surgeon.data.draft import draft_recipe
     from surgeon.data.survey import survey_folder
-    from surgeon.report.draft import draft_recipe
 
     target = out or Path(f"{folder.resolve().name}.yaml")
     if target.exists():

@@ -12,8 +12,8 @@ from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.entry import find
 from surgeon.catalogue.layer_table import load_table
 from surgeon.cli.output import Format, FormatOption, SetOption, print_json, print_text
-from surgeon.model.freezing import layer_states
-from surgeon.model.frontier import phase_frontiers
+from surgeon.planning.frontier import phase_frontiers
+from surgeon.planning.modes import layer_states
 from surgeon.recipe.compiler import compile_recipe
 from surgeon.report.tables import layer_table, network_table
 

@@ -20,17 +20,17 @@ from surgeon.cli.output import (
     print_text,
     show_progress,
 )
-from surgeon.model.precision import bfloat16_note
+from surgeon.planning.processor import bfloat16_note
 from surgeon.recipe.compiler import compile_recipe
 from surgeon.recipe.pace import check_pace
 from surgeon.report.terminal import Terminal
 
 if TYPE_CHECKING:
     from surgeon.data.dataset import Index
-    from surgeon.model.frontier import Frontier
-    from surgeon.model.machine import Machine
+    from surgeon.planning.forecast import Forecast, PassForecast, PhaseForecast
+    from surgeon.planning.frontier import Frontier
+    from surgeon.planning.machine import Machine
     from surgeon.recipe.plan import Choice, PhasePlan, Plan
-    from surgeon.training.forecast import Forecast, PassForecast, PhaseForecast
 
 _VIEWS = 4  # that are suggested where none are kept
 
@@ -77,8 +77,8 @@ def _downloads(plan: Plan) -> list[str]:
 
 def _forecast(plan: Plan, index: Index) -> dict[str, Any]:
     """Returns the JSON form of what the run will take on this machine, and of what might be done about it."""
-    from surgeon.model.machine import measure_machine
-    from surgeon.training.forecast import forecast_run
+    from surgeon.planning.forecast import forecast_run
+    from surgeon.planning.machine import measure_machine
 
     machine = measure_machine()
     forecast = forecast_run(plan, index, machine)

@@ -71,7 +71,7 @@ def command(
     files = list(dict.fromkeys(_files(paths)))
     if not files:
         raise UsageError("there is no image in what was given", "give files, folders or globs of images")
-    from surgeon.export.classify import classify, open_classifier
+    from surgeon.inference.classify import classify, open_classifier
     from surgeon.results.use import predictions_of
 
     load_tensorflow()

@@ -32,7 +32,7 @@ def repeat_and_print(
         SurgeonError: If there are no test images.
     """
     from surgeon.results.run import headline_figures
-    from surgeon.training.run_folder import create_run_folder, is_finished, read_result, recipe_of
+    from surgeon.runs.folder import create_run_folder, is_finished, read_result, recipe_of
 
     console = Terminal(stderr=True, quiet=quiet or output_format is Format.json)
     folders = [folder / f"seed-{plan.seed}" for plan in plans]

@@ -17,8 +17,8 @@ def command(
     out: Annotated[Path | None, typer.Option(help="The page; by default RUN/report.html.", show_default=False)] = None,
 ) -> None:
     """Write a finished run as one page that needs nothing else to be looked at, and its pictures again."""
-    from surgeon.export.page import publish, write_report
-    from surgeon.training.run_folder import REPORT, read_run
+    from surgeon.publishing.page import publish, write_report
+    from surgeon.runs.folder import REPORT, read_run
 
     plan, result = read_run(run)
     load_tensorflow()

@@ -21,9 +21,9 @@ def command(
 ) -> None:
     """Run the recipe of a finished run again and tell, figure by figure, what is the same."""
     from surgeon.results.run import result_figures
-    from surgeon.training.compare import compare
-    from surgeon.training.lock import read_lock
-    from surgeon.training.run_folder import new_folder, read_run
+    from surgeon.runs.differences import compare
+    from surgeon.runs.folder import new_folder, read_run
+    from surgeon.runs.lock import read_lock
 
     plan, before = read_run(run)
     figures, lock = result_figures(before), read_lock(run)

@@ -14,7 +14,7 @@ def command(
     log: LogOption = None,
 ) -> None:
     """Go on with a run that was stopped, behind its last finished epoch."""
-    from surgeon.training.run_folder import is_finished, recipe_of
+    from surgeon.runs.folder import is_finished, recipe_of
 
     recipe = recipe_of(run)
     if is_finished(run):

@@ -25,7 +25,7 @@ def command(
     log: LogOption = None,
 ) -> None:
     """Train what a recipe asks for, phase by phase, and measure it."""
-    from surgeon.training.run_folder import new_folder
+    from surgeon.runs.folder import new_folder
 
     plan = compile_recipe(recipe, overrides or ())
     folder = out or new_folder(plan)

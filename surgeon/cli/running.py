@@ -43,7 +43,7 @@ def new_run(plan: Plan, folder: Path) -> Iterator[None]:
     Weights that cannot be had or an extra that is missing shall not stand in the way of the next try. A run that
     a person has stopped stays.
     """
-    from surgeon.training.run_folder import create_run_folder, is_begun
+    from surgeon.runs.folder import create_run_folder, is_begun
 
     create_run_folder(plan, folder)
     try:
@@ -88,9 +88,9 @@ def run_plan(
     Raises:
         SurgeonError: If the run cannot be done or was interrupted; what it had written stays.
     """
-    from surgeon.export.page import publish
-    from surgeon.training.checkpoint import rewind
-    from surgeon.training.run_folder import finish_run, is_begun, record_event, run_in_use
+    from surgeon.publishing.page import publish
+    from surgeon.runs.checkpoint import rewind
+    from surgeon.runs.folder import finish_run, is_begun, record_event, run_in_use
     from surgeon.training.runner import run
     from surgeon.training.trackers import tracked
 

@@ -37,7 +37,7 @@ def command(
     trust: TrustOption = False,
 ) -> None:
     """Answer over HTTP: `POST /predict`, `/explain`, `/health`, `/ready`, `/docs`, and a page to drop an image on."""
-    from surgeon.model.bundle import read_bundle
+    from surgeon.runs.bundle import read_bundle
 
     read_bundle(bundle_folder)
     require_modules("serving", ("fastapi", "uvicorn", "python_multipart"), "serve")
@@ -45,8 +45,8 @@ def command(
 
     with listen(host, port) as listener:
         load_tensorflow()
-        from surgeon.export.classify import open_classifier
-        from surgeon.export.explaining import build_explainer
+        from surgeon.inference.classify import open_classifier
+        from surgeon.inference.explaining import build_explainer
         from surgeon.serve.app import build_app
         from surgeon.serve.batching import one_at_a_time
         from surgeon.serve.edge import hosts_of

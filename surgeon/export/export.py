@@ -19,15 +19,16 @@ from surgeon.catalogue.layer_table import open_model
 from surgeon.data.dataset import index_images
 from surgeon.data.images import load_image
 from surgeon.errors import BadImageError, SurgeonError, UsageError, require_modules
-from surgeon.export.classify import classify, open_export, runtime_errors
 from surgeon.export.synthetic import image_files
-from surgeon.model.bundle import Bundle, read_bundle, whole_network, write_bundle
+from surgeon.inference.classify import classify, open_export, runtime_errors
 from surgeon.model.inference import for_inference, is_float32
+from surgeon.model.whole import whole_network
 from surgeon.records import damage_told
 from surgeon.results.events import Event, Note, Progress
 from surgeon.results.use import ExportResult
+from surgeon.runs.bundle import Bundle, read_bundle, write_bundle
+from surgeon.runs.folder import PREDICTIONS, RERUN, read_predictions, read_splits
 from surgeon.tensorflow import held_back
-from surgeon.training.run_folder import PREDICTIONS, RERUN, read_predictions, read_splits
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

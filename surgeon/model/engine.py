@@ -19,7 +19,7 @@ from surgeon.errors import SurgeonError
 from surgeon.model.folding import folded_view
 from surgeon.model.precision import computing_in
 from surgeon.model.prediction import compile_predictor, signature
-from surgeon.model.processor import cpu_flags
+from surgeon.planning.processor import cpu_flags
 from surgeon.store.shelf import numpy_dtype
 
 if TYPE_CHECKING:

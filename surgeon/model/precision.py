@@ -6,10 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from surgeon.model.processor import cpu_flags
-
-_BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
-
 
 @contextmanager
 def computing_in(model: Any, precision: str, *, whole: bool = False) -> Iterator[None]:
@@ -46,19 +42,3 @@ def _float32_layers(model: Any, whole: bool) -> list[Any]:
         for layer in nested.values()
         if layer.dtype_policy.name == "float32" and not isinstance(layer, keras.layers.InputLayer)
     ]
-
-
-def bfloat16_support() -> bool | None:
-    """Returns whether the processor computes in bfloat16, or None where that is unknown."""
-    flags = cpu_flags()
-    return None if flags is None else bool(flags & _BFLOAT16_FLAGS)
-
-
-def bfloat16_note() -> str | None:
-    """Returns what to tell a person who asks for bfloat16, or None if the processor has it."""
-    support = bfloat16_support()
-    if support:
-        return None
-    if support is None:
-        return "it is unknown whether this processor computes in bfloat16; if not, float32 is faster and more exact"
-    return "this processor does not compute in bfloat16; precision: float32 is faster on it and more exact"

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from surgeon.data.batches import Examples
-    from surgeon.model.frontier import Frontier
     from surgeon.model.pipeline import Pipeline
+    from surgeon.planning.frontier import Frontier
 
 Predictor = Callable[[Any], Any]
 Prepare = Callable[[Any], Any]  # pixels to what a network wants

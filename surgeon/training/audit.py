@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from surgeon.errors import SurgeonError
-from surgeon.model.freezing import layers_in_training_mode
+from surgeon.planning.modes import layers_in_training_mode
 from surgeon.results.events import AuditResult
 
 if TYPE_CHECKING:

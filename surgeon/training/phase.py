@@ -19,18 +19,18 @@ from surgeon.model.precision import computing_in
 from surgeon.model.prediction import build_predictor, predict, signature
 from surgeon.model.surgery import part_of
 from surgeon.results.events import BatchEnded, EpochEnded, PhaseResult, PhaseStarted, Progress
+from surgeon.runs.checkpoint import Checkpoint, restore, values_of
 from surgeon.training.audit import begin_audit, end_audit
-from surgeon.training.checkpoint import Checkpoint, restore, values_of
 from surgeon.training.stopping import best_epoch, is_over
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from surgeon.data.batches import Examples
-    from surgeon.model.frontier import Frontier
+    from surgeon.features.frozen import Feed, Setup
+    from surgeon.planning.frontier import Frontier
     from surgeon.recipe.plan import PhasePlan, Plan
-    from surgeon.training.checkpoint import Checkpoints, Values
-    from surgeon.training.features import Feed, Setup
+    from surgeon.runs.checkpoint import Checkpoints, Values
 
 TrainingEvent = PhaseStarted | BatchEnded | EpochEnded | PhaseResult | Progress
 Step = Callable[[Any, Any, Any], tuple[Any, Any]]

@@ -15,23 +15,25 @@ from surgeon.catalogue.sources.listing import left_out_lines
 from surgeon.data.checks import quick_checks
 from surgeon.data.dataset import decode_images, index_images
 from surgeon.errors import SurgeonError
-from surgeon.evaluation.linear_probe import FeaturesTooLargeError, fit_linear_probe, gather_features
 from surgeon.evaluation.measures import evaluate
-from surgeon.model.bundle import bundle_of, write_bundle
-from surgeon.model.frontier import phase_frontiers, upcoming_frontiers
+from surgeon.features.frozen import Feed, FrozenFeatures, Setup
+from surgeon.features.linear_probe import FeaturesTooLargeError, fit_linear_probe, gather_features
 from surgeon.model.pipeline import build_pipeline
-from surgeon.model.precision import bfloat16_note, computing_in
+from surgeon.model.precision import computing_in
 from surgeon.model.prediction import build_predictor, predict
 from surgeon.model.surgery import build_network, part_of
+from surgeon.planning.frontier import phase_frontiers, upcoming_frontiers
+from surgeon.planning.processor import bfloat16_note
 from surgeon.recipe.pace import check_pace
 from surgeon.results.events import Event, Note, PhaseResult, Progress
 from surgeon.results.run import RunResult
-from surgeon.training.checkpoint import Checkpoints, restore
-from surgeon.training.compare import compare
-from surgeon.training.features import Feed, FrozenFeatures, Setup
-from surgeon.training.lock import INPUTS, Lock, build_lock, installed_versions, read_lock, write_lock
+from surgeon.runs.bundle import bundle_of, write_bundle
+from surgeon.runs.checkpoint import Checkpoints, restore
+from surgeon.runs.differences import compare
+from surgeon.runs.folder import MODEL, is_begun, save_model, write_predictions, write_splits
+from surgeon.runs.lock import INPUTS, Lock, build_lock, installed_versions, read_lock, write_lock
+from surgeon.training.audit import variable_digests
 from surgeon.training.phase import DivergedError, train_phase, trained_weights
-from surgeon.training.run_folder import MODEL, is_begun, save_model, write_predictions, write_splits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from surgeon.data.dataset import Dataset, Index
     from surgeon.recipe.plan import Plan
     from surgeon.results.run import Evaluation
-    from surgeon.training.checkpoint import Checkpoint
+    from surgeon.runs.checkpoint import Checkpoint
 
 _NAMED = 5  # findings or differences that are said one by one
 
@@ -75,7 +77,7 @@ def run(plan: Plan, folder: Path, repeated: Mapping[str, Any] | None = None) -> 
     with ExitStack() as life:
         dataset = yield from decode_images(index, plan.data, plan.features, life)
         check_pace(plan, dataset.splits.count("train"))  # without those that were skipped
-        yield from _settle_lock(folder, build_lock(plan, dataset, network), repeated)
+        yield from _settle_lock(folder, build_lock(plan, dataset, variable_digests(network)), repeated)
         write_splits(folder, dataset)
         write_bundle(folder, bundle_of(plan, MODEL))
         yield from _say_what_was_passed_over(index, dataset)

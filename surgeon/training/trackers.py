@@ -16,7 +16,7 @@ from surgeon.files import read_regular
 from surgeon.records import damage_told
 from surgeon.results.events import EpochEnded, Event
 from surgeon.results.run import RunResult, headline_figures
-from surgeon.training.compare import leaves
+from surgeon.runs.differences import leaves
 
 if TYPE_CHECKING:
     from surgeon.recipe.plan import Plan

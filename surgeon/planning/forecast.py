@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from surgeon.model.estimate import epoch_seconds, forward_seconds
-from surgeon.model.frontier import (
+from surgeon.planning.estimate import epoch_seconds, forward_seconds
+from surgeon.planning.frontier import (
     VALUE_BYTES,
     Frontier,
     epoch_multiply_adds,
@@ -20,15 +20,15 @@ from surgeon.model.frontier import (
     recompute_seconds,
     upcoming_frontiers,
 )
+from surgeon.planning.samples import BATCH, needed_positions
 from surgeon.store.places import Place, choose_place
 from surgeon.store.shelf import TensorSpec
-from surgeon.training.features import BATCH, needed_positions
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from surgeon.data.dataset import Index
-    from surgeon.model.machine import Machine
+    from surgeon.planning.machine import Machine
     from surgeon.recipe.plan import PhasePlan, Plan
 
 _CHANGE_MOVES = 60  # how often each change of images reads or writes their pixels, when a batch is changed at once

@@ -15,8 +15,9 @@ import numpy as np
 from surgeon.data.batches import Examples, Tensors, ahead
 from surgeon.data.dataset import pixels_key
 from surgeon.model.engine import build_engine, choose_engine, narrow
-from surgeon.model.frontier import Frontier, image_frontier, pass_multiply_adds, recompute_seconds
 from surgeon.model.surgery import layer_output, part_of
+from surgeon.planning.frontier import Frontier, image_frontier, pass_multiply_adds, recompute_seconds
+from surgeon.planning.samples import BATCH, needed_positions
 from surgeon.results.events import FeaturesKept, Note, Progress
 from surgeon.results.run import FrozenResult
 from surgeon.store.cache import cache_root, facts_of, filling, make_room, note, shelf_in_use
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from surgeon.results.events import Event
     from surgeon.store.places import Place
 
-BATCH = 32  # images a call of the frozen layers
 _SPEED = "multiply_adds_per_second"
 
 
@@ -153,14 +153,6 @@ def _pixels(setup: Setup, positions: NDArray[np.intp]) -> NDArray[np.uint8]:
         key = _view_key(setup, setup.dataset.digests[places[row]], int(views[row]))
         pixels[row] = setup.pipeline.view(pixels[row], int.from_bytes(key[:4], "big") >> 1)
     return pixels
-
-
-def needed_positions(plan: Plan, splits: Sequence[str]) -> NDArray[np.intp]:
-    """Returns the positions of everything that training and measuring will ask for; see ``Examples``."""
-    is_train = np.array([split == "train" for split in splits])
-    as_they_are = np.arange(len(splits)) if not plan.views or plan.linear_probe else np.flatnonzero(~is_train)
-    copies = len(splits) * np.arange(1, plan.views + 1)[:, None] + np.flatnonzero(is_train)
-    return np.concatenate([as_they_are, copies.ravel()])
 
 
 @dataclass(frozen=True)

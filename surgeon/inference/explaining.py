@@ -12,8 +12,8 @@ from PIL import Image
 
 from surgeon.catalogue.layer_table import open_model
 from surgeon.catalogue.preprocessing import PREPROCESSINGS
-from surgeon.evaluation.explanations import build_grad_cam, build_occlusion
-from surgeon.export.classify import open_classifier
+from surgeon.inference.classify import open_classifier
+from surgeon.inference.explanations import build_grad_cam, build_occlusion
 from surgeon.model.pipeline import preprocess
 from surgeon.report.overlays import lay_over
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from surgeon.catalogue.exporters import Classifier
-    from surgeon.model.bundle import Bundle
+    from surgeon.runs.bundle import Bundle
 
 Heat = Callable[[Any, int], Any]
 

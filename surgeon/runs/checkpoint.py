@@ -17,7 +17,7 @@ from surgeon.errors import SurgeonError
 from surgeon.files import open_regular
 from surgeon.records import damage_told, record_of
 from surgeon.results.events import PhaseResult
-from surgeon.training.run_folder import CHECKPOINT, HISTORY, mend_events, write_history
+from surgeon.runs.folder import CHECKPOINT, HISTORY, mend_events, write_history
 
 if TYPE_CHECKING:
     from pathlib import Path

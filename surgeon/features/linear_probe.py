@@ -11,18 +11,18 @@ from psutil import virtual_memory
 
 from surgeon.data.batches import Examples
 from surgeon.errors import SurgeonError
-from surgeon.model.frontier import probe_frontier
 from surgeon.model.precision import computing_in
 from surgeon.model.prediction import build_predictor, predict
 from surgeon.model.surgery import layer_output, output_of
+from surgeon.planning.frontier import probe_frontier
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from surgeon.features.frozen import FrozenFeatures
     from surgeon.recipe.plan import Plan
     from surgeon.results.events import Progress
-    from surgeon.training.features import FrozenFeatures
 
 # What only lays features out differently; the probe sees them as the head's first trained layer does.
 _SHAPING = {"flatten", "global_average_pooling", "global_max_pooling", "unit_norm"}

@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from surgeon.evaluation.compare import mcnemar
-from surgeon.export.pictures import draw_thumbnails, look_at_phases
+from surgeon.publishing.pictures import draw_thumbnails, look_at_phases
 from surgeon.report.comparison import Column, ComparisonPage, Disagreement, render_comparison
 from surgeon.results.run import headline_figures
-from surgeon.training.compare import compare
-from surgeon.training.run_folder import read_predictions, read_run
+from surgeon.runs.differences import compare
+from surgeon.runs.folder import read_predictions, read_run
 
 if TYPE_CHECKING:
     from surgeon.recipe.plan import Plan
     from surgeon.results.events import Event
     from surgeon.results.run import RunResult
     from surgeon.results.use import McNemar
-    from surgeon.training.run_folder import Predictions
+    from surgeon.runs.folder import Predictions
 
 _SHOWN = 200  # images that the runs see differently
 

@@ -7,13 +7,12 @@ import itertools
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from surgeon.model.processor import processor_name
+from surgeon.planning.processor import processor_name
 from surgeon.records import read_record
-from surgeon.training.audit import variable_digests
-from surgeon.training.run_folder import write_whole
+from surgeon.runs.folder import write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,19 +37,19 @@ class Lock(TypedDict):
     hardware: dict[str, Any]
 
 
-def build_lock(plan: Plan, dataset: Dataset, network: Any) -> Lock:
+def build_lock(plan: Plan, dataset: Dataset, weights: Mapping[str, str]) -> Lock:
     """Returns what a run stands on.
 
     Args:
         plan: The plan.
         dataset: Its images.
-        network: With its initial weights.
+        weights: The digest of each initial weight, by its path.
     """
     return {
         "recipe": dict(plan.recipe),
         "images": dict(zip(dataset.names, dataset.digests, strict=True)),
         "splits": dict(zip(dataset.names, dataset.splits, strict=True)),
-        "weights": variable_digests(network),
+        "weights": dict(weights),
         "versions": installed_versions(),
         "hardware": {"processor": processor_name(), "cores": os.cpu_count(), "machine": platform.machine()},
     }

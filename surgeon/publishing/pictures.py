@@ -10,8 +10,8 @@ from PIL import Image, ImageOps
 from surgeon.data.dataset import in_threads, list_images
 from surgeon.data.images import look_at
 from surgeon.errors import BadImageError
-from surgeon.model.freezing import layer_states
-from surgeon.model.frontier import phase_frontiers
+from surgeon.planning.frontier import phase_frontiers
+from surgeon.planning.modes import layer_states
 from surgeon.report.parts import Phase
 from surgeon.results.events import Progress
 

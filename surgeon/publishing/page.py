@@ -14,16 +14,16 @@ from PIL import Image
 from surgeon.data.images import decode_image, fit_image
 from surgeon.errors import SurgeonError
 from surgeon.evaluation.calibration import bootstrap, calibrate, class_curves
-from surgeon.export.explaining import build_explainer
-from surgeon.export.pictures import draw_thumbnails, look_at_phases, square
-from surgeon.model.bundle import read_bundle
+from surgeon.inference.explaining import build_explainer
+from surgeon.publishing.pictures import draw_thumbnails, look_at_phases, square
 from surgeon.recipe.text import dump_text
 from surgeon.report.card import render_card
 from surgeon.report.figures import draw_confusion, draw_curves
 from surgeon.report.page import Page, Shown, render_page
 from surgeon.results.events import Note, Progress
-from surgeon.training.lock import read_lock
-from surgeon.training.run_folder import REPORT, count_images, read_notes, read_predictions, write_whole
+from surgeon.runs.bundle import read_bundle
+from surgeon.runs.folder import REPORT, count_images, read_notes, read_predictions, write_whole
+from surgeon.runs.lock import read_lock
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from surgeon.recipe.plan import Plan
     from surgeon.results.events import Event
     from surgeon.results.run import RunResult
-    from surgeon.training.run_folder import Predictions
+    from surgeon.runs.folder import Predictions
 
 _SHOWN = 400  # test images on a page
 _EXPLAINED = 12  # mistakes

@@ -19,10 +19,11 @@ from surgeon.data.batches import ahead
 from surgeon.data.dataset import in_threads
 from surgeon.data.images import load_image
 from surgeon.errors import BadImageError, SurgeonError, require_modules
-from surgeon.model.bundle import Bundle, read_bundle, whole_network
 from surgeon.model.engine import build_engine, pick_engine
 from surgeon.model.pipeline import preprocess
+from surgeon.model.whole import whole_network
 from surgeon.results.events import Progress
+from surgeon.runs.bundle import Bundle, read_bundle
 from surgeon.tensorflow import held_back
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import numpy as np
 from surgeon.catalogue.sources.listing import Listing
 from surgeon.errors import SurgeonError
 from surgeon.evaluation.measures import evaluate
-from surgeon.export.classify import classify, open_classifier
+from surgeon.inference.classify import classify, open_classifier
 from surgeon.results.events import Progress
 from surgeon.results.use import OtherData
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from surgeon.catalogue.preprocessing import PREPROCESSINGS
 from surgeon.errors import UsageError
@@ -100,25 +100,3 @@ def read_bundle(folder: Path) -> Bundle:
     if not (folder / bundle.file).exists():
         raise UsageError(f"{folder} holds no network yet: no {bundle.file}", "wait until its first phase is finished")
     return bundle
-
-
-def whole_network(bundle: Bundle, network: Any) -> Any:
-    """Returns a Keras model from pixels to probabilities around the network of a run.
-
-    Args:
-        bundle: The run's.
-        network: As it was trained, behind preprocessing and perhaps before a softmax.
-
-    Returns:
-        A model from RGB pixels from 0 to 255, float32 of shape (batch, height, width, 3), to probabilities, float32
-        of shape (batch, classes).
-    """
-    import keras
-
-    from surgeon.model.pipeline import preprocess
-
-    pixels = keras.Input((*bundle.image_size, 3), name="pixels")
-    outputs = network(preprocess(pixels, PREPROCESSINGS[bundle.preprocessing]))
-    if bundle.from_logits:
-        outputs = keras.layers.Softmax(name="probabilities")(outputs)
-    return keras.Model(pixels, outputs, name="classifier")

@@ -17,16 +17,16 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from surgeon.model.freezing import layers_in_training_mode
-from surgeon.model.frontier import VALUE_BYTES, frozen_prefix, multiply_adds
-from surgeon.model.processor import cpu_flags
+from surgeon.planning.frontier import VALUE_BYTES, frozen_prefix, multiply_adds
+from surgeon.planning.modes import layers_in_training_mode
+from surgeon.planning.processor import cpu_flags
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from surgeon.catalogue.layer_table import LayerRow
-    from surgeon.model.frontier import Frontier
-    from surgeon.model.machine import Machine
+    from surgeon.planning.frontier import Frontier
+    from surgeon.planning.machine import Machine
     from surgeon.recipe.network import Network
     from surgeon.recipe.plan import PhasePlan
 

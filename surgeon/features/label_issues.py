@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from surgeon.errors import SurgeonError
-from surgeon.evaluation.linear_probe import gather_features
-from surgeon.model.frontier import probe_frontier
+from surgeon.features.linear_probe import gather_features
+from surgeon.planning.frontier import probe_frontier
 from surgeon.results.events import Note
 from surgeon.results.findings import Finding
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from surgeon.features.frozen import FrozenFeatures
     from surgeon.results.events import Event
-    from surgeon.training.features import FrozenFeatures
 
 _FOLDS = 5
 # Of features of length one. On the training images of Flowers-17, 5 % of them labelled wrongly at random, the more

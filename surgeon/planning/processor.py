@@ -6,6 +6,7 @@ import platform
 from pathlib import Path
 
 _CPUINFO = Path("/proc/cpuinfo")
+_BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 
 
 def cpu_flags(cpuinfo: Path = _CPUINFO) -> frozenset[str] | None:
@@ -30,3 +31,19 @@ def _field(cpuinfo: Path, names: tuple[str, ...]) -> str | None:
         if name.strip() in names:
             return value.strip()
     return None
+
+
+def bfloat16_support() -> bool | None:
+    """Returns whether the processor computes in bfloat16, or None where that is unknown."""
+    flags = cpu_flags()
+    return None if flags is None else bool(flags & _BFLOAT16_FLAGS)
+
+
+def bfloat16_note() -> str | None:
+    """Returns what to tell a person who asks for bfloat16, or None if the processor has it."""
+    support = bfloat16_support()
+    if support:
+        return None
+    if support is None:
+        return "it is unknown whether this processor computes in bfloat16; if not, float32 is faster and more exact"
+    return "this processor does not compute in bfloat16; precision: float32 is faster on it and more exact"

@@ -1,0 +1,1 @@
+"""What is computed once: samples and the outputs of frozen layers."""

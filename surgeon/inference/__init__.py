@@ -1,0 +1,1 @@
+"""A trained network at work: classes, measures on other images, explanations."""
