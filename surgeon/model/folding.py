@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from surgeon.catalogue.layer_table import graph_nodes
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
@@ -51,7 +53,7 @@ def foldable(part: Any, active: Collection[str]) -> dict[str, Any]:
     Returns:
         The convolution of each such BatchNormalization, by the latter's name.
     """
-    nodes = [node for depth in part._nodes_by_depth.values() for node in depth]
+    nodes = graph_nodes(part)
     calls = Counter(id(node.operation) for node in nodes)
     uses = Counter(map(id, [*part.outputs, *(tensor for node in nodes for tensor in node.input_tensors)]))
     makers = {id(tensor): node.operation for node in nodes for tensor in node.outputs}
