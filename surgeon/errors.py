@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import difflib
+import json
+import shlex
+import sys
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from surgeon.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+DISTRIBUTION = "network-surgeon"  # what pip calls surgeon; the `surgeon` on PyPI is another project
 
 
 @dataclass(frozen=True)
@@ -110,9 +117,44 @@ def require_modules(what: str, modules: Iterable[str], extra: str) -> None:
     """
     missing = [module for module in modules if find_spec(module) is None]
     if missing:
-        raise SurgeonError(
-            f"{what} needs {', '.join(missing)}, which is not installed", f"pip install 'surgeon[{extra}]'"
-        )
+        raise SurgeonError(f"{what} needs {', '.join(missing)}, which is not installed", install_hint(extra))
+
+
+@cache
+def install_hint(extra: str, *, travels: bool = False) -> str:
+    """Returns the command that installs an extra of surgeon, ready for a shell.
+
+    Where surgeon was installed from a checkout, that is what the command names: its extras are those of the checkout.
+
+    Args:
+        extra: The name of the extra.
+        travels: Whether others may read the command, in a report or an answer of the service: they shall not learn
+            where a checkout lies. The name that it gives instead is right as well, since pip finds it installed.
+    """
+    options, source = ("", DISTRIBUTION) if travels else _installed_from()
+    requirement = f"{source}[{extra}]"
+    if sys.platform == "win32":
+        from subprocess import list2cmdline
+
+        return f"pip install {options}{list2cmdline([requirement])}"
+    return f"pip install {options}{shlex.quote(requirement)}"
+
+
+def _installed_from() -> tuple[str, str]:
+    """Returns pip's options and what it was given to install surgeon: the name, or the folder of a checkout."""
+    from importlib.metadata import PackageNotFoundError, distribution
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname
+
+    try:
+        origin = json.loads(distribution(DISTRIBUTION).read_text("direct_url.json") or "{}")
+    except PackageNotFoundError:
+        origin = {}
+    if "dir_info" in origin:
+        folder = Path(url2pathname(urlsplit(origin["url"]).path))
+        if (folder / "pyproject.toml").is_file():  # else it was moved or removed since
+            return "--editable " if origin["dir_info"].get("editable") else "", str(folder)
+    return "", DISTRIBUTION
 
 
 def quote(value: object) -> str:

@@ -6,7 +6,7 @@ import re
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from surgeon.errors import BadImageError
+from surgeon.errors import BadImageError, install_hint
 from surgeon.files import FileTooLargeError, read_regular
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def recognize(data: bytes) -> str:
     head = data[:HEAD]
     name = format_of(head)
     if name == "HEIF" and find_spec("pillow_heif") is None:
-        raise BadImageError("a HEIC image; pip install 'surgeon[heic]', or convert it to JPEG")
+        raise BadImageError(f"a HEIC image; {install_hint('heic', travels=True)}, or convert it to JPEG")
     if name is not None:
         return name
     for start, what in (*_OTHER_STARTS, *_NO_IMAGES):

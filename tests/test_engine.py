@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.preprocessing import PREPROCESSINGS
-from surgeon.errors import SurgeonError
+from surgeon.errors import SurgeonError, install_hint
 from surgeon.model import engine as engines
 from surgeon.model.engine import Engine, build_engine, choose_engine, narrow
 from surgeon.model.pipeline import Pipeline, preprocess
@@ -206,7 +206,7 @@ def test_openvino_that_is_not_installed_is_a_diagnostic(tiny: Path, installed: C
     (problem,) = validate_recipe(tiny)
     line = len(text.splitlines()) + 1
     assert str(problem) == (
-        f"{tiny}:{line}:1: engine: OpenVINO is not installed; pip install 'surgeon[openvino]', or engine: auto"
+        f"{tiny}:{line}:1: engine: OpenVINO is not installed; {install_hint('openvino')}, or engine: auto"
     )
     installed(True)
     assert validate_recipe(tiny) == ()

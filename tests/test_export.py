@@ -123,7 +123,7 @@ def export(surgeon: Surgeon, run: Path, *options: object) -> dict[str, Any]:
 
 def require(name: str) -> None:
     for module in EXPORTERS[name].modules:
-        pytest.importorskip(module, reason=f"surgeon[{name}] is not installed")
+        pytest.importorskip(module, reason=f"network-surgeon[{name}] is not installed")
 
 
 @pytest.mark.parametrize("name", EXPORTERS)

