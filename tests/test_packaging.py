@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import importlib.metadata
+import itertools
 import json
 import re
 import shlex
@@ -183,3 +185,38 @@ def test_the_shells_of_windows_get_no_single_quotes(
     installed_from(None)
     monkeypatch.setattr(sys, "platform", "win32")
     assert install_hint("heic") == "pip install network-surgeon[heic]"
+
+
+# Dependencies
+
+
+def test_what_is_imported_is_declared() -> None:
+    homes = importlib.metadata.packages_distributions()
+    for module in imported_modules() & homes.keys():  # the others belong to extras that are not installed here
+        assert {canonical(home) for home in homes[module]} & DECLARED, f"{module} comes from {homes[module]}"
+
+
+def test_what_is_declared_is_imported() -> None:
+    # Converters and servers are also named as text: to `require_modules`, or to be run.
+    named = imported_modules() | {spec.weights_package for spec in BACKBONES.values()}
+    named |= {node.value for node in NODES if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    modules: dict[str, set[str]] = {}
+    for module, homes in importlib.metadata.packages_distributions().items():
+        for home in homes:
+            modules.setdefault(canonical(home), set()).add(module)
+    for name in DECLARED & modules.keys():
+        assert modules[name] & named, f"{name} brings {modules[name]}"
+
+
+def test_every_dependency_says_why_it_is_there() -> None:
+    (table,) = re.findall(r"^dependencies = \[\n.+?^\[project.scripts\]", PYPROJECT, re.MULTILINE | re.DOTALL)
+    lines = table.splitlines()
+    for before, line in itertools.pairwise(lines):
+        if re.search(r'"[\w-]+[=>]=', line):
+            assert "  # " in line or before.lstrip().startswith("#"), line
+
+
+def test_keras_is_bounded() -> None:
+    """Private names of it are used, which a minor release may change."""
+    (keras,) = (one for one in PROJECT["dependencies"] if canonical(one) == "keras")
+    assert re.fullmatch(r"keras>=[\d.]+,<3\.\d+", keras)
