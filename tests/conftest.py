@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +14,18 @@ from hypothesis import settings
 from PIL import Image
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Collection, Generator, Iterable
 
     from surgeon.results.events import Progress
 
 # A machine that does other things besides is slow at times.
 settings.register_profile("surgeon", deadline=None)
 settings.load_profile("surgeon")
+
+
+def slow_but(quick: Collection[object], family: Iterable[object]) -> list[Any]:
+    """The parameters of a family of tests: ``quick`` ones stand for all in the default run, the others are slow."""
+    return [pytest.param(member, marks=() if member in quick else pytest.mark.slow) for member in family]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -65,6 +72,19 @@ def finish() -> Callable[[Generator[Progress, None, Any]], tuple[Any, list[Progr
     return run
 
 
+def call(*arguments: object) -> int:
+    """Runs the command line in this process, as its script does; returns its exit code."""
+    from surgeon.cli import main
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["surgeon", *map(str, arguments)])
+        try:
+            main()
+        except SystemExit as end:
+            return int(end.code or 0)
+    return 0
+
+
 @dataclass(frozen=True)
 class Outcome:
     code: int
@@ -73,19 +93,12 @@ class Outcome:
 
 
 @pytest.fixture
-def surgeon(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
-    """Runs the command line in this process, as its script does."""
+def surgeon(capfd: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """Runs the command line in this process, and keeps what it prints."""
 
     def run(*arguments: object) -> Outcome:
-        from surgeon.cli import main
-
-        monkeypatch.setattr(sys, "argv", ["surgeon", *map(str, arguments)])
         capfd.readouterr()
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
+        code = call(*arguments)
         captured = capfd.readouterr()
         return Outcome(code, captured.out, captured.err)
 
@@ -137,9 +150,65 @@ phases:
 """
 
 
+def write_tiny(recipe: Path, photos: Path) -> Path:
+    recipe.write_text(TINY.format(folder=f"'{photos}'"), encoding="utf-8")
+    return recipe
+
+
 @pytest.fixture
 def tiny(tmp_path: Path, photos: Path) -> Path:
     """A recipe that trains in seconds: the first blocks of a network on the striped pictures."""
-    recipe = tmp_path / "tiny.yaml"
-    recipe.write_text(TINY.format(folder=f"'{photos}'"), encoding="utf-8")
-    return recipe
+    return write_tiny(tmp_path / "tiny.yaml", photos)
+
+
+@pytest.fixture(scope="session")
+def small_network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network of a few layers in a file; they are called as those that the tiny recipe trains."""
+    import keras
+    from keras import layers
+
+    image = keras.Input((None, None, 3))
+    maps = image
+    for layer in (
+        layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False, name="stem_conv"),
+        layers.BatchNormalization(name="stem_bn"),
+        layers.DepthwiseConv2D(3, padding="same", use_bias=False, name="block1a_dwconv"),
+        layers.BatchNormalization(name="block1a_bn"),
+        layers.ReLU(6, name="block1a_activation"),
+        layers.DepthwiseConv2D(3, strides=2, padding="same", use_bias=False, name="block2a_dwconv"),
+        layers.BatchNormalization(name="block2a_bn"),
+        layers.Conv2D(24, 1, use_bias=False, name="block2a_project_conv"),
+        layers.BatchNormalization(name="block2a_project_bn"),
+    ):
+        maps = layer(maps)
+    file = tmp_path_factory.mktemp("small") / "small.keras"
+    keras.Model(image, maps).save(file)
+    return file
+
+
+@pytest.fixture
+def tiny_and_small(tiny: Path, small_network: Path) -> None:
+    """Gives the tiny recipe the small network, whose building and training take half of the time."""
+    text = tiny.read_text(encoding="utf-8")
+    backbone = f"{{model: '{small_network}', preprocessing: lite, cut: block2a_project_bn}}"
+    tiny.write_text(re.sub("(?m)(?<=^backbone: ).*", backbone, text), encoding="utf-8")
+
+
+@pytest.fixture
+def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets runs end without curves, confusion matrix and page, which take as long as a tiny training."""
+    monkeypatch.setattr("surgeon.export.page.publish", lambda *_: iter(()))
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
+    """A finished run of the tiny recipe, made once; tests only read it."""
+    root = tmp_path_factory.mktemp("trained")
+    assert call("run", write_tiny(root / "tiny.yaml", photos), "--out", root / "run", "--quiet") == 0
+    return root / "run"
+
+
+@pytest.fixture
+def finished_run(trained: Path, tmp_path: Path) -> Path:
+    """A finished run of the tiny recipe which a test may change."""
+    return Path(shutil.copytree(trained, tmp_path / "run"))

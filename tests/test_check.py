@@ -381,6 +381,7 @@ def test_a_sheet_that_cannot_be_drawn_is_said_first(surgeon: Surgeon, folder: Pa
     assert (tmp_path / "mine.png").read_text() == "precious"
 
 
+@pytest.mark.slow
 @pytest.mark.mirror
 def test_flowers_have_no_other_faults_than_photographs_that_are_there_twice(surgeon: Surgeon, mirror: Path) -> None:
     recipe = Path(__file__).parent.parent / "recipes" / "vgg16_flowers17.yaml"

@@ -90,6 +90,7 @@ class TestIndex:
         assert isinstance(index, Index)
         assert Counter(index.splits) == {"train": 1347, "test": 450}
 
+    @pytest.mark.slow
     @pytest.mark.mirror
     def test_flowers17(self, mirror: Path, load: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("SURGEON_MIRROR", str(mirror))

@@ -214,6 +214,7 @@ def test_a_network_of_another_variant_is_refused() -> None:
         load_imagenet_weights(other, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.mirror
 def test_a_linear_probe_tells_seventeen_flowers_apart() -> None:
     if "SURGEON_MIRROR" not in os.environ:

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import slow_but
 
 from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.preprocessing import PREPROCESSINGS
@@ -28,28 +29,24 @@ from surgeon.training.runner import run
 needs_openvino = pytest.mark.skipif(find_spec("openvino") is None, reason="OpenVINO is not installed")
 EVERY_ENGINE = ["tensorflow", pytest.param("openvino", marks=needs_openvino)]
 IMAGE = Frontier((), frozenset(), 0, 0, 0)
-QUICK = {"vgg16", "mobilenetv2", "efficientnetlite0"}
 # One network of each family; the others are made of the same layers.
-FAMILIES = [
-    pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow])
-    for name in (
-        "vgg16",
-        "resnet50",
-        "resnet50v2",
-        "densenet121",
-        "inceptionv3",
-        "inceptionresnetv2",
-        "xception",
-        "mobilenet",
-        "mobilenetv2",
-        "mobilenetv3small",
-        "nasnetmobile",
-        "efficientnetb0",
-        "efficientnetv2b0",
-        "efficientnetlite0",
-        "convnexttiny",
-    )
-]
+FAMILIES = (
+    "vgg16",
+    "resnet50",
+    "resnet50v2",
+    "densenet121",
+    "inceptionv3",
+    "inceptionresnetv2",
+    "xception",
+    "mobilenet",
+    "mobilenetv2",
+    "mobilenetv3small",
+    "nasnetmobile",
+    "efficientnetb0",
+    "efficientnetv2b0",
+    "efficientnetlite0",
+    "convnexttiny",
+)
 
 
 def pictures(count: int, size: int) -> np.ndarray:
@@ -78,7 +75,7 @@ def difference(found: np.ndarray, expected: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("name", EVERY_ENGINE)
-@pytest.mark.parametrize("network", FAMILIES)
+@pytest.mark.parametrize("network", slow_but({"vgg16", "efficientnetlite0"}, FAMILIES))
 def test_engines_agree(network: str, name: str) -> None:
     spec = BACKBONES[network]
     size = max(48, spec.min_image_size)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import slow_but
 
 from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.layer_table import load_table
@@ -53,7 +54,7 @@ def indexed(plan: Plan, finish: Callable[..., Any]) -> Index:
     return finish(index_images(plan.data))[0]  # type: ignore[no-any-return]
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", slow_but({"vgg16", "mobilenetv2", "efficientnetlite0"}, BACKBONES))
 def test_every_backbone_has_an_estimate_that_grows_with_the_image(name: str) -> None:
     side = BACKBONES[name].image_size
     small, large = (whole(load_table(name, (size, size))) for size in (side, 2 * side))

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import slow_but
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from keras import layers
@@ -118,12 +119,9 @@ NETWORKS = {
     "resnet50v2": r"conv\d_block\d_[12]_bn",
     "densenet121": r"conv1_bn|conv\d_block\d+_1_bn",
 }
-QUICK = {"mobilenetv2", "efficientnetlite0", "resnet50v2"}
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in NETWORKS]
-)
+@pytest.mark.parametrize("name", slow_but({"mobilenetv2", "efficientnetlite0"}, NETWORKS))
 def test_networks_give_the_same_outputs_and_gradients(name: str, double: None, phase: Callable[..., PhasePlan]) -> None:
     keras.utils.set_random_seed(1)
     model = BACKBONES[name].build((32, 32, 3), False)
@@ -297,6 +295,7 @@ KINDS: dict[str, Callable[..., Any]] = {
 }
 
 
+@pytest.mark.slow
 @given(graph=graphs())
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_any_graph_gives_the_same(graph: Any, double: None, phase: Callable[..., PhasePlan]) -> None:

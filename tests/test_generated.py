@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from conftest import slow_but
 
 from surgeon.catalogue.backbones import BACKBONES
 from surgeon.generate.__main__ import generated_files
@@ -15,7 +16,7 @@ TABLES = ("vgg16", "mobilenetv2", "nasnetmobile", "efficientnetlite0")
 MADE = {path: text for path, text in generated_files().items() if "layers/" not in path or Path(path).stem in TABLES}
 
 
-@pytest.mark.parametrize("path", MADE)
+@pytest.mark.parametrize("path", slow_but([path for path in MADE if "layers/" not in path], MADE))
 def test_file_is_fresh(path: str) -> None:
     assert (ROOT / path).read_text(encoding="utf-8") == MADE[path](), "run `make generate`"
 

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import slow_but
 
 from surgeon.catalogue.backbones import BACKBONES
 from surgeon.model import precision as precisions
@@ -92,27 +93,23 @@ def test_float32_changes_nothing_and_a_whole_part_ends_in_bfloat16() -> None:
         assert network.get_layer("hidden").compute_dtype == "bfloat16"
 
 
-QUICK = {"mobilenetv2"}
-NETWORKS = [
-    pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow])
-    for name in (
-        "vgg16",
-        "resnet50v2",
-        "densenet121",
-        "inceptionv3",
-        "xception",
-        "mobilenetv2",
-        "mobilenetv3small",
-        "nasnetmobile",
-        "efficientnetb0",
-        "efficientnetv2b0",
-        "efficientnetlite0",
-        "convnexttiny",
-    )
-]
+NETWORKS = (
+    "vgg16",
+    "resnet50v2",
+    "densenet121",
+    "inceptionv3",
+    "xception",
+    "mobilenetv2",
+    "mobilenetv3small",
+    "nasnetmobile",
+    "efficientnetb0",
+    "efficientnetv2b0",
+    "efficientnetlite0",
+    "convnexttiny",
+)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", slow_but({"vgg16"}, NETWORKS))
 def test_every_network_trains_with_float32_gradients_and_states(name: str) -> None:
     keras.utils.set_random_seed(1)
     spec = BACKBONES[name]
@@ -141,6 +138,7 @@ def test_every_network_trains_with_float32_gradients_and_states(name: str) -> No
     assert {str(variable.dtype) for variable in floats} <= {"float32", "int64"}
 
 
+@pytest.mark.usefixtures("tiny_and_small")
 def test_a_run_in_bfloat16_trains_a_float32_network(
     tiny: Path, tmp_path: Path, finish: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

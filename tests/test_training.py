@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from conftest import slow_but
 
 from surgeon.catalogue.augmentations import AUGMENTATIONS
 from surgeon.catalogue.head_layers import HEAD_LAYERS
@@ -31,6 +32,8 @@ from surgeon.recipe.plan import Plan
 from surgeon.results.events import EpochEnded, PhaseResult, PhaseStarted
 from surgeon.runs.checkpoint import Checkpoints
 from surgeon.training.phase import train_phase
+
+pytestmark = pytest.mark.usefixtures("tiny_and_small")
 
 
 @pytest.fixture
@@ -191,7 +194,7 @@ def test_a_loss_without_end_stops_the_phase(train: Callable[..., Any]) -> None:
 ONE_STEP = "phases=[{{trainable: head, lr: {lr}, optimizer: {optimizer}, epochs: 1}}]"
 
 
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("name", slow_but({"sgd", "adam"}, OPTIMIZERS))
 def test_every_optimizer_trains(name: str, train: Callable[..., Any]) -> None:
     if not hasattr(keras.optimizers, OPTIMIZERS[name].keras_name):
         pytest.skip(f"Keras {keras.__version__} is older than the optimizer")
@@ -208,7 +211,7 @@ SCHEDULED = {
 }
 
 
-@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("name", slow_but({"constant", "cosine"}, SCHEDULES))
 def test_every_schedule_trains_and_follows_its_form(name: str, train: Callable[..., Any]) -> None:
     lr, expected = SCHEDULED[name]
     _, _, (result,) = train(f"phases=[{{trainable: head, lr: {lr}, epochs: 3}}]")
@@ -229,7 +232,7 @@ HEADS = {
 }
 
 
-@pytest.mark.parametrize("name", HEAD_LAYERS)
+@pytest.mark.parametrize("name", slow_but({"dense", "dropout", "batch_normalization"}, HEAD_LAYERS))
 def test_every_head_layer_trains_and_is_what_its_row_says(name: str, train: Callable[..., Any]) -> None:
     plan, network, (result,) = train(f"head={HEADS[name]}", "phases=[{trainable: head, lr: 0.01, epochs: 1}]")
     assert np.isfinite(result.history["loss"]).all()
@@ -251,7 +254,7 @@ AUGMENTED = {
 }
 
 
-@pytest.mark.parametrize("name", AUGMENTATIONS)
+@pytest.mark.parametrize("name", slow_but({"flip"}, AUGMENTATIONS))
 def test_every_augmentation_changes_training_images_only(
     name: str, tiny: Path, set_up: Callable[..., Any], train: Callable[..., Any]
 ) -> None:
