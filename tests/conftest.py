@@ -72,12 +72,19 @@ def finish() -> Callable[[Generator[Progress, None, Any]], tuple[Any, list[Progr
     return run
 
 
-def call(*arguments: object) -> int:
+def draw_nothing(patch: pytest.MonkeyPatch) -> None:
+    """Lets runs end without curves, confusion matrix and page, which take as long as a tiny training."""
+    patch.setattr("surgeon.export.page.publish", lambda *_: iter(()))
+
+
+def call(*arguments: object, pictures: bool = True) -> int:
     """Runs the command line in this process, as its script does; returns its exit code."""
     from surgeon.cli import main
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["surgeon", *map(str, arguments)])
+        if not pictures:
+            draw_nothing(patch)
         try:
             main()
         except SystemExit as end:
@@ -150,8 +157,13 @@ phases:
 """
 
 
-def write_tiny(recipe: Path, photos: Path) -> Path:
-    recipe.write_text(TINY.format(folder=f"'{photos}'"), encoding="utf-8")
+def write_tiny(recipe: Path, photos: Path, network: Path | None = None) -> Path:
+    """Writes the tiny recipe, on a network from a file if one is given."""
+    text = TINY.format(folder=f"'{photos}'")
+    if network is not None:
+        backbone = f"{{model: '{network}', preprocessing: lite, cut: block2a_project_bn}}"
+        text = re.sub("(?m)(?<=^backbone: ).*", backbone, text)
+    recipe.write_text(text, encoding="utf-8")
     return recipe
 
 
@@ -187,17 +199,14 @@ def small_network(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def tiny_and_small(tiny: Path, small_network: Path) -> None:
+def tiny_and_small(tiny: Path, photos: Path, small_network: Path) -> None:
     """Gives the tiny recipe the small network, whose building and training take half of the time."""
-    text = tiny.read_text(encoding="utf-8")
-    backbone = f"{{model: '{small_network}', preprocessing: lite, cut: block2a_project_bn}}"
-    tiny.write_text(re.sub("(?m)(?<=^backbone: ).*", backbone, text), encoding="utf-8")
+    write_tiny(tiny, photos, small_network)
 
 
 @pytest.fixture
 def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets runs end without curves, confusion matrix and page, which take as long as a tiny training."""
-    monkeypatch.setattr("surgeon.export.page.publish", lambda *_: iter(()))
+    draw_nothing(monkeypatch)
 
 
 @pytest.fixture(scope="session")

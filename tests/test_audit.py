@@ -99,6 +99,7 @@ def test_trainable_that_was_flipped_is_found_before_training(
         begin_audit(network, plan.network, plan.phases[0])
 
 
+@pytest.mark.usefixtures("tiny_and_small")
 def test_a_run_with_a_step_that_goes_astray_fails(
     tiny: Path, tmp_path: Path, finish: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,8 +9,11 @@ from typing import Any
 
 import keras
 import numpy as np
+import pytest
 
 Surgeon = Callable[..., Any]
+
+pytestmark = pytest.mark.usefixtures("tiny_and_small", "without_pictures")
 
 AVERAGE = "{sgd: {use_ema: true, ema_momentum: 0.9}}"
 UNTIL = "until: {monitor: val_loss, patience: 9}"

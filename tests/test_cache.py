@@ -195,6 +195,7 @@ def test_a_probe_that_the_disk_does_not_take_is_no_reason_to_fail(root: Path, mo
     assert places.choose_place("auto", 5000, 1).kind == "nowhere"
 
 
+@pytest.mark.usefixtures("tiny_and_small", "without_pictures")
 @pytest.mark.parametrize("features", ["auto", "disk"])
 @pytest.mark.parametrize("fault", ["no folder", "quota"])
 def test_a_run_does_without_the_cache_and_says_so_unless_the_recipe_insists(

@@ -444,6 +444,7 @@ def test_wrong_labels_of_flowers_are_found(surgeon: Surgeon, mirror: Path, tmp_p
     assert len(found & planted) >= 0.75 * len(found)
 
 
+@pytest.mark.usefixtures("tiny_and_small", "without_pictures")
 def test_a_run_refuses_a_leak_unless_told_otherwise(surgeon: Callable[..., Any], tiny: Path, tmp_path: Path) -> None:
     """A folder that holds out a copy of what it trains on."""
     root = tmp_path / "split"

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from browser import look
+from conftest import call, write_tiny
 
 from surgeon.evaluation.compare import mcnemar
 from surgeon.runs.folder import read_predictions
@@ -37,13 +38,18 @@ def test_mcnemar_is_the_binomial_test_of_what_one_alone_got_right() -> None:
     assert mcnemar(first, first).p_value == 1
 
 
-@pytest.fixture
-def runs(surgeon: Surgeon, tiny: Path, tmp_path: Path) -> tuple[Path, Path]:
+pytestmark = pytest.mark.usefixtures("tiny_and_small", "without_pictures")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, photos: Path, small_network: Path) -> tuple[Path, Path]:
     """The same recipe with another seed, on the same test images."""
+    root = tmp_path_factory.mktemp("runs")
+    recipe = write_tiny(root / "tiny.yaml", photos, small_network)
     for seed in (1, 2):
-        done = surgeon("run", tiny, "--out", tmp_path / f"seed {seed}", "--set", f"seed={seed}")
-        assert done.code == 0, done.err
-    return tmp_path / "seed 1", tmp_path / "seed 2"
+        asked = ("--set", f"seed={seed}", "--out", root / f"seed {seed}", "--quiet")
+        assert call("run", recipe, *asked, pictures=False) == 0
+    return root / "seed 1", root / "seed 2"
 
 
 def test_compare_shows_runs_side_by_side(surgeon: Surgeon, runs: tuple[Path, Path]) -> None:

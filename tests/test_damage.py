@@ -11,12 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import TINY
+from conftest import write_tiny
 
-from surgeon.cli.running import run_plan
 from surgeon.errors import SurgeonError
 from surgeon.recipe.compiler import compile_recipe
-from surgeon.report.terminal import Terminal
 from surgeon.results.events import EpochEnded
 from surgeon.results.run import result_figures
 from surgeon.runs.bundle import read_bundle
@@ -51,17 +49,12 @@ STOPPED = ("recipe.yaml", "lock.json", "checkpoint.npz", "history.csv", "events.
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
-    path = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
-    path.write_text(TINY.format(folder=f"'{photos}'"), encoding="utf-8")
-    return path
+    return write_tiny(tmp_path_factory.mktemp("recipe") / "tiny.yaml", photos)
 
 
 @pytest.fixture(scope="module")
-def finished(recipe: Path) -> Path:
-    folder, plan = recipe.parent / "finished", compile_recipe(recipe)
-    create_run_folder(plan, folder)
-    run_plan(plan, folder, Terminal(stderr=True, quiet=True))
-    return folder
+def finished(trained: Path) -> Path:
+    return trained
 
 
 @pytest.fixture(scope="module")

@@ -210,6 +210,7 @@ def test_openvino_that_is_not_installed_is_a_diagnostic(tiny: Path, installed: C
 
 
 @needs_openvino
+@pytest.mark.usefixtures("tiny_and_small")
 def test_a_run_is_the_same_with_either_engine(tiny: Path, tmp_path: Path, finish: Callable[..., Any]) -> None:
     results = []
     for name in ("tensorflow", "openvino"):

@@ -179,6 +179,7 @@ def test_without_a_place_there_is_no_pass(
     assert found.evaluation_seconds > kept.evaluation_seconds
 
 
+@pytest.mark.usefixtures("tiny_and_small")
 def test_a_run_keeps_what_was_forecast(tiny: Path, tmp_path: Path, finish: Callable[..., Any]) -> None:
     overrides = [
         "augment={views: 2, flip: horizontal}",

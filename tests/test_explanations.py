@@ -140,16 +140,15 @@ def test_a_network_that_grad_cam_cannot_follow_is_asked_by_occlusion(
 
 @pytest.mark.parametrize("method", ["grad-cam", "occlusion"])
 def test_explain_draws_a_picture_an_image(
-    surgeon: Surgeon, tiny: Path, photos: Path, tmp_path: Path, method: str
+    surgeon: Surgeon, finished_run: Path, photos: Path, tmp_path: Path, method: str
 ) -> None:
-    assert surgeon("run", tiny, "--out", tmp_path / "run").code == 0
     image, out = photos / "along" / "1.png", tmp_path / "why"
-    done = surgeon("explain", tmp_path / "run", image, "--class", "along", "--method", method, "--out", out)
+    done = surgeon("explain", finished_run, image, "--class", "along", "--method", method, "--out", out)
     assert done.code == 0, done.err
     with Image.open(out / "1-along.png") as drawn, Image.open(image) as original:
         assert drawn.size == original.size
         assert np.abs(np.asarray(drawn.convert("RGB"), int) - np.asarray(original.convert("RGB"), int)).max() > 20
-    assert surgeon("explain", tmp_path / "run", image, "--class", "along", "--out", out).code == 0
+    assert surgeon("explain", finished_run, image, "--class", "along", "--out", out).code == 0
     assert {path.name for path in out.iterdir()} == {"1-along.png", "1-along-2.png"}
-    unknown = surgeon("explain", tmp_path / "run", image, "--class", "alogn")
+    unknown = surgeon("explain", finished_run, image, "--class", "alogn")
     assert (unknown.code, "did you mean 'along'?" in unknown.err) == (2, True)

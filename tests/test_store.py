@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import slow_but
 
 from surgeon.store import cache, places
 from surgeon.store.errors import StoreError
@@ -151,11 +152,12 @@ for seed in range({first}, {first} + 100000):
 """
 
 
+@pytest.mark.parametrize("kills", slow_but([2], [2, 5]))
 def test_killed_in_the_middle_of_writing(
-    tmp_path: Path, open_shelf: Callable[..., Shelf], find: Callable[..., np.ndarray]
+    kills: int, tmp_path: Path, open_shelf: Callable[..., Shelf], find: Callable[..., np.ndarray]
 ) -> None:
     written = 0
-    for attempt in range(5):
+    for attempt in range(kills):
         script = WRITER.format(tests=str(Path(__file__).parent), folder=str(tmp_path), first=written)
         process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
@@ -294,6 +296,7 @@ def test_a_shelf_whose_user_was_killed_can_go(tmp_path: Path) -> None:
     assert not folder.exists()
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_fill_a_shelf_together(surgeon: Callable[..., Any], tiny: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
     runs = [
@@ -313,6 +316,7 @@ def test_two_runs_at_once_fill_a_shelf_together(surgeon: Callable[..., Any], tin
     assert sorted((event["known"], event["computed"]) for event in kept) == [(0, 24), (24, 0)]
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_cache_is_listed_measured_and_cleared(
     surgeon: Callable[..., Any], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

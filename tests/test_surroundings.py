@@ -67,6 +67,7 @@ def test_what_a_person_set_for_other_work_is_not_taken(tmp_path: Path) -> None:
     assert done.stdout.split() == ["tensorflow", "float32", "1e-07", "channels_last", "float32"], done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", ['{"floatx": "int7"}', "[]"])
 def test_settings_that_keras_cannot_take_are_said(tmp_path: Path, content: str) -> None:
     (tmp_path / "keras.json").write_text(content, encoding="utf-8")

@@ -14,7 +14,10 @@ from surgeon.runs import folder as run_folder
 
 Surgeon = Callable[..., Any]
 
+pytestmark = pytest.mark.usefixtures("tiny_and_small")
 
+
+@pytest.mark.usefixtures("without_pictures")
 def test_tensorboard_reads_every_epoch(surgeon: Surgeon, tiny: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     from tensorflow.python.framework.tensor_util import MakeNdarray
@@ -58,6 +61,7 @@ def test_mlflow_has_recipe_epochs_figures_and_files(surgeon: Surgeon, tiny: Path
     assert {"report.html", "recipe.yaml", "model.keras", "bundle.json", "result.json"} <= files
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_a_tracker_that_fails_later_does_not_stop_the_run(
     surgeon: Surgeon, tiny: Path, tmp_path: Path, tracked: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -71,6 +75,7 @@ def test_a_tracker_that_fails_later_does_not_stop_the_run(
     assert (tmp_path / "run" / "result.json").exists()
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_a_tracker_that_cannot_be_reached_is_told_before_training(
     surgeon: Surgeon, tiny: Path, tmp_path: Path, tracked: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,6 +89,7 @@ def test_a_tracker_that_cannot_be_reached_is_told_before_training(
     assert len(tracked.search_runs(output_format="list")) == 1
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_a_resumed_run_is_the_same_run(
     surgeon: Surgeon, tiny: Path, tmp_path: Path, tracked: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
