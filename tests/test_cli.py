@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from conftest import TINY
+from conftest import slow_but
 from PIL import Image
 
 from surgeon.catalogue.kinds import KINDS, listing_command
@@ -73,18 +73,18 @@ def test_run_leaves_everything(surgeon: Surgeon, tiny: Path, tmp_path: Path) -> 
     assert str(out) in done.out.replace("\n", "")
 
 
-def test_saved_model_gives_the_predictions(surgeon: Surgeon, tiny: Path, tmp_path: Path, photos: Path) -> None:
+def test_saved_model_gives_the_predictions(trained: Path, photos: Path) -> None:
     import keras
 
-    assert surgeon("run", tiny, "--out", tmp_path / "run", "--quiet").code == 0
-    network = keras.saving.load_model(tmp_path / "run" / "model.keras")
-    for row in read_csv(tmp_path / "run" / "predictions.csv"):
+    network = keras.saving.load_model(trained / "model.keras")
+    for row in read_csv(trained / "predictions.csv"):
         with Image.open(photos / row["file"]) as image:
             pixels = np.asarray(image.convert("RGB").resize((32, 32), Image.Resampling.BILINEAR), np.float32)
         found = network((pixels[None] - 127) / 128).numpy()[0]
         np.testing.assert_allclose(found, [float(row["across"]), float(row["along"])], atol=1e-4)
 
 
+@pytest.mark.usefixtures("tiny_and_small", "without_pictures")
 def test_resolved_recipe_runs_again_to_the_same_end(surgeon: Surgeon, tiny: Path, tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     assert surgeon("run", tiny, "--out", first, "--set", "data.split.seed=5", "-q").code == 0
@@ -93,9 +93,9 @@ def test_resolved_recipe_runs_again_to_the_same_end(surgeon: Surgeon, tiny: Path
         assert (first / name).read_text() == (second / name).read_text()
 
 
-def test_a_former_run_is_operated_on(surgeon: Surgeon, tiny: Path, tmp_path: Path) -> None:
-    assert surgeon("run", tiny, "--out", tmp_path / "run", "-q").code == 0
-    backbone = {"model": str(tmp_path / "run" / "model.keras"), "preprocessing": "lite", "cut": "block1a_project_bn"}
+@pytest.mark.usefixtures("without_pictures")
+def test_a_former_run_is_operated_on(surgeon: Surgeon, tiny: Path, trained: Path, tmp_path: Path) -> None:
+    backbone = {"model": str(trained / "model.keras"), "preprocessing": "lite", "cut": "block1a_project_bn"}
     override = f"backbone={json.dumps(backbone)}"
     phases = "phases=[{trainable: block1a_dwconv.., lr: 0.01, epochs: 1}]"
     shown = surgeon("layers", tiny, "--set", override, "--set", phases, "--format", "json")
@@ -120,6 +120,7 @@ def test_out_is_never_overwritten(surgeon: Surgeon, tiny: Path, tmp_path: Path) 
     assert [path.name for path in mine.iterdir()] == ["thesis.txt"]
 
 
+@pytest.mark.usefixtures("tiny_and_small", "without_pictures")
 def test_run_as_json_is_result_json(surgeon: Surgeon, tiny: Path, tmp_path: Path) -> None:
     done = surgeon("run", tiny, "--out", tmp_path / "run", "--format", "json")
     printed = json.loads(done.out)
@@ -216,6 +217,7 @@ def test_catalogue_is_listed(kind: str, surgeon: Surgeon) -> None:
     assert unknown.code == 2
 
 
+@pytest.mark.slow
 def test_init_writes_a_recipe_that_runs(
     surgeon: Surgeon, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,7 +258,8 @@ def sixteen_bit_png(pixels: np.ndarray) -> bytes:
     return encoded.getvalue()
 
 
-def test_images_as_they_come(surgeon: Surgeon, photos: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("tiny_and_small", "without_pictures")
+def test_images_as_they_come(surgeon: Surgeon, tiny: Path, photos: Path, tmp_path: Path) -> None:
     root = tmp_path / "ünordered photos"
     for label in ("across", "along"):
         (root / label).mkdir(parents=True)
@@ -284,8 +287,6 @@ def test_images_as_they_come(surgeon: Surgeon, photos: Path, tmp_path: Path) -> 
     (root / "along" / "cut short.png").write_bytes(whole[: len(whole) // 2])
     (root / "along" / "empty.jpg").write_bytes(b"")
     overrides = ["--set", f"data.source.folder.path='{root}'", "--set", "phases[1].epochs=1"]
-    tiny = tmp_path / "r.yaml"
-    tiny.write_text(TINY.format(folder=f"'{photos}'"), encoding="utf-8")
 
     failed = surgeon("run", tiny, *overrides, "--out", tmp_path / "failed")
     assert failed.code == 1
@@ -327,10 +328,11 @@ def test_errors_before_training_are_no_tracebacks(
 
 
 def test_weights_of_another_network_name_layer_and_shape(surgeon: Surgeon, tiny: Path, tmp_path: Path) -> None:
-    from surgeon.catalogue.backbones import BACKBONES
+    import keras
 
     weights = tmp_path / "other.weights.h5"
-    BACKBONES["efficientnetlite1"].build((32, 32, 3), False).save_weights(weights)
+    image = keras.Input((32, 32, 3))
+    keras.Model(image, keras.layers.Conv2D(4, 3)(image)).save_weights(weights)
     done = surgeon("run", tiny, "--set", f"backbone.weights={weights}", "--out", tmp_path / "run")
     assert done.code == 1
     assert "efficientnetlite0" in done.err
@@ -385,9 +387,11 @@ def test_installed_wheel_works_from_another_folder(tmp_path: Path) -> None:
     assert (tmp_path / "site" / "surgeon" / "share" / "schemas" / "recipe.schema.json").exists()
 
 
-SOURCES_TRAINED = ["folder", "split folder", "csv", "digits", pytest.param("flowers17", marks=pytest.mark.mirror)]
+SOURCES_TRAINED = slow_but({"folder", "csv"}, ["folder", "split folder", "csv", "digits"])
+SOURCES_TRAINED += [pytest.param("flowers17", marks=[pytest.mark.slow, pytest.mark.mirror])]
 
 
+@pytest.mark.usefixtures("tiny_and_small", "without_pictures")
 @pytest.mark.parametrize("source", SOURCES_TRAINED)
 def test_every_source_trains(
     source: str, surgeon: Surgeon, tiny: Path, photos: Path, tmp_path: Path, request: pytest.FixtureRequest

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import slow_but
 from PIL import Image
 
 from surgeon.errors import SurgeonError, install_hint
@@ -34,7 +35,7 @@ def tensors_of(variant: Lite) -> dict[str, np.ndarray]:
     return read_tensors(lite.weights_file(variant), VARIANTS[variant].sha256)
 
 
-@pytest.fixture(scope="module", params=VARIANTS, ids="lite{}".format)
+@pytest.fixture(scope="module", params=slow_but({0}, VARIANTS), ids="lite{}".format)
 def variant(request: pytest.FixtureRequest) -> Lite:
     return request.param
 

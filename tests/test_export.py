@@ -20,6 +20,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import call, slow_but, write_tiny
 from flatbuffers.number_types import Float32Flags, Int8Flags
 from flatbuffers.table import Table
 from PIL import Image
@@ -83,6 +84,7 @@ def decoder() -> Any:
     return tf.function(lambda images: decode_images(images, (224, 224)), [tf.TensorSpec((None,), tf.string)])
 
 
+@pytest.mark.slow
 def test_a_graph_decodes_as_pillow_does_to_the_bit() -> None:
     images = encoded_images()
     found = decoder()(tf.constant(list(images.values()))).numpy()
@@ -90,6 +92,7 @@ def test_a_graph_decodes_as_pillow_does_to_the_bit() -> None:
         np.testing.assert_array_equal(pixels, load_image(content, (224, 224)), err_msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.mirror
 def test_a_graph_decodes_photographs_as_pillow_does_to_the_bit(mirror: Path) -> None:
     files = sorted((mirror / "datasets" / "flowers17" / "jpg").glob("*.jpg"))[::170]
@@ -100,19 +103,18 @@ def test_a_graph_decodes_photographs_as_pillow_does_to_the_bit(mirror: Path) -> 
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the one run is that every test has a copy of."""
-    return tmp_path_factory.mktemp("trained") / "run"
+def once(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
+    """A finished run whose network tells the pictures apart."""
+    root = tmp_path_factory.mktemp("once")
+    phase = "phases=[{trainable: all, batch_norm: train, optimizer: adam, lr: 0.01, epochs: 3}]"
+    asked = ("--set", phase, "--out", root / "run", "--quiet")
+    assert call("run", write_tiny(root / "tiny.yaml", photos), *asked, pictures=False) == 0
+    return root / "run"
 
 
 @pytest.fixture
-def run(surgeon: Surgeon, tiny: Path, tmp_path: Path, trained: Path) -> Path:
-    """A finished run whose network tells the pictures apart."""
-    if not trained.exists():
-        phase = "phases=[{trainable: all, batch_norm: train, optimizer: adam, lr: 0.01, epochs: 3}]"
-        done = surgeon("run", tiny, "--out", trained, "--set", phase)
-        assert done.code == 0, done.err
-    return Path(shutil.copytree(trained, tmp_path / "run"))
+def run(once: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(once, tmp_path / "run"))
 
 
 def export(surgeon: Surgeon, run: Path, *options: object) -> dict[str, Any]:
@@ -126,7 +128,7 @@ def require(name: str) -> None:
         pytest.importorskip(module, reason=f"network-surgeon[{name}] is not installed")
 
 
-@pytest.mark.parametrize("name", EXPORTERS)
+@pytest.mark.parametrize("name", slow_but({"keras", "onnx"}, EXPORTERS))
 def test_every_format_agrees_and_predicts(surgeon: Surgeon, run: Path, photos: Path, name: str) -> None:
     require(name)
     result = export(surgeon, run, "--to", name)
@@ -167,6 +169,7 @@ def test_a_litert_file_tells_its_labels_and_how_pixels_are_scaled(surgeon: Surge
     assert labels.Get(Int8Flags, labels.Pos + slot(labels, 2)) == 2
 
 
+@pytest.mark.slow
 def test_inputs_and_outputs_have_names(surgeon: Surgeon, run: Path) -> None:
     require("litert")
     require("onnx")
@@ -230,8 +233,8 @@ def augmenting(surgeon: Surgeon, photos: Path, tmp_path: Path) -> Callable[[str]
 @pytest.mark.parametrize(
     ("dtype", "formats"),
     [
-        ("float32", ("savedmodel",)),
-        pytest.param("float32", ("keras", "litert", "onnx"), marks=pytest.mark.slow),
+        ("float32", ("keras",)),
+        pytest.param("float32", ("savedmodel", "litert", "onnx"), marks=pytest.mark.slow),
         pytest.param("mixed_bfloat16", ("litert", "onnx"), marks=pytest.mark.slow),
         pytest.param("mixed_float16", ("litert", "onnx"), marks=pytest.mark.slow),
     ],
@@ -312,7 +315,8 @@ def tables(table: Table, field: int) -> list[Table]:
 
 
 @pytest.mark.parametrize("name", ["tensorflow", "openvino"])
-@pytest.mark.parametrize("head", ["softmax", "linear"])
+@pytest.mark.usefixtures("tiny_and_small", "without_pictures")
+@pytest.mark.parametrize("head", slow_but(["softmax"], ["softmax", "linear"]))
 def test_many_images_get_the_same_answers_as_one(
     surgeon: Surgeon, tiny: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, name: str, head: str
 ) -> None:
@@ -367,6 +371,7 @@ def test_every_preprocessing_agrees_in_every_format(
             assert narrow["largest_difference"] > 0
 
 
+@pytest.mark.slow
 def test_serving_takes_a_batch_of_encoded_images(surgeon: Surgeon, run: Path, photos: Path) -> None:
     """Under the names that TensorFlow Serving knows."""
     folder = Path(export(surgeon, run, "--to", "savedmodel")["folder"])

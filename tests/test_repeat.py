@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import statistics
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import call, slow_but, write_tiny
 from PIL import Image
 
 Surgeon = Callable[..., Any]
@@ -18,24 +20,29 @@ HEAD = "head=[global_average_pooling, dropout: 0.3, dense: {units: classes, acti
 ONE_PHASE = "phases=[{trainable: block2a_dwconv.., lr: 0.01, epochs: 2}]"
 
 
-@pytest.fixture
-def recipe(tiny: Path, photos: Path, tmp_path: Path) -> Path:
-    """A deterministic recipe on images and weights of its own, which a test may change."""
-    folder = tmp_path / "photos"
-    for path in photos.rglob("*.png"):
-        copy = folder / path.relative_to(photos)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_bytes(path.read_bytes())
-    text = tiny.read_text(encoding="utf-8").replace(str(photos), str(folder))
-    tiny.write_text(f"{text}deterministic: true\n", encoding="utf-8")
-    return tiny
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory, photos: Path, small_network: Path) -> Path:
+    """A deterministic recipe on images of its own."""
+    root = tmp_path_factory.mktemp("repeat")
+    recipe = write_tiny(root / "tiny.yaml", shutil.copytree(photos, root / "photos"), small_network)
+    with recipe.open("a", encoding="utf-8") as text:
+        text.write("deterministic: true\n")
+    return recipe
+
+
+@pytest.fixture(scope="module")
+def ran(recipe: Path) -> Path:
+    run = recipe.with_name("run")
+    assert call("run", recipe, "--out", run, "--quiet", "--set", HEAD, "--set", ONE_PHASE, pictures=False) == 0
+    return run
 
 
 @pytest.fixture
-def done(surgeon: Surgeon, recipe: Path, tmp_path: Path) -> Path:
-    ran = surgeon("run", recipe, "--out", tmp_path / "run", "--set", HEAD, "--set", ONE_PHASE)
-    assert ran.code == 0, ran.err
-    return tmp_path / "run"
+def done(ran: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(ran, tmp_path / "run"))
 
 
 def reproduce(surgeon: Surgeon, run: Path, out: Path) -> tuple[int, dict[str, Any]]:
@@ -43,7 +50,7 @@ def reproduce(surgeon: Surgeon, run: Path, out: Path) -> tuple[int, dict[str, An
     return done.code, json.loads(done.out)
 
 
-@pytest.mark.parametrize("kept", ["auto", "off"])
+@pytest.mark.parametrize("kept", slow_but(["auto"], ["auto", "off"]))
 def test_the_same_machine_gives_the_same_bits(surgeon: Surgeon, recipe: Path, tmp_path: Path, kept: str) -> None:
     """From kept features and from pixels, with dropout and changes of images."""
     asked = [HEAD, ONE_PHASE, "augment={rotation: 0.1}", f"features={kept}"]
@@ -58,16 +65,19 @@ def test_the_same_machine_gives_the_same_bits(surgeon: Surgeon, recipe: Path, tm
 
 
 def test_another_image_is_named(surgeon: Surgeon, recipe: Path, done: Path, tmp_path: Path) -> None:
-    changed = tmp_path / "photos" / "along" / "3.png"
+    changed = recipe.parent / "photos" / "along" / "3.png"
+    before = changed.read_bytes()
     Image.fromarray(np.zeros((48, 48, 3), np.uint8)).save(changed)
     code, found = reproduce(surgeon, done, tmp_path / "again")
+    changed.write_bytes(before)
     assert code == 1
     assert "along/3.png" in {cause["name"] for cause in found["causes"] if cause["part"] == "images"}
     assert {cause["part"] for cause in found["causes"]} <= {"images", "splits"}
     assert "phase 1, weights" in {difference["name"] for difference in found["differences"]}
 
 
-def test_another_weight_is_named(surgeon: Surgeon, recipe: Path, done: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_another_weight_is_named(surgeon: Surgeon, tiny: Path, tmp_path: Path) -> None:
     """Backbone weights from a file of which one number is another."""
     import keras
 
@@ -76,8 +86,8 @@ def test_another_weight_is_named(surgeon: Surgeon, recipe: Path, done: Path, tmp
     network = BACKBONES["efficientnetlite0"].build((32, 32, 3), False)
     weights = tmp_path / "lite.weights.h5"
     network.save_weights(weights)
-    sets = ["--set", f"backbone.weights={weights}", "--set", HEAD, "--set", ONE_PHASE]
-    assert surgeon("run", recipe, "--out", tmp_path / "mine", *sets).code == 0
+    sets = ["--set", f"backbone.weights={weights}", "--set", "deterministic=true", "--set", HEAD, "--set", ONE_PHASE]
+    assert surgeon("run", tiny, "--out", tmp_path / "mine", *sets).code == 0
     kernel = network.get_layer("block1a_dwconv").weights[0]
     kernel.assign(keras.ops.multiply(kernel, np.where(np.arange(kernel.shape[2]) == 0, 2, 1)[:, None]))
     network.save_weights(weights)
@@ -105,12 +115,13 @@ def test_only_a_finished_run_is_reproduced(surgeon: Surgeon, done: Path) -> None
     assert f"surgeon resume {done}" in told.err
 
 
-def test_repeat_tells_the_spread_of_seeds(surgeon: Surgeon, recipe: Path, tmp_path: Path) -> None:
-    arguments = ("run", recipe, "--repeat", 3, "--out", tmp_path / "runs", "--set", HEAD, "--set", ONE_PHASE)
+@pytest.mark.parametrize("seeds", slow_but([2], [2, 3]))
+def test_repeat_tells_the_spread_of_seeds(surgeon: Surgeon, recipe: Path, tmp_path: Path, seeds: int) -> None:
+    arguments = ("run", recipe, "--repeat", seeds, "--out", tmp_path / "runs", "--set", HEAD, "--set", ONE_PHASE)
     found = json.loads(surgeon(*arguments, "--format", "json").out)
     results = [json.loads((Path(run) / "result.json").read_text(encoding="utf-8")) for run in found["runs"]]
     digests = {result["phases"][0]["audit"]["digest"] for result in results}
-    assert len(digests) == 3
+    assert len(digests) == seeds
     accuracies = [result["evaluation"]["accuracy"] for result in results]
     figure = found["figures"]["network accuracy"]
     assert figure["values"] == accuracies

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,10 +17,12 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from conftest import slow_but, write_tiny
 
 from surgeon.errors import SurgeonError
 from surgeon.recipe.compiler import compile_recipe
 from surgeon.results.events import BatchEnded, EpochEnded
+from surgeon.runs import folder as run_folder
 from surgeon.runs.checkpoint import read_checkpoint
 from surgeon.runs.folder import create_run_folder, record_event, run_in_use
 from surgeon.training.audit import variable_digests
@@ -27,15 +30,20 @@ from surgeon.training.runner import run
 
 Surgeon = Callable[..., Any]
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 # All that a run remembers: dropout, changes of images, statistics, momentum, a schedule, averages, the best epoch.
+WHOLE = (
+    "{name: whole, trainable: all, batch_norm: train, optimizer: {adam: {use_ema: true, ema_momentum: 0.9}},"
+    " lr: {cosine: {peak: 0.003, warmup_epochs: 1}}, epochs: 4, until: {monitor: val_loss, patience: 9}}"
+)
 EVERYTHING = (
     "deterministic=true",
     "head=[global_average_pooling, batch_normalization, dropout: 0.3, dense: {units: classes, activation: softmax}]",
     "augment={flip: horizontal, rotation: 0.1, brightness: 0.2}",
     "phases=["
     "{name: warm-up, trainable: head, optimizer: rmsprop, lr: {cosine: {peak: 0.01}}, epochs: 3},"
-    "{name: whole, trainable: all, batch_norm: train, optimizer: {adam: {use_ema: true, ema_momentum: 0.9}},"
-    " lr: {cosine: {peak: 0.003, warmup_epochs: 1}}, epochs: 4, until: {monitor: val_loss, patience: 9}},"
+    f"{WHOLE},"
     "{name: head, trainable: head, optimizer: {sgd: {momentum: 0.9, use_ema: true}}, lr: 0.01, epochs: 2}]",
 )
 
@@ -62,15 +70,23 @@ def ends(folder: Path) -> dict[str, Any]:
     }
 
 
-@pytest.fixture
-def whole(surgeon: Surgeon, tiny: Path, tmp_path: Path) -> Path:
-    """A run of all that there is to remember, never stopped."""
-    done = surgeon("run", tiny, "--out", tmp_path / "whole", *sets(EVERYTHING))
-    assert done.code == 0, done.err
-    return tmp_path / "whole"
+Stop = Callable[[Any], bool]
 
 
-def stop_at(folder: Path, last: Callable[[Any], bool]) -> None:
+def within(step: int, *epochs: int) -> Stop:
+    return lambda event: isinstance(event, BatchEnded) and event.step == step and (not epochs or event.epoch in epochs)
+
+
+def behind(phase: str, epoch: int) -> Stop:
+    return lambda event: isinstance(event, EpochEnded) and (event.phase, event.epoch) == (phase, epoch)
+
+
+EVERYWHERE = [within(1)]
+for ended in (("warm-up", 1), ("warm-up", 3), ("whole", 2), ("whole", 4), ("head", 1)):
+    EVERYWHERE += [behind(*ended), within(2)]
+
+
+def stop_at(folder: Path, last: Stop) -> None:
     """Does what is left of a run as far as the first event that ``last`` holds of."""
     work = run(compile_recipe(folder / "recipe.yaml"), folder)
     for event in work:
@@ -79,26 +95,27 @@ def stop_at(folder: Path, last: Callable[[Any], bool]) -> None:
     work.close()
 
 
+@pytest.mark.parametrize(
+    ("asked", "stops", "said"),
+    [
+        pytest.param((*EVERYTHING[:-1], f"phases=[{WHOLE}]"), [within(2, 3)], "2 of phase 'whole'", id="one stop"),
+        pytest.param(EVERYTHING, EVERYWHERE, "1 of phase 'head'", id="everywhere", marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.usefixtures("tiny_and_small")
 def test_a_run_that_was_stopped_anywhere_ends_as_if_it_had_not_been(
-    surgeon: Surgeon, whole: Path, tmp_path: Path
+    surgeon: Surgeon, tiny: Path, tmp_path: Path, asked: tuple[str, ...], stops: list[Stop], said: str
 ) -> None:
     """Stopped before the first epoch, within and behind epochs of every phase, each time with a new start."""
-    folder = tmp_path / "stopped"
+    whole, folder = tmp_path / "whole", tmp_path / "stopped"
+    assert surgeon("run", tiny, "--out", whole, *sets(asked)).code == 0
     folder.mkdir()
     (folder / "recipe.yaml").write_bytes((whole / "recipe.yaml").read_bytes())
-    stop_at(folder, lambda event: isinstance(event, BatchEnded))
-    for phase, epoch in (("warm-up", 1), ("warm-up", 3), ("whole", 2), ("whole", 4), ("head", 1)):
-        behind = EpochEnded(phase, epoch, 0.0, {})
-        stop_at(
-            folder,
-            lambda event, behind=behind: (
-                isinstance(event, EpochEnded) and (event.phase, event.epoch) == (behind.phase, behind.epoch)
-            ),
-        )
-        stop_at(folder, lambda event: isinstance(event, BatchEnded) and event.step == 2)
+    for stop in stops:
+        stop_at(folder, stop)
     done = surgeon("resume", folder)
     assert done.code == 0, done.err
-    assert "going on behind epoch 1 of phase 'head'" in done.err
+    assert f"going on behind epoch {said}" in done.err
     assert ends(folder) == ends(whole)
     assert not (folder / "checkpoint.npz").exists()
     again = surgeon("resume", folder)
@@ -115,6 +132,7 @@ def start(tiny: Path, out: Path, *overrides: str) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_a_run_behind_its_step(
     surgeon: Surgeon, tiny: Path, tmp_path: Path, number: signal.Signals
@@ -133,11 +151,34 @@ def test_a_signal_stops_a_run_behind_its_step(
     assert f"`surgeon resume {out}`" in surgeon("run", tiny, "--out", out).err
 
 
-@pytest.fixture
-def stopped(tiny: Path, tmp_path: Path) -> Path:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.usefixtures("tiny_and_small")
+def test_a_signal_to_this_process_stops_a_run(
+    surgeon: Surgeon, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    """The same without a process of its own."""
+    out, record = tmp_path / "run", run_folder.record_event
+
+    def record_and_send(folder: Path, event: Any) -> None:
+        record(folder, event)
+        if isinstance(event, BatchEnded) and event.epoch == 2:
+            signal.raise_signal(number)
+
+    monkeypatch.setattr(run_folder, "record_event", record_and_send)
+    done = surgeon("run", tiny, "--out", out)
+    assert done.code == 128 + number
+    assert "stopping after this step" in done.err
+    assert f"hint: go on with `surgeon resume {out}`" in done.err
+    assert (out / "checkpoint.npz").exists()
+    assert not (out / "result.json").exists()
+
+
+@pytest.fixture(scope="module")
+def stopped_once(tmp_path_factory: pytest.TempPathFactory, photos: Path, small_network: Path) -> Path:
     """A run that was stopped behind its first epoch."""
-    folder = tmp_path / "stopped"
-    create_run_folder(compile_recipe(tiny), folder)
+    root = tmp_path_factory.mktemp("stopped")
+    folder = root / "run"
+    create_run_folder(compile_recipe(write_tiny(root / "tiny.yaml", photos, small_network)), folder)
     work = run(compile_recipe(folder / "recipe.yaml"), folder)
     for event in work:
         record_event(folder, event)
@@ -145,6 +186,11 @@ def stopped(tiny: Path, tmp_path: Path) -> Path:
             break
     work.close()
     return folder
+
+
+@pytest.fixture
+def stopped(stopped_once: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(stopped_once, tmp_path / "stopped"))
 
 
 def test_a_run_with_another_image_does_not_go_on(surgeon: Surgeon, stopped: Path, tmp_path: Path) -> None:
@@ -210,7 +256,8 @@ def test_a_run_belongs_to_one_process(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("best", [False, True])
+@pytest.mark.parametrize("best", slow_but([True], [False, True]))
+@pytest.mark.usefixtures("tiny_and_small")
 def test_a_diverging_phase_leaves_the_network_before(
     surgeon: Surgeon, tiny: Path, tmp_path: Path, *, best: bool
 ) -> None:
