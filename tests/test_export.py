@@ -147,6 +147,7 @@ def test_every_format_agrees_and_predicts(surgeon: Surgeon, run: Path, photos: P
         assert found["probabilities"] == pytest.approx(expected["probabilities"], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_litert_file_tells_its_labels_and_how_pixels_are_scaled(surgeon: Surgeon, run: Path) -> None:
     """Read as the metadata's schema has it: by the numbers of its fields."""
     require("litert")
@@ -230,6 +231,7 @@ def augmenting(surgeon: Surgeon, photos: Path, tmp_path: Path) -> Callable[[str]
     return make
 
 
+@pytest.mark.usefixtures("without_pictures")
 @pytest.mark.parametrize(
     ("dtype", "formats"),
     [
@@ -514,9 +516,9 @@ class TestPredict:
         assert surgeon("predict", run, photos, "--out", tmp_path / "sorted").code == 0
         assert {path.name for path in (tmp_path / "sorted").iterdir()} == {"a_b", "a_b-2"}
 
-    def test_nothing_to_predict(self, surgeon: Surgeon, run: Path, tmp_path: Path) -> None:
+    def test_nothing_to_predict(self, surgeon: Surgeon, run: Path, photos: Path, tmp_path: Path) -> None:
         assert "there is no nowhere/*.jpg" in surgeon("predict", run, "nowhere/*.jpg").err
-        assert "holds no network" in surgeon("predict", tmp_path, tmp_path).err
+        assert "holds no network" in surgeon("predict", tmp_path, photos).err
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")

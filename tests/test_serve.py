@@ -53,19 +53,6 @@ def serving(*command: object) -> Iterator[tuple[str, subprocess.Popen[str]]]:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("serve")
-
-
-@pytest.fixture
-def run(folder: Path, surgeon: Surgeon, tiny: Path) -> Path:
-    """A finished run, made once."""
-    if not (folder / "run").exists():
-        assert surgeon("run", tiny, "--out", folder / "run").code == 0
-    return folder / "run"
-
-
-@pytest.fixture(scope="module")
 def service() -> Iterator[str]:
     """The service with a network that fails as it is told to; gives its address."""
     with serving(SERVICE, SECONDS) as (address, _):
@@ -105,9 +92,21 @@ def picture(red: int = 100, form: str = "PNG", size: tuple[int, int] = (32, 32))
     return buffer.getvalue()
 
 
-def test_concurrent_clients_get_the_answers_of_predict(surgeon: Surgeon, run: Path, photos: Path) -> None:
+def test_concurrent_clients_get_the_answers_of_the_network(service: str) -> None:
+    def ask_for(red: int) -> None:
+        status, answer = ask(f"{service}/predict", form([("a.png", picture(red))]))
+        assert status == 200
+        found = {item["name"]: item["probability"] for item in answer["predictions"][0]["classes"]}
+        assert found == pytest.approx({"dark": 1 - red / 255, "</script>": red / 255}, abs=1e-5)
+
+    with ThreadPoolExecutor(12) as clients:
+        list(clients.map(ask_for, range(0, 200, 4)))
+
+
+@pytest.mark.slow
+def test_concurrent_clients_get_the_answers_of_predict(surgeon: Surgeon, trained: Path, photos: Path) -> None:
     files = sorted(photos.rglob("*.png"))
-    lines = surgeon("predict", run, *files, "--format", "jsonl").out.splitlines()
+    lines = surgeon("predict", trained, *files, "--format", "jsonl").out.splitlines()
     expected = {Path(line["file"]): line for line in map(json.loads, lines)}
 
     def ask_for(file: Path) -> None:
@@ -119,7 +118,7 @@ def test_concurrent_clients_get_the_answers_of_predict(surgeon: Surgeon, run: Pa
         values = [item["probability"] for item in found["classes"]]
         assert values == pytest.approx(expected[file]["probabilities"], abs=1e-5)
 
-    with serving("-m", "surgeon", "serve", run, "--port", 0) as (address, _):
+    with serving("-m", "surgeon", "serve", trained, "--port", 0) as (address, _):
         assert json.loads(get(f"{address}/ready"))["classes"] == ["across", "along"]
         with ThreadPoolExecutor(12) as clients:
             list(clients.map(ask_for, files * 4))
@@ -318,6 +317,7 @@ def test_images_that_are_slow_to_decode_keep_no_others_waiting(service: str) -> 
         assert {refused.result()[0] for refused in refusals} <= {200, 422, 503}
 
 
+@pytest.mark.slow
 def test_a_network_that_hangs_is_told_and_waited_for(service: str) -> None:
     hanging = form([("a.png", picture(FAULTS["hangs"]))])
     with ThreadPoolExecutor(1) as client:
