@@ -1,3 +1,83 @@
-"""Network surgery as a file: fine-tune an image classifier from a YAML recipe."""
+"""Network surgery as a file: fine-tune an image classifier from a YAML recipe.
+
+    import surgeon
+
+    run = surgeon.train("photos.yaml", "runs/night", on_event=print)
+    run.predict("rose.jpg")
+
+Importing this takes milliseconds; what trains is loaded when it is called.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from surgeon.api import check, layers, load_recipe, reproduce, train
+    from surgeon.errors import BadImageError, RecipeError, RunInterruptedError, SurgeonError, UsageError
+    from surgeon.recipe.plan import Plan
+    from surgeon.results.events import (
+        BatchEnded,
+        EpochEnded,
+        Event,
+        FeaturesKept,
+        Note,
+        PhaseResult,
+        PhaseStarted,
+        Progress,
+    )
+    from surgeon.run import Run, open_run
 
 __version__ = "0.1.0"  # pyproject.toml reads it from here, so it is the same in a checkout that nobody installed
+
+_HOMES = {
+    "surgeon.api": ("check", "layers", "load_recipe", "reproduce", "train"),
+    "surgeon.errors": ("BadImageError", "RecipeError", "RunInterruptedError", "SurgeonError", "UsageError"),
+    "surgeon.recipe.plan": ("Plan",),
+    "surgeon.results.events": (
+        "BatchEnded",
+        "EpochEnded",
+        "Event",
+        "FeaturesKept",
+        "Note",
+        "PhaseResult",
+        "PhaseStarted",
+        "Progress",
+    ),
+    "surgeon.run": ("Run", "open_run"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [  # what TYPE_CHECKING imports above
+    "BadImageError",
+    "BatchEnded",
+    "EpochEnded",
+    "Event",
+    "FeaturesKept",
+    "Note",
+    "PhaseResult",
+    "PhaseStarted",
+    "Plan",
+    "Progress",
+    "RecipeError",
+    "Run",
+    "RunInterruptedError",
+    "SurgeonError",
+    "UsageError",
+    "check",
+    "layers",
+    "load_recipe",
+    "open_run",
+    "reproduce",
+    "train",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Loads what is asked for the first time."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'surgeon' has no attribute {name!r}")
+    return getattr(import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -88,6 +88,14 @@ class RecipeError(SurgeonError):
         super().__init__("\n".join(str(diagnostic) for diagnostic in self.diagnostics))
 
 
+class RunInterruptedError(SurgeonError):
+    """A person or the system asked for the end; the exit code is 128 and the signal's number, as a shell has it."""
+
+    def __init__(self, number: int, hint: str | None = None) -> None:
+        super().__init__("interrupted", hint)
+        self.exit_code = 128 + number
+
+
 class BadImageError(Exception):
     """An image that cannot be read or decoded wholly; never a reason to lose the others.
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
 
 from surgeon.errors import SurgeonError
 from surgeon.files import read_regular
 from surgeon.text import printable
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 Form = TypeVar("Form")
 
@@ -41,7 +40,7 @@ def damage_told(path: Path, remedy: str, kind: type[SurgeonError] = SurgeonError
         raise kind(f"{path} is damaged: {reason}", remedy) from error
 
 
-def read_record(path: Path, form: type[Form], most: int, remedy: str) -> Form:
+def read_record(path: Path, form: type[Form], most: int, remedy: str, newest: int) -> Form:
     """Returns the content of a JSON file as a value of a type; see ``record_of``.
 
     Args:
@@ -49,12 +48,37 @@ def read_record(path: Path, form: type[Form], most: int, remedy: str) -> Form:
         form: The type.
         most: How many bytes are read.
         remedy: What to do if the file is damaged.
+        newest: The latest version of the file's format that is known.
 
     Raises:
-        SurgeonError: If the file cannot be read or is damaged.
+        SurgeonError: If the file cannot be read, is damaged, or was written by a newer surgeon.
     """
     with damage_told(path, remedy):
-        return record_of(json.loads(read_regular(path, most)), form)
+        value = json.loads(read_regular(path, most))
+        check_version(path, value, newest)
+        return record_of(value, form)
+
+
+def check_version(path: Path, value: object, newest: int) -> None:
+    """Makes sure that a file is of a version that is known; what carries none was written before files had one.
+
+    Raises:
+        SurgeonError: If a newer surgeon wrote it.
+        ValueError: If its version is no number.
+    """
+    version = record_of(value, _Versioned).version
+    if version > newest:
+        raise SurgeonError(
+            f"{path} has version {version} of its format, and this surgeon knows {newest}: a newer one wrote it",
+            "update surgeon",
+        )
+
+
+@dataclass(frozen=True)
+class _Versioned:
+    """A file of any version."""
+
+    version: int = 0
 
 
 def record_of(value: object, form: type[Form]) -> Form:
@@ -63,4 +87,10 @@ def record_of(value: object, form: type[Form]) -> Form:
     Raises:
         ValueError: If the value is not of that form; it says where.
     """
-    return msgspec.convert(value, form)
+    return msgspec.convert(value, form, dec_hook=_decoded)
+
+
+def _decoded(form: type, value: Any) -> Any:
+    if form is Path and isinstance(value, str):
+        return Path(value)
+    raise ValueError(f"expected a {form.__name__}")

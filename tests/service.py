@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from surgeon.runs.bundle import Bundle
+from surgeon.recipe.bundle import Bundle
 from surgeon.serve.app import build_app
 from surgeon.serve.edge import hosts_of
 from surgeon.serve.limits import Limits

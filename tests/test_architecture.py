@@ -31,6 +31,7 @@ ROWS = (
     {"training", "inference"},
     {"export"},
     {"publishing"},
+    {"run"},
     {"api"},
     {"serve"},
     {"cli", "__main__"},

@@ -14,10 +14,10 @@ import pytest
 from conftest import write_tiny
 
 from surgeon.errors import SurgeonError
+from surgeon.recipe.bundle import read_bundle
 from surgeon.recipe.compiler import compile_recipe
 from surgeon.results.events import EpochEnded
 from surgeon.results.run import result_figures
-from surgeon.runs.bundle import read_bundle
 from surgeon.runs.checkpoint import read_checkpoint
 from surgeon.runs.folder import (
     count_images,

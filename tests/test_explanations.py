@@ -14,7 +14,7 @@ from PIL import Image
 from surgeon.inference import explaining
 from surgeon.inference.explaining import build_explainer
 from surgeon.inference.explanations import build_grad_cam, build_occlusion
-from surgeon.runs.bundle import Bundle, write_bundle
+from surgeon.recipe.bundle import Bundle, write_bundle
 
 Surgeon = Callable[..., Any]
 

@@ -353,7 +353,7 @@ def test_an_unfinished_upload_does_not_outlive_the_service() -> None:
 
 
 def test_a_port_that_is_taken_is_told_before_anything_is_loaded(surgeon: Surgeon, tmp_path: Path) -> None:
-    from surgeon.runs.bundle import write_bundle
+    from surgeon.recipe.bundle import write_bundle
 
     write_bundle(tmp_path, BUNDLE)
     (tmp_path / BUNDLE.file).touch()

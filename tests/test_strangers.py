@@ -17,7 +17,7 @@ from surgeon.errors import SurgeonError
 from surgeon.model.weights import load_weights
 from surgeon.networks.graph_checks import check_saved_model
 from surgeon.networks.unpacking import check_weights_file
-from surgeon.runs.bundle import Bundle, write_bundle
+from surgeon.recipe.bundle import Bundle, write_bundle
 from surgeon.tensorflow import load_tensorflow
 
 Surgeon = Callable[..., Any]

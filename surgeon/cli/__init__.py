@@ -31,9 +31,8 @@ from surgeon.cli import (
     serve,
     validate,
 )
-from surgeon.cli.interrupt import RunInterruptedError
 from surgeon.cli.output import open_streams, print_error, print_text
-from surgeon.errors import SurgeonError, UsageError
+from surgeon.errors import RunInterruptedError, SurgeonError, UsageError
 
 app = typer.Typer(
     name="surgeon",

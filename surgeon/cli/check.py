@@ -4,31 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import json
-import tempfile
-from collections.abc import Generator, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from surgeon.cli.output import Format, FormatOption, SetOption, print_json, print_text, show_progress
+from surgeon.cli.output import Format, FormatOption, SetOption, print_json, print_text
 from surgeon.errors import UsageError, require_modules
-from surgeon.recipe.compiler import compile_recipe
+from surgeon.report.progress import ProgressDisplay
 from surgeon.report.terminal import Terminal
-from surgeon.tensorflow import load_tensorflow
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from surgeon.data.dataset import Index
-    from surgeon.recipe.plan import Plan
-    from surgeon.results.events import Event
     from surgeon.results.findings import Finding
-
-# Of a folder without a recipe nothing is held out but what it holds out itself, and nothing is trained.
-_FOLDER_OVERRIDES = ("data.split={test: 0, validation: 0}", "phases=[{trainable: head, lr: 0.001, epochs: 1}]")
 
 
 class FailOn(enum.StrEnum):
@@ -60,10 +51,12 @@ def command(
     output_format: FormatOption = Format.text,
 ) -> None:
     """Find what is wrong with the images: damaged, doubled, leaking between splits, labelled twice."""
+    from surgeon.api import check
+
     _check_options(labels, sheet)
-    plan = _compile(checked, overrides or ())
-    console = Terminal(stderr=True, quiet=output_format is Format.json)
-    index, findings = show_progress(_find(plan, labels), console)
+    with ProgressDisplay(Terminal(stderr=True, quiet=output_format is Format.json)) as display:
+        found = check(checked, overrides=overrides or (), labels=labels, on_event=display.show)
+    index, findings = found.index, found.findings
     if output_format is Format.json:
         records = [dataclasses.asdict(finding) for finding in findings]
         print_json(
@@ -90,48 +83,6 @@ def _check_options(labels: bool, sheet: Path | None) -> None:
         raise UsageError(f"cannot draw a sheet into {sheet}", "give --sheet a file that ends in .png or .html")
     if sheet is not None and sheet.exists():
         raise UsageError(f"{sheet} exists", "give another --sheet")
-
-
-def _compile(checked: Path, overrides: Sequence[str]) -> Plan:
-    """Compiles a recipe, or for a folder the one that ``surgeon init`` would write."""
-    if not checked.is_dir():
-        return compile_recipe(checked, overrides)
-    from surgeon.data.draft import draft_recipe
-    from surgeon.data.survey import survey_folder
-
-    folder = checked.resolve()
-    source = f"data.source.folder.path={json.dumps(str(folder))}"  # the drafted one is relative to what is gone soon
-    with tempfile.TemporaryDirectory() as made:
-        drafted = Path(made) / "check.yaml"
-        drafted.write_text(draft_recipe(survey_folder(folder), drafted), encoding="utf-8")
-        return compile_recipe(drafted, [source, *_FOLDER_OVERRIDES, *overrides])
-
-
-def _find(plan: Plan, labels: bool) -> Generator[Event, None, tuple[Index, tuple[Finding, ...]]]:
-    from surgeon.data.checks import by_severity, check_images
-    from surgeon.data.dataset import index_images
-
-    index = yield from index_images(plan.data)
-    findings = yield from check_images(index, plan.data.image_size)
-    if labels:
-        findings += yield from _find_labels(plan, index)
-    return index, by_severity(findings)
-
-
-def _find_labels(plan: Plan, index: Index) -> Generator[Event, None, tuple[Finding, ...]]:
-    from surgeon.data.dataset import decode_images
-    from surgeon.features.frozen import FrozenFeatures, Setup
-    from surgeon.features.label_issues import label_findings
-    from surgeon.model.pipeline import build_pipeline
-    from surgeon.model.surgery import build_network
-
-    load_tensorflow()
-    # Every image is asked for as it is, and those that cannot be read are named already.
-    plan = dataclasses.replace(plan, views=0, data=dataclasses.replace(plan.data, on_bad_image="skip"))
-    with ExitStack() as life:
-        dataset = yield from decode_images(index, plan.data, plan.features, life)
-        setup = Setup(plan, build_network(plan), build_pipeline(plan), dataset)
-        return (yield from label_findings(FrozenFeatures(setup, life)))
 
 
 def _draw(sheet: Path, index: Index, findings: Sequence[Finding], name: str) -> None:

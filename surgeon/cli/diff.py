@@ -48,9 +48,10 @@ def _sides(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     if not path.is_dir():
         return {"recipe": compile_recipe(path).recipe}, {}
     from surgeon.results.run import result_figures
-    from surgeon.runs.folder import is_finished, read_result, recipe_of
+    from surgeon.runs.folder import is_finished, read_result
     from surgeon.runs.lock import read_lock
+    from surgeon.runs.plan_file import read_plan
 
     lock = read_lock(path)
-    asked = {"recipe": compile_recipe(recipe_of(path)).recipe} if lock is None else dict(lock)
+    asked = {"recipe": read_plan(path).recipe} if lock is None else dict(lock)
     return asked, {"result": result_figures(read_result(path))} if is_finished(path) else {}

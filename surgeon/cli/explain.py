@@ -41,7 +41,7 @@ def command(
     from surgeon.formats import read_image
     from surgeon.inference.classify import open_classifier
     from surgeon.inference.explaining import build_explainer
-    from surgeon.runs.bundle import read_bundle
+    from surgeon.recipe.bundle import read_bundle
 
     classes = read_bundle(run).classes
     if label is not None and label not in classes:

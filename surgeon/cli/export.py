@@ -11,9 +11,8 @@ import typer
 
 from surgeon.catalogue.exporters import EXPORTERS
 from surgeon.cli.output import Format, FormatOption, RunArgument, print_json, print_text, show_progress
-from surgeon.errors import UsageError
-from surgeon.recipe.compiler import compile_recipe
 from surgeon.report.terminal import Terminal, styled
+from surgeon.runs.plan_file import read_plan
 from surgeon.tensorflow import load_tensorflow
 
 ExportFormat = enum.Enum("ExportFormat", {name: name for name in EXPORTERS}, type=str)  # type: ignore[misc]
@@ -34,17 +33,13 @@ def command(
     output_format: FormatOption = Format.text,
 ) -> None:
     """Write the network of a run in another format, and compare it with the run before that counts."""
-    from surgeon.export.export import export
-    from surgeon.runs.folder import recipe_of
+    plan = read_plan(run)
+    narrowed = None if quantize is None else quantize.value
+    load_tensorflow()
+    from surgeon.export.export import default_folder, export
 
     spec = EXPORTERS[to.value]
-    if quantize is not None and quantize.value not in spec.quantizations:
-        able = [other.name for other in EXPORTERS.values() if quantize.value in other.quantizations]
-        raise UsageError(f"{spec.name} cannot be written as {quantize.value}", f"--to {' or '.join(able)} can")
-    narrowed = None if quantize is None else quantize.value
-    folder = out or run / "export" / "-".join(filter(None, (spec.name, narrowed)))
-    plan = compile_recipe(recipe_of(run))
-    load_tensorflow()
+    folder = out or default_folder(run, spec.name, narrowed)
     console = Terminal(stderr=True, quiet=output_format is Format.json)
     result = show_progress(export(plan, run, spec, narrowed, folder), console)
     if output_format is Format.json:

@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from surgeon.cli.output import Format, print_json, print_text
-from surgeon.cli.running import run_plan
+from surgeon.cli.running import progress_console
 from surgeon.errors import SurgeonError, UsageError
-from surgeon.recipe.compiler import compile_recipe
-from surgeon.report.terminal import Terminal, styled
+from surgeon.report.progress import ProgressDisplay
+from surgeon.report.terminal import styled
 
 if TYPE_CHECKING:
     from surgeon.recipe.plan import Plan
     from surgeon.results.run import Spread
-    from surgeon.training.trackers import Tracker
+    from surgeon.results.subscribers import Tracker
 
 
 def repeat_and_print(
-    plans: Sequence[Plan], folder: Path, output_format: Format, *, quiet: bool, log: Collection[Tracker]
+    plans: Sequence[Plan], out: Path | None, output_format: Format, *, quiet: bool, log: Collection[Tracker]
 ) -> None:
     """Runs plans that differ in their seed and prints the spread of what they came to: that is asked for, quiet or not.
 
@@ -31,21 +31,26 @@ def repeat_and_print(
         UsageError: If one of them is of another recipe.
         SurgeonError: If there are no test images.
     """
+    from surgeon.api import train
     from surgeon.results.run import headline_figures
-    from surgeon.runs.folder import create_run_folder, is_finished, read_result, recipe_of
+    from surgeon.run import open_run
+    from surgeon.runs.folder import holds_run, is_finished, new_folder
+    from surgeon.runs.plan_file import read_plan
 
-    console = Terminal(stderr=True, quiet=quiet or output_format is Format.json)
+    folder = new_folder(plans[0]) if out is None else out
+    console = progress_console(output_format, quiet=quiet)
     folders = [folder / f"seed-{plan.seed}" for plan in plans]
     for plan, own in zip(plans, folders, strict=True):
-        if not own.exists():
-            create_run_folder(plan, own)
-        elif compile_recipe(recipe_of(own)).recipe != plan.recipe:
+        if holds_run(own) and read_plan(own).recipe != plan.recipe:
             raise UsageError(f"{own} is a run of another recipe", "give another --out")
     results = []
     for plan, own in zip(plans, folders, strict=True):
         console.show(styled((f"seed {plan.seed}", "bold")))
-        done = is_finished(own)
-        results.append(read_result(own) if done else run_plan(plan, own, console, log=log))
+        if is_finished(own):
+            results.append(open_run(own).result)
+            continue
+        with ProgressDisplay(console) as display:
+            results.append(train(plan, own, on_event=display.show, log=log).result)
     figures = [headline_figures(result) for result in results]
     spreads = {name: _spread([own[name] for own in figures]) for name in figures[0]}
     if not spreads:

@@ -18,7 +18,8 @@ def command(
 ) -> None:
     """Write a finished run as one page that needs nothing else to be looked at, and its pictures again."""
     from surgeon.publishing.page import publish, write_report
-    from surgeon.runs.folder import REPORT, read_run
+    from surgeon.runs.folder import REPORT
+    from surgeon.runs.plan_file import read_run
 
     plan, result = read_run(run)
     load_tensorflow()

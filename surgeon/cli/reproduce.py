@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
 
 import typer
 
 from surgeon.cli.output import Format, FormatOption, QuietOption, RunArgument, print_json, print_text
-from surgeon.cli.running import OutOption, new_run, run_plan
-from surgeon.report.terminal import Terminal
+from surgeon.cli.running import OutOption, progress_console
+from surgeon.report.progress import ProgressDisplay
 
 
 def command(
@@ -20,24 +18,22 @@ def command(
     quiet: QuietOption = False,
 ) -> None:
     """Run the recipe of a finished run again and tell, figure by figure, what is the same."""
+    from surgeon.api import reproduce
     from surgeon.results.run import result_figures
+    from surgeon.run import open_run
     from surgeon.runs.differences import compare
-    from surgeon.runs.folder import new_folder, read_run
     from surgeon.runs.lock import read_lock
 
-    plan, before = read_run(run)
-    figures, lock = result_figures(before), read_lock(run)
-    stood_on: Mapping[str, Any] = lock or {}
-    console = Terminal(stderr=True, quiet=quiet or output_format is Format.json)
-    folder = out or new_folder(plan)
-    with new_run(plan, folder):
-        result = run_plan(plan, folder, console, earlier=stood_on)
-    causes = compare(stood_on, read_lock(folder) or {})
-    differences = compare({"result": figures}, {"result": result_figures(result)})
+    before = open_run(run)
+    figures = result_figures(before.result)
+    with ProgressDisplay(progress_console(output_format, quiet=quiet)) as display:
+        again = reproduce(before, out, on_event=display.show)
+    causes = compare(read_lock(run) or {}, read_lock(again.folder) or {})
+    differences = compare({"result": figures}, {"result": result_figures(again.result)})
     if output_format is Format.json:
         print_json(
             {
-                "folder": str(folder),
+                "folder": str(again.folder),
                 "figures": len(figures),
                 "differences": [dataclasses.asdict(difference) for difference in differences],
                 "causes": [dataclasses.asdict(cause) for cause in causes],
@@ -50,7 +46,9 @@ def command(
             print_text(differences_table("what came out differently", differences, "before", "now"))
         if causes and not quiet:
             print_text(differences_table("what they stand on", causes, "before", "now"))
-        print_text(_verdict(len(figures), len(differences), has_causes=bool(causes), deterministic=plan.deterministic))
+        print_text(
+            _verdict(len(figures), len(differences), has_causes=bool(causes), deterministic=before.plan.deterministic)
+        )
     if differences:
         raise typer.Exit(1)
 

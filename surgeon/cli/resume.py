@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from surgeon.cli.output import Format, FormatOption, QuietOption, RunArgument, print_text
-from surgeon.cli.running import LogOption, run_and_print
-from surgeon.recipe.compiler import compile_recipe
+from surgeon.cli.running import LogOption, print_run, progress_console
+from surgeon.report.progress import ProgressDisplay
 
 
 def command(
@@ -13,11 +13,14 @@ def command(
     quiet: QuietOption = False,
     log: LogOption = None,
 ) -> None:
-    """Go on with a run that was stopped, behind its last finished epoch."""
+    """Go on with a run that was stopped, after its last finished epoch."""
+    from surgeon.api import train
     from surgeon.runs.folder import is_finished, recipe_of
 
     recipe = recipe_of(run)
     if is_finished(run):
         print_text(f"{run} is finished; there is nothing to go on with. `surgeon report {run}` draws it again")
         return
-    run_and_print(compile_recipe(recipe), run, output_format, quiet=quiet, log=log or ())
+    with ProgressDisplay(progress_console(output_format, quiet=quiet)) as display:
+        done = train(recipe, run, on_event=display.show, log=log or ())
+    print_run(done, output_format, quiet=quiet)

@@ -8,8 +8,9 @@ import typer
 
 from surgeon.cli.output import Format, FormatOption, QuietOption, RecipeArgument, SetOption
 from surgeon.cli.repeat import repeat_and_print
-from surgeon.cli.running import LogOption, OutOption, new_run, run_and_print
+from surgeon.cli.running import LogOption, OutOption, print_run, progress_console
 from surgeon.recipe.compiler import compile_recipe
+from surgeon.report.progress import ProgressDisplay
 
 
 def command(
@@ -25,13 +26,16 @@ def command(
     log: LogOption = None,
 ) -> None:
     """Train what a recipe asks for, phase by phase, and measure it."""
-    from surgeon.runs.folder import new_folder
-
     plan = compile_recipe(recipe, overrides or ())
-    folder = out or new_folder(plan)
     if repeat is not None:
         plans = [compile_recipe(recipe, [*(overrides or ()), f"seed={plan.seed + at}"]) for at in range(repeat)]
-        repeat_and_print(plans, folder, output_format, quiet=quiet, log=log or ())
+        repeat_and_print(plans, out, output_format, quiet=quiet, log=log or ())
         return
-    with new_run(plan, folder):
-        run_and_print(plan, folder, output_format, quiet=quiet, log=log or ())
+    from surgeon.api import train
+    from surgeon.runs.folder import check_is_free
+
+    if out is not None:
+        check_is_free(out)
+    with ProgressDisplay(progress_console(output_format, quiet=quiet)) as display:
+        done = train(plan, out, on_event=display.show, log=log or ())
+    print_run(done, output_format, quiet=quiet)

@@ -37,7 +37,7 @@ def command(
     trust: TrustOption = False,
 ) -> None:
     """Answer over HTTP: `POST /predict`, `/explain`, `/health`, `/ready`, `/docs`, and a page to drop an image on."""
-    from surgeon.runs.bundle import read_bundle
+    from surgeon.recipe.bundle import read_bundle
 
     read_bundle(bundle_folder)
     require_modules("serving", ("fastapi", "uvicorn", "python_multipart"), "serve")

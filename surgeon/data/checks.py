@@ -58,6 +58,14 @@ class Facts:
     fingerprint: Fingerprint
 
 
+@dataclass(frozen=True, eq=False)
+class CheckedImages:
+    """The images of a source and what was found about them, the worst first."""
+
+    index: Index
+    findings: tuple[Finding, ...]
+
+
 def quick_checks(index: Index) -> tuple[Finding, ...]:
     """Finds what an index tells by itself, without reading a file again.
 

@@ -14,27 +14,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from surgeon.catalogue.exporters import Classifier, Export, ExporterSpec, compiled, labels_text
+from surgeon.catalogue.exporters import EXPORTERS, Classifier, Export, ExporterSpec, compiled, labels_text
 from surgeon.catalogue.layer_table import open_model
 from surgeon.data.dataset import index_images
 from surgeon.data.images import load_image
 from surgeon.errors import BadImageError, SurgeonError, UsageError, require_modules
 from surgeon.export.synthetic import image_files
 from surgeon.inference.classify import classify, open_export, runtime_errors
-from surgeon.model.inference import for_inference, is_float32
-from surgeon.model.whole import whole_network
+from surgeon.inference.whole import usable_network
+from surgeon.model.inference import is_float32
+from surgeon.recipe.bundle import Bundle, read_bundle, write_bundle
 from surgeon.records import damage_told
 from surgeon.results.events import Event, Note, Progress
 from surgeon.results.use import ExportResult
-from surgeon.runs.bundle import Bundle, read_bundle, write_bundle
 from surgeon.runs.folder import PREDICTIONS, RERUN, read_predictions, read_splits
+from surgeon.runs.pictures import PICTURES, read_pictures
 from surgeon.tensorflow import held_back
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from surgeon.catalogue.sources.listing import LabelledImage
-    from surgeon.data.dataset import Index
     from surgeon.recipe.plan import Plan
 
 TOLERANCE = 1e-3  # of a probability, in float32
@@ -53,6 +53,11 @@ class _Reference:
     probabilities: NDArray[np.float32]
 
 
+def default_folder(run: Path, name: str, quantize: str | None) -> Path:
+    """Returns where an export goes if nobody says: ``export/FORMAT`` in the run."""
+    return run / "export" / "-".join(filter(None, (name, quantize)))
+
+
 def export(
     plan: Plan, run: Path, spec: ExporterSpec, quantize: str | None, out: Path
 ) -> Generator[Event, None, ExportResult]:
@@ -66,26 +71,29 @@ def export(
         out: The folder.
 
     Raises:
-        UsageError: If ``out`` exists.
+        UsageError: If ``out`` exists, or the format has no such quantization.
         SurgeonError: If a package for the format is missing, the images are gone, or the exported network does not
             agree with the run's.
     """
+    if quantize is not None and quantize not in spec.quantizations:
+        able = [other.name for other in EXPORTERS.values() if quantize in other.quantizations]
+        hint = f"{' or '.join(able)} can" if able else f"expected {' or '.join(spec.quantizations) or 'none'}"
+        raise UsageError(f"{spec.name} cannot be written as {quantize}", hint)
     require_modules(spec.name, spec.modules, spec.name)
     if out.exists():
         raise UsageError(f"{out} exists", "give another --out")
     bundle = read_bundle(run)
     trained = open_model(run / bundle.file)
-    with runtime_errors("this network cannot be taken apart to leave out what acts in training only"):
-        network = whole_network(bundle, for_inference(trained))
+    network = usable_network(bundle, trained)
     narrow = not (plan.precision == plan.features_dtype == "float32" and is_float32(trained))
-    index = yield from index_images(plan.data)
-    reference = yield from _reference(run, bundle, network, index, narrow=narrow)
+    images = yield from _images(plan, run)
+    reference = yield from _reference(run, bundle, network, images, narrow=narrow)
     partial = out.with_name(f"{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
         yield Progress(f"write {spec.name}", 0, None, "files")
-        calibration = functools.partial(_training_pixels, index, bundle.image_size)
+        calibration = functools.partial(_training_pixels, images, bundle.image_size)
         with runtime_errors(f"this network cannot be written as {spec.name}"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             spec.write(Export(bundle.name, network, bundle.classes, quantize, calibration), partial / spec.file)
@@ -102,27 +110,44 @@ def export(
     return result
 
 
+def _images(plan: Plan, run: Path) -> Generator[Event, None, list[LabelledImage]]:
+    """Returns images of a run, each with its split: those that it keeps or, if it keeps none, all where they were.
+
+    Raises:
+        SurgeonError: If it keeps none, and some are gone or changed.
+    """
+    kept = read_pictures(run)
+    if kept is not None:
+        return [picture.labelled() for picture in kept if picture.pixels]
+    splits, index = read_splits(run), (yield from index_images(plan.data))
+    found = {
+        (image.name, digest): replace(image, split=splits[image.name, digest])
+        for image, digest in zip(index.images, index.digests, strict=True)
+        if (image.name, digest) in splits
+    }
+    if len(found) < len(splits):
+        raise SurgeonError(
+            f"{len(splits) - len(found)} of the run's {len(splits)} images are gone or changed",
+            "bring them back; an export counts only if it agrees with the run on them",
+        )
+    return list(found.values())
+
+
 def _reference(
-    run: Path, bundle: Bundle, network: Any, index: Index, *, narrow: bool
+    run: Path, bundle: Bundle, network: Any, images: Sequence[LabelledImage], *, narrow: bool
 ) -> Generator[Event, None, _Reference]:
     """Returns the run's stored predictions of its test images.
 
     Where it computed in anything but float32 (``narrow``), or has no test images, its network computes them now.
     """
-    digests, stored = read_splits(run), read_predictions(run)
-    split = next(name for name in ("test", "validation", "train") if name in digests.values() or name == "train")
-    numbers = {name: at for at, name in enumerate(bundle.classes)}
-    chosen = [
-        image
-        for image, digest in zip(index.images, index.digests, strict=True)
-        if digests.get((image.name, digest)) == split
-    ]
-    expected = sum(own == split for own in digests.values())
-    if len(chosen) < expected:
+    stored, present = read_predictions(run), {image.split for image in images}
+    split = next((name for name in ("test", "validation", "train") if name in present), None)
+    if split is None:
         raise SurgeonError(
-            f"{expected - len(chosen)} of the run's {expected} {split} images are gone or changed",
-            "bring them back; an export counts only if it agrees with the run on them",
+            f"{run} keeps no image to compare an export on", f"remove {PICTURES}; then its photographs are looked for"
         )
+    numbers = {name: at for at, name in enumerate(bundle.classes)}
+    chosen = [image for image in images if image.split == split and image.label in numbers]
     labels = np.array([numbers[image.label] for image in chosen])
     if stored is not None and not narrow:
         rows = dict(zip(stored.files, stored.probabilities, strict=True))
@@ -227,8 +252,8 @@ def _check(result: ExportResult) -> None:
         )
 
 
-def _training_pixels(index: Index, size: tuple[int, int]) -> list[NDArray[np.float32]]:
-    """Returns pixels of training images of all classes, which lie side by side in an index."""
-    chosen = [image for image, split in zip(index.images, index.splits, strict=True) if split == "train"]
+def _training_pixels(images: Sequence[LabelledImage], size: tuple[int, int]) -> list[NDArray[np.float32]]:
+    """Returns pixels of training images of all classes, which lie side by side."""
+    chosen = [image for image in images if image.split == "train"]
     step = max(1, len(chosen) // _CALIBRATION)
     return [load_image(image.read(), size).astype(np.float32) for image in chosen[::step][:_CALIBRATION]]

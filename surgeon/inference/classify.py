@@ -22,8 +22,8 @@ from surgeon.errors import BadImageError, SurgeonError, require_modules
 from surgeon.model.engine import build_engine, pick_engine
 from surgeon.model.pipeline import preprocess
 from surgeon.model.whole import whole_network
+from surgeon.recipe.bundle import Bundle, read_bundle
 from surgeon.results.events import Progress
-from surgeon.runs.bundle import Bundle, read_bundle
 from surgeon.tensorflow import held_back
 
 if TYPE_CHECKING:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
 
 import numpy as np
 
+from surgeon.catalogue.sources import SOURCES
 from surgeon.catalogue.sources.listing import Listing
-from surgeon.errors import SurgeonError
+from surgeon.errors import SurgeonError, UsageError
 from surgeon.evaluation.measures import evaluate
 from surgeon.inference.classify import classify, open_classifier
 from surgeon.results.events import Progress
 from surgeon.results.use import OtherData
+from surgeon.runs.folder import holds_run
+from surgeon.runs.plan_file import read_plan
+
+_TABLE_SUFFIXES = {"", ".csv", ".tsv", ".txt"}
 
 
 def evaluate_images(folder: Path, listing: Listing, *, trust: bool = False) -> Generator[Progress, None, OtherData]:
@@ -53,3 +58,26 @@ def evaluate_images(folder: Path, listing: Listing, *, trust: bool = False) -> G
         bad_images={known[at].name: reason for at, reason in bad.items()},
         left_out=listing.left_out,
     )
+
+
+def list_other(folder: Path, data: Path, columns: Mapping[str, str]) -> Listing:
+    """Lists other images: of a folder, or of a CSV file, which is read as the run's own if it came from one.
+
+    Args:
+        folder: The run or the bundle.
+        data: A folder of class folders or a CSV file.
+        columns: ``image_column`` and ``label_column`` of the file, where they are not those of the recipe.
+
+    Raises:
+        UsageError: If columns are named of a folder.
+        SurgeonError: If the images cannot be listed.
+    """
+    is_table = not data.is_dir() and data.suffix.lower() in _TABLE_SUFFIXES
+    if columns and not is_table:
+        raise UsageError(f"{data} is not a CSV file and has no columns", "leave out --image-column and --label-column")
+    kind = "csv" if is_table else "folder"
+    source = read_plan(folder).data.source if holds_run(folder) else None
+    own = source.parameters if source and source.name == kind else {}
+    defaults = {key: schema["default"] for key, schema in SOURCES[kind].parameters.items() if "default" in schema}
+    own = {key: value for key, value in own.items() if key != "split_column"}  # of other images all are measured
+    return SOURCES[kind].read({**defaults, **own, **columns, "path": str(data.absolute())}, ())

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from surgeon.catalogue.exporters import Classifier
-    from surgeon.runs.bundle import Bundle
+    from surgeon.recipe.bundle import Bundle
 
 Heat = Callable[[Any, int], Any]
 

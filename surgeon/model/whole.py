@@ -8,7 +8,7 @@ from surgeon.catalogue.preprocessing import PREPROCESSINGS
 from surgeon.model.pipeline import preprocess
 
 if TYPE_CHECKING:
-    from surgeon.runs.bundle import Bundle
+    from surgeon.recipe.bundle import Bundle
 
 
 def whole_network(bundle: Bundle, network: Any) -> Any:

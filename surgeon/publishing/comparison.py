@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from surgeon.errors import SurgeonError
 from surgeon.evaluation.compare import mcnemar
-from surgeon.publishing.pictures import draw_thumbnails, look_at_phases
+from surgeon.publishing.pictures import find_pictures, look_at_phases, thumbnail
 from surgeon.report.comparison import Column, ComparisonPage, Disagreement, render_comparison
 from surgeon.results.run import headline_figures
 from surgeon.runs.differences import compare
-from surgeon.runs.folder import read_predictions, read_run
+from surgeon.runs.folder import read_predictions
+from surgeon.runs.plan_file import read_run
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from surgeon.recipe.plan import Plan
     from surgeon.results.events import Event
     from surgeon.results.run import RunResult
@@ -63,9 +68,9 @@ def read_runs(folders: Sequence[Path]) -> list[ComparedRun]:
 def write_comparison(runs: Sequence[ComparedRun], path: Path) -> Generator[Event, None, None]:
     """Writes runs side by side as a page."""
     differing, answers = _disagreements(runs)
-    images = yield from draw_thumbnails(runs[0].plan, [file for file, _ in differing[:_SHOWN]])
+    images = yield from _thumbnails(runs, [file for file, _ in differing[:_SHOWN]])
     shown = [
-        Disagreement(file, images[file][1], label, answers[file, label])
+        Disagreement(file, images[file], label, answers[file, label])
         for file, label in differing[:_SHOWN]
         if file in images
     ]
@@ -79,6 +84,17 @@ def write_comparison(runs: Sequence[ComparedRun], path: Path) -> Generator[Event
         left_out=len(differing) - len(shown),
     )
     path.write_text(render_comparison(page), encoding="utf-8")
+
+
+def _thumbnails(runs: Sequence[ComparedRun], files: Sequence[str]) -> Generator[Event, None, dict[str, Image.Image]]:
+    """Returns images in small that any of the runs can show; each keeps its own mistakes."""
+    found: dict[str, Image.Image] = {}
+    for run in runs:
+        with suppress(SurgeonError):  # a run of a former release, whose photographs are gone
+            pictures = yield from find_pictures(run.plan, run.folder, [file for file in files if file not in found])
+            drawn = {file: thumbnail(pictures[file]) for file in files if file in pictures and file not in found}
+            found |= {file: small for file, small in drawn.items() if small is not None}
+    return found
 
 
 def _answers(tested: Predictions) -> dict[tuple[str, str], tuple[str, float]]:

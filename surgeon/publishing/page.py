@@ -11,40 +11,54 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from surgeon.data.images import decode_image, fit_image
+from surgeon.data.images import load_image
 from surgeon.errors import SurgeonError
 from surgeon.evaluation.calibration import bootstrap, calibrate, class_curves
 from surgeon.inference.explaining import build_explainer
-from surgeon.publishing.pictures import draw_thumbnails, look_at_phases, square
+from surgeon.inference.whole import save_whole_network
+from surgeon.publishing.pictures import (
+    EXPLAINED,
+    find_pictures,
+    keep_pictures,
+    look_at_phases,
+    page_order,
+    square,
+    thumbnail,
+)
+from surgeon.recipe.bundle import read_bundle
 from surgeon.recipe.text import dump_text
-from surgeon.report.card import render_card
 from surgeon.report.figures import draw_confusion, draw_curves
 from surgeon.report.page import Page, Shown, render_page
 from surgeon.results.events import Note, Progress
-from surgeon.runs.bundle import read_bundle
-from surgeon.runs.folder import REPORT, count_images, read_notes, read_predictions, write_whole
+from surgeon.runs.folder import MODEL, REPORT, count_images, read_notes, read_predictions, write_whole
 from surgeon.runs.lock import read_lock
+from surgeon.runs.pictures import PICTURES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from surgeon.catalogue.sources.listing import LabelledImage
     from surgeon.recipe.plan import Plan
     from surgeon.results.events import Event
     from surgeon.results.run import RunResult
     from surgeon.runs.folder import Predictions
-
-_SHOWN = 400  # test images on a page
-_EXPLAINED = 12  # mistakes
+    from surgeon.runs.pictures import Picture
 
 
 def publish(plan: Plan, run: Path, result: RunResult) -> Generator[Event, None, bool]:
-    """Draws into a finished run what shows it: curves, confusion matrix, page. What cannot be drawn becomes a note.
+    """Puts into a finished run what shows it and what is used of it; whatever is raised meanwhile becomes a note.
+
+    That is the network from pixels to probabilities, the images that it keeps, curves, confusion matrix and page.
 
     Returns:
         Whether all of it is there.
     """
     failed: list[str] = []
+    if not (run / MODEL).exists():
+        with _survived(MODEL, failed):
+            save_whole_network(run)
+    if not (run / PICTURES).exists():
+        with _survived(PICTURES, failed):
+            yield from keep_pictures(plan, run)
     with _survived("curves.png", failed):
         draw_curves(result, run / "curves.png")
     with _survived("confusion.png", failed):
@@ -101,45 +115,33 @@ def write_report(plan: Plan, run: Path, result: RunResult, path: Path) -> Genera
     write_whole(path, render_page(page))
 
 
-def write_card(plan: Plan, run: Path, result: RunResult, path: Path) -> None:
-    """Writes the model card of a run."""
-    tested = read_predictions(run)
-    calibration = calibrate(tested.probabilities, tested.labels) if tested else None
-    intervals = bootstrap(tested.labels, tested.predicted) if tested else {}
-    path.write_text(render_card(plan, result, dump_text(plan.recipe), calibration, intervals), encoding="utf-8")
-
-
 def _look_at(
     plan: Plan, run: Path, tested: Predictions, failed: list[str]
 ) -> Generator[Event, None, tuple[list[Shown], str]]:
-    """Returns the images that the page shows, and how they are explained, if any is.
-
-    All mistakes come first, then the hits, the least sure ones first.
-    """
-    right = tested.predicted == tested.labels
-    sureness = tested.probabilities.max(axis=1)
-    order = np.lexsort((np.where(right, sureness, -sureness), right))[:_SHOWN]
-    images = yield from draw_thumbnails(plan, [tested.files[at] for at in order])
-    there = [int(at) for at in order if tested.files[at] in images]
-    mistakes = {at: images[tested.files[at]][0] for at in there if not right[at]}
+    """Returns the images that the page shows, and how they are explained, if any is."""
+    order = [int(at) for at in page_order(tested)]
+    pictures = yield from find_pictures(plan, run, [tested.files[at] for at in order])
+    found = {at: pictures[tested.files[at]] for at in order if tested.files[at] in pictures}
+    small = {at: drawn for at, picture in found.items() if (drawn := thumbnail(picture)) is not None}
+    mistakes = {at: found[at] for at in small if tested.predicted[at] != tested.labels[at] and found[at].pixels}
     explanations, method = dict[int, Image.Image](), ""
     with _survived("explanations", failed):
-        explanations, method = yield from _explain(run, dict(islice(mistakes.items(), _EXPLAINED)), tested.predicted)
+        explanations, method = yield from _explain(run, dict(islice(mistakes.items(), EXPLAINED)), tested.predicted)
     return [
         Shown(
             file=tested.files[at],
-            thumbnail=images[tested.files[at]][1],
+            thumbnail=drawn,
             label=tested.classes[tested.labels[at]],
             predicted=tested.classes[tested.predicted[at]],
             probability=float(tested.probabilities[at].max()),
             explanation=explanations.get(at),
         )
-        for at in there
+        for at, drawn in small.items()
     ], method
 
 
 def _explain(
-    run: Path, mistakes: Mapping[int, LabelledImage], predicted: NDArray[np.intp]
+    run: Path, mistakes: Mapping[int, Picture], predicted: NDArray[np.intp]
 ) -> Generator[Event, None, tuple[dict[int, Image.Image], str]]:
     """Returns thumbnails of images with heat where the network saw what it took them for, and the method's name."""
     if not mistakes:
@@ -147,9 +149,8 @@ def _explain(
     bundle = read_bundle(run)
     explain = build_explainer(run, bundle, "grad-cam")
     found = {}
-    for at, image in mistakes.items():
-        picture = decode_image(image.read())
-        heated = explain(fit_image(picture, bundle.image_size), int(predicted[at]))
-        found[at] = square(heated.resize(picture.size))
+    for at, picture in mistakes.items():
+        pixels = load_image(picture.labelled().read(), bundle.image_size)
+        found[at] = square(explain(pixels, int(predicted[at])).resize(picture.size))
         yield Progress("explain mistakes", len(found), len(mistakes), "images")
     return found, explain.method

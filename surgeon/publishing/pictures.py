@@ -1,26 +1,39 @@
-"""What the pages of runs show of a plan and of its images."""
+"""What the pages of runs show of a plan and of its images, and the images that a run keeps for that."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+import hashlib
+import io
+from collections.abc import Collection, Generator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from PIL import Image, ImageOps
 
-from surgeon.data.dataset import in_threads, list_images
-from surgeon.data.images import look_at
+from surgeon.data.dataset import BATCH, in_threads, list_images
+from surgeon.data.images import decode_image, fit_image, look_at
 from surgeon.errors import BadImageError
 from surgeon.planning.frontier import phase_frontiers
 from surgeon.planning.modes import layer_states
 from surgeon.report.parts import Phase
 from surgeon.results.events import Progress
+from surgeon.runs.folder import read_predictions, read_splits
+from surgeon.runs.pictures import Picture, read_pictures, write_pictures
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from surgeon.catalogue.sources.listing import LabelledImage
     from surgeon.recipe.plan import Plan
     from surgeon.results.events import Event
+    from surgeon.runs.folder import Predictions
 
 _SIDE = 144  # pixels of a thumbnail
+SHOWN = 400  # test images on a page
+EXPLAINED = 12  # mistakes
+# Images of a split that an export is compared on, or fitted to.
+_COMPARED = {"test": 100, "validation": 100, "train": 64}
 
 
 def look_at_phases(plan: Plan) -> list[Phase]:
@@ -31,27 +44,97 @@ def look_at_phases(plan: Plan) -> list[Phase]:
     ]
 
 
-def draw_thumbnails(
-    plan: Plan, files: Sequence[str]
-) -> Generator[Event, None, dict[str, tuple[LabelledImage, Image.Image]]]:
-    """Returns images of a plan's source by their names, each with itself in small; what cannot be shown is left out."""
-    listing = yield from list_images(plan.data)
-    images = {image.name: image for image in listing.images}
-    there = [images[file] for file in files if file in images]
-    drawn: list[Image.Image | None] = []
-    for thumbnails in in_threads(_thumbnail, there):
-        drawn += thumbnails
-        yield Progress("draw the images", len(drawn), len(there), "images")
-    return {image.name: (image, small) for image, small in zip(there, drawn, strict=True) if small is not None}
+def page_order(tested: Predictions) -> NDArray[np.intp]:
+    """Returns the positions of the test images that a page shows: mistakes, then hits, the least sure ones first."""
+    right = tested.predicted == tested.labels
+    sureness = tested.probabilities.max(axis=1)
+    return np.lexsort((np.where(right, sureness, -sureness), right))[:SHOWN]
 
 
-def _thumbnail(image: LabelledImage) -> Image.Image | None:
+def keep_pictures(plan: Plan, run: Path) -> Generator[Event, None, None]:
+    """Writes thumbnails of what the page shows into a run, and the pixels of what an export is compared on.
+
+    Images that were changed since they were trained on, or cannot be read any more, are left out.
+    """
+    tested, splits = read_predictions(run), read_splits(run)
+    order = page_order(tested) if tested else np.array([], np.intp)
+    shown = [tested.files[at] for at in order] if tested else []
+    mistakes = [tested.files[at] for at in order if tested.predicted[at] != tested.labels[at]] if tested else []
+    exact = {*mistakes[:EXPLAINED], *(name for split in _COMPARED for name in _some_of(splits, split))}
+    pictures = yield from _look_at_all(plan, exact.union(shown), exact, splits)
+    write_pictures(run, pictures)
+
+
+def find_pictures(plan: Plan, run: Path, files: Collection[str]) -> Generator[Event, None, dict[str, Picture]]:
+    """Returns images of a run by their names: those that it keeps or, if it keeps none, some where they were.
+
+    Args:
+        plan: The run's.
+        run: Its folder.
+        files: Which images are looked for where they were.
+
+    Raises:
+        SurgeonError: If it keeps none and its source is gone.
+    """
+    kept = read_pictures(run)
+    if kept is None:
+        kept = tuple((yield from _look_at_all(plan, files, files, read_splits(run))))
+    return {picture.name: picture for picture in kept}
+
+
+def thumbnail(picture: Picture) -> Image.Image | None:
+    """Returns an image in small, if it can be shown."""
     try:
-        return square(look_at(image.read(), 2 * _SIDE).picture)
-    except (BadImageError, OSError):  # it was changed since, or cannot be read any more
+        return decode_image(picture.thumbnail) if picture.thumbnail else None
+    except BadImageError:  # a damaged archive of a stranger
         return None
 
 
 def square(picture: Image.Image) -> Image.Image:
     """Returns the middle of an image as a thumbnail."""
     return ImageOps.fit(picture, (_SIDE, _SIDE))
+
+
+def _some_of(splits: Mapping[tuple[str, str], str], split: str) -> list[str]:
+    """Returns the names of images of a split that lie evenly among all, and so in all classes of any size."""
+    names = [name for (name, _), own in splits.items() if own == split]
+    chosen = np.linspace(0, len(names) - 1, min(_COMPARED[split], len(names))).round().astype(int)
+    return [names[at] for at in chosen]
+
+
+def _look_at_all(
+    plan: Plan, files: Collection[str], exact: Collection[str], splits: Mapping[tuple[str, str], str]
+) -> Generator[Event, None, list[Picture]]:
+    listing = yield from list_images(plan.data)
+    wanted, names = [image for image in listing.images if image.name in set(files)], set(exact)
+
+    def look(image: LabelledImage) -> Picture | None:
+        return _look(image, splits, plan.data.image_size, is_exact=image.name in names)
+
+    pictures: list[Picture] = []
+    for done, batch in enumerate(in_threads(look, wanted), start=1):
+        pictures += [picture for picture in batch if picture is not None]
+        yield Progress("keep pictures", min(done * BATCH, len(wanted)), len(wanted), "images")
+    return pictures
+
+
+def _look(
+    image: LabelledImage, splits: Mapping[tuple[str, str], str], size: tuple[int, int], *, is_exact: bool
+) -> Picture | None:
+    try:
+        data = image.read()
+        split = splits.get((image.name, hashlib.sha256(data).hexdigest()))
+        if split is None:  # it was changed since
+            return None
+        whole = decode_image(data) if is_exact else look_at(data, 2 * _SIDE).picture
+    except (BadImageError, OSError):
+        return None
+    pixels = _encoded(Image.fromarray(fit_image(whole, size)), "PNG", compress_level=1) if is_exact else None
+    small = _encoded(square(whole), "JPEG", quality=90)
+    return Picture(image.name, image.label, split, whole.size, small, pixels)
+
+
+def _encoded(picture: Image.Image, form: str, **options: int) -> bytes:
+    content = io.BytesIO()
+    picture.save(content, form, **options)
+    return content.getvalue()

@@ -8,6 +8,7 @@ from typing import Any
 
 from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.kinds import KINDS
+from surgeon.catalogue.layer_table import LayerTable
 from surgeon.errors import Diagnostic, RecipeError
 from surgeon.recipe.document import Document, read_document
 from surgeon.recipe.findings import Findings
@@ -22,7 +23,7 @@ from surgeon.recipe.plan import (
     UntilPlan,
 )
 from surgeon.recipe.text import ValuePath, spell_path
-from surgeon.recipe.validate import validate
+from surgeon.recipe.validate import assume, validate
 
 
 def validate_recipe(path: Path, overrides: Sequence[str] = ()) -> tuple[Diagnostic, ...]:
@@ -43,7 +44,33 @@ def compile_recipe(path: Path, overrides: Sequence[str] = ()) -> Plan:
     Raises:
         RecipeError: With every problem of the recipe.
     """
-    findings = validate(read_document(path, overrides))
+    return compile_document(read_document(path, overrides))
+
+
+def compile_document(document: Document) -> Plan:
+    """Compiles a recipe that was read.
+
+    Raises:
+        RecipeError: With every problem of the recipe.
+    """
+    findings = validate(document)
+    if findings.problems:
+        raise RecipeError(findings.problems)
+    return _plan(findings)
+
+
+def compile_known(document: Document, classes: tuple[str, ...], table: LayerTable) -> Plan:
+    """Compiles a recipe that was sound when it was run, without a look at its images or its backbone's file.
+
+    Args:
+        document: The resolved recipe.
+        classes: Those of its images.
+        table: The layers of its backbone; others may follow.
+
+    Raises:
+        RecipeError: If it is not sound with these.
+    """
+    findings = assume(document, classes, table)
     if findings.problems:
         raise RecipeError(findings.problems)
     return _plan(findings)

@@ -56,7 +56,15 @@ def read_document(path: Path, overrides: Sequence[str] = ()) -> Document:
     Raises:
         RecipeError: With every problem of the text that keeps it from being read.
     """
-    document = _read_with_bases(path, Location(str(path)), ())
+    return overridden(_read_with_bases(path, Location(str(path)), ()), overrides)
+
+
+def overridden(document: Document, overrides: Sequence[str]) -> Document:
+    """Returns a document with ``--set`` assignments applied.
+
+    Raises:
+        RecipeError: With every assignment that is none.
+    """
     problems: list[Diagnostic] = []
     for override in overrides:
         try:

@@ -32,10 +32,15 @@ def check_data(findings: Findings) -> None:
         findings.report(("data", "split"), "split-sum", message, "their sum has to be less than 1")
     size = data.get("image_size")
     if is_whole(size):
-        findings.image_size = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+        findings.image_size = sides_of(size)
     if is_whole(data["source"]):
         ((name, parameters),) = data["source"].items()
         _check_source(findings, name, parameters)
+
+
+def sides_of(size: int | list[int]) -> tuple[int, int]:
+    """Returns height and width of ``data.image_size``."""
+    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
 
 
 def _check_source(findings: Findings, name: str, parameters: Values) -> None:

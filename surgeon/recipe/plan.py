@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from surgeon.recipe.network import HeadLayer, Network
+from surgeon.recipe.network import HeadLayer, Network
 
 
 @dataclass(frozen=True)

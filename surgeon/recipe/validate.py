@@ -24,7 +24,7 @@ from surgeon.recipe.check import check_schema
 from surgeon.recipe.complete import Values, complete, is_whole
 from surgeon.recipe.document import Document
 from surgeon.recipe.findings import Findings
-from surgeon.recipe.images import RELATIVE, check_data, is_file
+from surgeon.recipe.images import RELATIVE, check_data, is_file, sides_of
 from surgeon.recipe.memory import layers_beyond_memory, trains_beyond_memory
 from surgeon.recipe.network import HeadError, HeadLayer, Network, SelectorError, activation, compose, name_head, whole
 from surgeon.recipe.pace import phase_length, phase_misfits
@@ -52,6 +52,18 @@ def validate(document: Document, *, counts_images: bool = False) -> Findings:
         )
     )
     problems[:] = first_problems(problems)
+    return findings
+
+
+def assume(document: Document, classes: tuple[str, ...], table: LayerTable) -> Findings:
+    """Returns what a document comes to with known classes and a known backbone; nothing is looked for on the disk."""
+    problems = check_schema(document)
+    findings = Findings(document, complete(document, problems), problems, classes=classes, table=table)
+    data = findings.values.get("data") or {}
+    if is_whole(data.get("image_size")):
+        findings.image_size = sides_of(data["image_size"])
+    for check in (_check_cut_and_head, _check_phases):
+        check(findings)
     return findings
 
 
@@ -191,13 +203,13 @@ def _find_cut(findings: Findings, table: LayerTable, wanted: Any) -> int | None:
             findings.report(("backbone", "cut"), "unusable-cut", problem, "cut elsewhere")
             return None
         return cut
-    spec = BACKBONES[table.network]
+    spec = BACKBONES.get(table.network)
     # Behind a Flatten the number of weights depends on the size of the images.
     flattened = any(
         row.kind == "Flatten" and row.inputs != () and math.prod(table.rows[row.inputs[0]].shape[:-1]) > 1
         for row in map(table.rows.__getitem__, table.ancestors(cut))
     )
-    if flattened and findings.image_size not in (None, (spec.image_size, spec.image_size)):
+    if spec and flattened and findings.image_size not in (None, (spec.image_size, spec.image_size)):
         message = f"the dense layers of {spec.name} need images of {spec.image_size} pixels"
         findings.report(("backbone", "cut"), "image-size", message, f"cut before {table.rows[table.top].name!r}")
         return None

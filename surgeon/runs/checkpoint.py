@@ -15,7 +15,7 @@ import numpy as np
 
 from surgeon.errors import SurgeonError
 from surgeon.files import open_regular
-from surgeon.records import damage_told, record_of
+from surgeon.records import check_version, damage_told, record_of
 from surgeon.results.events import PhaseResult
 from surgeon.runs.folder import CHECKPOINT, HISTORY, mend_events, write_history
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from surgeon.recipe.plan import Plan
 
+_VERSION = 1
 _RECORD = "record"
 _GROUPS = ("weights", "best", "state")  # an array's name in the file begins with its group's
 _MARK = b"\nsurgeon checkpoint 2, SHA-256 "  # with the digest of all bytes before it, this ends the file
@@ -155,7 +156,9 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
         _check_digest(file)
         with np.load(file, allow_pickle=False) as arrays:
             _check_sizes(arrays.zip, path.stat().st_size)
-            record = record_of(json.loads(str(arrays[_RECORD])), _Record)
+            value = json.loads(str(arrays[_RECORD]))
+            check_version(path, value, _VERSION)
+            record = record_of(value, _Record)
             groups: dict[str, dict[str, NDArray[Any]]] = {group: {} for group in _GROUPS}
             for name in set(arrays.files) - {_RECORD}:
                 group, _, rest = name.partition("/")
@@ -203,7 +206,7 @@ def _write(path: Path, checkpoint: Checkpoint) -> None:
     partial = path.with_name("checkpoint.partial")
     try:
         with partial.open("w+b") as file:
-            np.savez(file, **{_RECORD: np.array(json.dumps(record))}, **arrays)  # type: ignore[arg-type]
+            np.savez(file, **{_RECORD: np.array(json.dumps({"version": _VERSION, **record}))}, **arrays)  # type: ignore[arg-type]
             file.seek(0)
             file.write(_MARK + hashlib.file_digest(file, "sha256").digest())
             file.flush()

@@ -17,11 +17,10 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from surgeon.cells import read_rows, write_rows
-from surgeon.errors import SurgeonError, UsageError
+from surgeon.errors import UsageError
 from surgeon.files import open_regular, read_regular
-from surgeon.recipe.compiler import compile_recipe
 from surgeon.recipe.text import dump_text
-from surgeon.records import damage_told, record_of
+from surgeon.records import check_version, damage_told, record_of
 from surgeon.results.events import BatchEnded, EpochEnded, Event, Note, Progress, event_record
 from surgeon.results.run import RunResult, result_record, run_result
 
@@ -31,7 +30,8 @@ if TYPE_CHECKING:
     from surgeon.data.dataset import Dataset
     from surgeon.recipe.plan import Plan
 
-MODEL = "model.keras"  # the network after the last finished phase
+NETWORK = "network.keras"  # the network after the last finished phase, from preprocessed pixels, for further surgery
+MODEL = "model.keras"  # the finished one from pixels to probabilities, for use
 CHECKPOINT = "checkpoint.npz"  # see checkpoint.py
 HISTORY = "history.csv"
 REPORT = "report.html"
@@ -39,13 +39,14 @@ PREDICTIONS = "predictions.csv"
 _RECIPE, _RESULT = "recipe.yaml", "result.json"
 _SPLITS = "splits.csv"
 _EVENTS = "events.jsonl"
+_RESULT_VERSION = 2  # measures by class number; 1, which had scikit-learn's, carried none
 _PREDICTED = ("file", "label", "predicted")  # the columns before those of the classes
 _SPLIT = ("file", "label", "split", "sha256")
 _MOST_BYTES = 1 << 30  # of a file that is read as a whole
 _MOST_ROWS_BYTES = 64 << 30  # of one that is read row by row
 _LONGEST_ROW = 1 << 24
 RERUN = "bring it back from a copy, or run the recipe again"  # what to do about a file that is damaged
-_COLUMNS = ("phase", "epoch", "seconds", "lr", "loss", "accuracy", "val_loss", "val_accuracy")
+HISTORY_COLUMNS = ("phase", "epoch", "seconds", "lr", "loss", "accuracy", "val_loss", "val_accuracy")
 
 
 def new_folder(plan: Plan) -> Path:
@@ -69,15 +70,29 @@ def create_run_folder(plan: Plan, folder: Path) -> None:
     Raises:
         UsageError: If there is anything in it; nothing is ever overwritten.
     """
+    check_is_free(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    if (folder / _RECIPE).exists() and not is_finished(folder):
+    write_whole(folder / _RECIPE, dump_text(plan.recipe))
+
+
+def check_is_free(folder: Path) -> None:
+    """Makes sure that a run may go into a folder.
+
+    Raises:
+        UsageError: If there is anything in it; nothing is ever overwritten.
+    """
+    if holds_run(folder) and not is_finished(folder):
         raise UsageError(
             f"{folder} holds a run that was not finished, and a run never overwrites",
             f"go on with it, `surgeon resume {folder}`, or give another --out",
         )
-    if any(folder.iterdir()):
+    if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder} is not empty, and a run never overwrites", "give another --out")
-    write_whole(folder / _RECIPE, dump_text(plan.recipe))
+
+
+def holds_run(folder: Path) -> bool:
+    """Tells whether a folder holds a run, finished or not."""
+    return (folder / _RECIPE).exists()
 
 
 def is_begun(folder: Path) -> bool:
@@ -102,21 +117,9 @@ def read_result(folder: Path) -> RunResult:
         raise UsageError(f"{folder} is not finished", f"`surgeon resume {folder}`")
     path = folder / _RESULT
     with damage_told(path, f"{RERUN}; `surgeon predict` does without it"):
-        return run_result(json.loads(read_regular(path, _MOST_BYTES)))
-
-
-def read_run(folder: Path) -> tuple[Plan, RunResult]:
-    """Returns what a finished run was to do and what it came to.
-
-    Raises:
-        UsageError: If the folder holds no run, or one that is not finished.
-        RecipeError: If its recipe has problems.
-        SurgeonError: If a file is damaged, or recipe and result are not of one run.
-    """
-    plan, result = compile_recipe(recipe_of(folder)), read_result(folder)
-    if [phase.name for phase in plan.phases] != [phase.name for phase in result.phases]:
-        raise SurgeonError(f"{folder / _RECIPE} has other phases than {_RESULT}", RERUN)
-    return plan, result
+        record = json.loads(read_regular(path, _MOST_BYTES))
+        check_version(path, record, _RESULT_VERSION)
+        return run_result(record)
 
 
 def recipe_of(folder: Path) -> Path:
@@ -126,7 +129,7 @@ def recipe_of(folder: Path) -> Path:
         UsageError: If the folder holds no run.
     """
     path = folder / _RECIPE
-    if not path.exists():
+    if not holds_run(folder):
         raise UsageError(f"{folder} holds no run: there is no {_RECIPE} in it", "give the folder that a run named")
     return path
 
@@ -158,7 +161,7 @@ def record_event(folder: Path, event: Event) -> None:
     if isinstance(event, EpochEnded):
         path = folder / HISTORY
         if not path.exists():
-            _write_csv(path, _COLUMNS, ())
+            _write_csv(path, HISTORY_COLUMNS, ())
         with path.open("a", newline="", encoding="utf-8") as history:
             figures = {"seconds": event.seconds, **event.figures}
             write_rows(history, [_history_row(event.phase, event.epoch, figures)])
@@ -171,7 +174,7 @@ def write_history(folder: Path, phases: Iterable[tuple[str, Mapping[str, Sequenc
         for name, history in phases
         for epoch, figures in enumerate(zip(*history.values(), strict=True), start=1)
     )
-    _write_csv(folder / HISTORY, _COLUMNS, rows)
+    _write_csv(folder / HISTORY, HISTORY_COLUMNS, rows)
 
 
 def mend_events(folder: Path) -> None:
@@ -184,7 +187,7 @@ def mend_events(folder: Path) -> None:
 
 def _history_row(phase: str, epoch: int, figures: Mapping[str, float]) -> list[Any]:
     row = {"phase": phase, "epoch": epoch, **figures, "seconds": round(figures["seconds"], 3)}
-    return [row.get(column, "") for column in _COLUMNS]
+    return [row.get(column, "") for column in HISTORY_COLUMNS]
 
 
 def write_splits(folder: Path, dataset: Dataset) -> None:
@@ -329,16 +332,17 @@ def read_notes(folder: Path) -> list[str]:
     return list(dict.fromkeys(event.text for event in events if event.event == Note.__name__))
 
 
-def save_model(folder: Path, model: Any) -> None:
-    """Writes a network into a run; an earlier one stays until the new one is whole."""
+def save_model(folder: Path, name: str, model: Any) -> None:
+    """Writes a Keras model into a run; an earlier one of that name stays until the new one is whole."""
     partial = folder / "partial.keras"
     model.save(partial)
-    partial.replace(folder / MODEL)
+    partial.replace(folder / name)
 
 
 def finish_run(folder: Path, result: RunResult) -> None:
     """Writes ``result.json``, the sign that a run is finished; its checkpoint has served."""
-    write_whole(folder / _RESULT, json.dumps(result_record(result), indent=2) + "\n")
+    record = {"version": _RESULT_VERSION, **result_record(result)}
+    write_whole(folder / _RESULT, json.dumps(record, indent=2) + "\n")
     (folder / CHECKPOINT).unlink(missing_ok=True)
 
 

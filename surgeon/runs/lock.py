@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 INPUTS = ("recipe", "images", "splits", "weights")  # parts without which a run would be another one
 _FILE = "lock.json"
+_VERSION = 1
 _MOST_BYTES = 4 << 30  # a million images take 125 MB
 PACKAGES = ("surgeon", "tensorflow", "keras", "numpy", "scikit-learn", "pillow", "openvino")
 
@@ -59,7 +60,8 @@ def build_lock(plan: Plan, dataset: Dataset, weights: Mapping[str, str]) -> Lock
 def write_lock(folder: Path, lock: Lock) -> None:
     """Writes ``lock.json``."""
     # Of a million images it has 125 MB, and five times as much in memory before it is one text.
-    write_whole(folder / _FILE, itertools.chain(json.JSONEncoder(indent=1).iterencode(lock), "\n"))
+    pieces = json.JSONEncoder(indent=1).iterencode({"version": _VERSION, **lock})
+    write_whole(folder / _FILE, itertools.chain(pieces, "\n"))
 
 
 def read_lock(folder: Path) -> Lock | None:
@@ -70,7 +72,7 @@ def read_lock(folder: Path) -> Lock | None:
     """
     path = folder / _FILE
     remedy = "bring it back from a copy, or run the recipe again; nothing else tells what the run stood on"
-    return read_record(path, Lock, _MOST_BYTES, remedy) if path.exists() else None
+    return read_record(path, Lock, _MOST_BYTES, remedy, _VERSION) if path.exists() else None
 
 
 def installed_versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:

@@ -24,7 +24,7 @@ from surgeon.text import printable
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-    from surgeon.runs.bundle import Bundle
+    from surgeon.recipe.bundle import Bundle
 
 
 class ClassProbability(BaseModel):

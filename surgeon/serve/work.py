@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-    from surgeon.runs.bundle import Bundle
+    from surgeon.recipe.bundle import Bundle
 
 Explain = Callable[["NDArray[np.uint8]", int], "Image"]
 Result = TypeVar("Result")

@@ -24,13 +24,13 @@ from surgeon.model.prediction import build_predictor, predict
 from surgeon.model.surgery import build_network, part_of
 from surgeon.planning.frontier import phase_frontiers, upcoming_frontiers
 from surgeon.planning.processor import bfloat16_note
+from surgeon.recipe.bundle import bundle_of, write_bundle
 from surgeon.recipe.pace import check_pace
 from surgeon.results.events import Event, Note, PhaseResult, Progress
 from surgeon.results.run import RunResult
-from surgeon.runs.bundle import bundle_of, write_bundle
 from surgeon.runs.checkpoint import Checkpoints, restore
 from surgeon.runs.differences import compare
-from surgeon.runs.folder import MODEL, is_begun, save_model, write_predictions, write_splits
+from surgeon.runs.folder import NETWORK, is_begun, save_model, write_predictions, write_splits
 from surgeon.runs.lock import INPUTS, Lock, build_lock, installed_versions, read_lock, write_lock
 from surgeon.training.audit import variable_digests
 from surgeon.training.phase import DivergedError, train_phase, trained_weights
@@ -79,7 +79,7 @@ def run(plan: Plan, folder: Path, repeated: Mapping[str, Any] | None = None) -> 
         check_pace(plan, dataset.splits.count("train"))  # without those that were skipped
         yield from _settle_lock(folder, build_lock(plan, dataset, variable_digests(network)), repeated)
         write_splits(folder, dataset)
-        write_bundle(folder, bundle_of(plan, MODEL))
+        write_bundle(folder, bundle_of(plan, NETWORK))
         yield from _say_what_was_passed_over(index, dataset)
         setup = Setup(plan, network, build_pipeline(plan), dataset)
         features = FrozenFeatures(setup, life)
@@ -189,7 +189,7 @@ def _train(
             finished += ((yield from train_phase(setup, finished, train, validation, checkpoints)),)
         except DivergedError as error:
             raise _with_the_best(error, setup, checkpoints.of_phase(number), folder) from error
-        save_model(folder, setup.network)
+        save_model(folder, NETWORK, setup.network)
         features.forget(setup.plan.phases[number - 1].trainable)
     measured = features.feed("test", phase_frontiers(setup.plan, len(setup.plan.phases))[1])
     return finished, (yield from _evaluate(setup, measured, folder))
@@ -199,14 +199,14 @@ def _with_the_best(error: DivergedError, setup: Setup, latest: Checkpoint | None
     """Saves the best network before training diverged; returns the error with where it is."""
     if latest is not None:
         restore(trained_weights(setup, latest.phase), latest.best or latest.weights)
-        save_model(folder, setup.network)
-    if not (folder / MODEL).exists():
+        save_model(folder, NETWORK, setup.network)
+    if not (folder / NETWORK).exists():
         return error
     which = "before this phase"
     if latest is not None:
         until = setup.plan.phases[latest.phase - 1].until
         which = "of the best epoch" if until and until.restore_best else f"after epoch {latest.epoch}"
-    return DivergedError(error.message, f"{error.hint}; {folder / MODEL} holds the network {which}")
+    return DivergedError(error.message, f"{error.hint}; {folder / NETWORK} holds the network {which}")
 
 
 def _evaluate(setup: Setup, test: Feed, folder: Path) -> Generator[Event, None, Evaluation | None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import os
 import re
 import sys
@@ -16,6 +15,7 @@ from surgeon.files import read_regular
 from surgeon.records import damage_told
 from surgeon.results.events import EpochEnded, Event
 from surgeon.results.run import RunResult, headline_figures
+from surgeon.results.subscribers import Tracker
 from surgeon.runs.differences import leaves
 
 if TYPE_CHECKING:
@@ -25,13 +25,6 @@ Log = Callable[["Event | RunResult"], None]
 
 _RUN_ID = "mlflow.txt"  # which of MLflow's runs a folder is, for a resumed one
 _RUN_ID_FORM = re.compile(r"[\w-]{1,250}")
-
-
-class Tracker(enum.StrEnum):
-    """What logs a run."""
-
-    tensorboard = "tensorboard"
-    mlflow = "mlflow"
 
 
 @contextmanager

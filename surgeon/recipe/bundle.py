@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from surgeon.catalogue.preprocessing import PREPROCESSINGS
 from surgeon.errors import UsageError
 from surgeon.files import read_regular
-from surgeon.records import damage_told, record_of
+from surgeon.records import check_version, damage_told, record_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,13 +20,6 @@ _FILE = "bundle.json"
 _VERSION = 1
 _MOST_BYTES = 64 << 20
 _LARGEST_SIDE = 4096  # as recipes have it
-
-
-@dataclass(frozen=True)
-class _Versioned:
-    """A ``bundle.json`` of any version."""
-
-    bundle: int
 
 
 @dataclass(frozen=True)
@@ -94,8 +87,7 @@ def read_bundle(folder: Path) -> Bundle:
         )
     with damage_told(path, "export it again; of a run, bring it back from a copy or run the recipe again", UsageError):
         record = json.loads(read_regular(path, _MOST_BYTES))
-        if record_of(record, _Versioned).bundle != _VERSION:
-            raise ValueError("another version of surgeon wrote it")
+        check_version(path, {"version": record["bundle"]}, _VERSION)
         bundle = record_of(record, Bundle)
     if not (folder / bundle.file).exists():
         raise UsageError(f"{folder} holds no network yet: no {bundle.file}", "wait until its first phase is finished")

@@ -1,0 +1,262 @@
+"""The front door: what a program, a notebook and the command line do with recipes and runs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from surgeon.catalogue.backbones import BACKBONES
+from surgeon.catalogue.entry import find
+from surgeon.catalogue.layer_table import LayerTable, load_table
+from surgeon.data.checks import CheckedImages, by_severity, check_images
+from surgeon.data.dataset import index_images
+from surgeon.data.draft import draft_recipe
+from surgeon.data.survey import survey_folder
+from surgeon.errors import RunInterruptedError, SurgeonError, UsageError, did_you_mean, require_modules
+from surgeon.recipe.compiler import compile_document, compile_recipe
+from surgeon.recipe.document import overridden, parse_document
+from surgeon.recipe.plan import Plan
+from surgeon.results.events import Event, Note
+from surgeon.results.subscribers import Subscriber, Tracker, broadcast
+from surgeon.run import Run
+from surgeon.runs.checkpoint import rewind
+from surgeon.runs.folder import (
+    create_run_folder,
+    finish_run,
+    holds_run,
+    is_begun,
+    is_finished,
+    new_folder,
+    record_event,
+    run_in_use,
+)
+from surgeon.runs.lock import read_lock
+from surgeon.runs.plan_file import read_run, write_plan
+from surgeon.tensorflow import load_tensorflow
+
+Result = TypeVar("Result")
+# Of a folder without a recipe nothing is held out but what it holds out itself, and nothing is trained.
+_FOLDER_OVERRIDES = ("data.split={test: 0, validation: 0}", "phases=[{trainable: head, lr: 0.001, epochs: 1}]")
+
+
+def load_recipe(path: str | Path, overrides: Mapping[str, object] | None = None) -> Plan:
+    """Reads and checks a recipe.
+
+    Args:
+        path: Its file.
+        overrides: Values for some of its keys, which are checked like the file.
+
+    Returns:
+        What it asks for, complete: every name resolved, every default filled in.
+
+    Raises:
+        RecipeError: With all problems of the recipe at once, each with file, line and column.
+
+    Example:
+        >>> surgeon.load_recipe("photos.yaml", {"phases[1].lr": 1e-4}).phases[1].lr.parameters["value"]
+        0.0001
+    """
+    return compile_recipe(Path(path), [f"{key}={json.dumps(value)}" for key, value in (overrides or {}).items()])
+
+
+def train(
+    recipe: Plan | str | Path,
+    folder: str | Path | None = None,
+    *,
+    on_event: Subscriber | None = None,
+    log: Collection[Tracker | str] = (),
+) -> Run:
+    """Trains what a recipe asks for, phase by phase, measures it, and puts everything into a folder.
+
+    Ctrl-C stops after the present step; trained again into the same folder it goes on from there, and ends as if it had
+    not been stopped.
+
+    Args:
+        recipe: A plan, or a recipe's file.
+        folder: Where the run goes: a new folder, or that of a run which is not finished; by default ``runs/NAME-TIME``.
+        on_event: Is told of every event: progress, notes, epochs, phases. If it raises, it is told nothing more, and
+            the run goes on.
+        log: ``tensorboard`` and ``mlflow``: what logs the run besides.
+
+    Raises:
+        UsageError: If the folder holds something else, or a run that is finished.
+        SurgeonError: If the images or the weights are not what the plan needs, or training diverges.
+        RunInterruptedError: After Ctrl-C.
+
+    Example:
+        >>> run = surgeon.train("photos.yaml", "runs/night")
+        >>> run.result.evaluation.accuracy
+        0.968
+    """
+    plan = recipe if isinstance(recipe, Plan) else load_recipe(recipe)
+    path = new_folder(plan) if folder is None else Path(folder)
+    if is_finished(path):
+        raise UsageError(f"{path} holds a finished run, and a run never overwrites", "open it, or give another folder")
+    trackers = [_tracker(name) for name in log]
+    if holds_run(path):
+        _train_into(path, plan, on_event, trackers)
+    else:
+        with _removed_unless_begun(path):
+            create_run_folder(plan, path)
+            _train_into(path, plan, on_event, trackers)
+    return Run(path)
+
+
+def reproduce(run: Run, folder: str | Path | None = None, *, on_event: Subscriber | None = None) -> Run:
+    """Trains what a finished run was to do once more, into a folder of its own, with notes of what differs.
+
+    Raises:
+        UsageError: If the run is not finished, or the folder is not empty.
+        SurgeonError: As ``train``; its images are needed again.
+    """
+    plan, _ = read_run(run.folder)
+    path = new_folder(plan) if folder is None else Path(folder)
+    with _removed_unless_begun(path):
+        create_run_folder(plan, path)
+        _train_into(path, plan, on_event, (), read_lock(run.folder) or {})
+    return Run(path)
+
+
+def check(
+    source: Plan | str | Path,
+    *,
+    overrides: Sequence[str] = (),
+    labels: bool = False,
+    on_event: Subscriber | None = None,
+) -> CheckedImages:
+    """Looks for what is wrong with images: unreadable, doubled, in two splits, of the wrong class.
+
+    Args:
+        source: A plan, a recipe's file, or a folder of class folders.
+        overrides: Assignments such as ``data.split.seed=1`` for a file or a folder.
+        labels: Whether to look for wrong labels too, by the features of every image; needs the extra ``labels``.
+        on_event: Is told of progress.
+
+    Returns:
+        The images, and what was found, the worst first.
+
+    Example:
+        >>> [finding.kind for finding in surgeon.check("photos").findings]
+        ['duplicate']
+    """
+    plan = source if isinstance(source, Plan) else _plan_of(Path(source), overrides)
+    if labels:
+        require_modules("the check of labels", ("cleanlab",), "labels")
+    return drive(_look_at(plan, labels=labels), broadcast([on_event] if on_event else []))
+
+
+def layers(network: str) -> LayerTable:
+    """Returns the layers of a backbone with their indices, at its own image size.
+
+    Raises:
+        UsageError: If there is no such backbone.
+
+    Example:
+        >>> surgeon.layers("vgg16").rows[18].name
+        'block5_pool'
+    """
+    spec = find("backbone", BACKBONES, network)
+    return load_table(spec.name, (spec.image_size, spec.image_size))
+
+
+def _tracker(name: str) -> Tracker:
+    if name not in {*Tracker}:
+        raise UsageError(
+            f"no tracker is called {name!r}", did_you_mean(name, Tracker) or f"expected {' or '.join(Tracker)}"
+        )
+    return Tracker(name)
+
+
+def drive(work: Generator[Event, None, Result], tell: Subscriber) -> Result:
+    """Does a piece of work to its end, telling of its events; returns its result."""
+    while True:
+        try:
+            event = next(work)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+        tell(event)
+
+
+@contextmanager
+def _removed_unless_begun(folder: Path) -> Iterator[None]:
+    """Takes a run's folder away again if the run fails before its first epoch is finished.
+
+    Weights that cannot be had or an extra that is missing shall not stand in the way of the next try. A run that
+    a person has stopped stays, and so does a folder that was there before.
+    """
+    existed = folder.exists() and any(folder.iterdir())
+    try:
+        yield
+    except RunInterruptedError:
+        raise
+    except Exception:
+        if not existed and not is_begun(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _train_into(
+    folder: Path,
+    plan: Plan,
+    on_event: Subscriber | None,
+    log: Collection[Tracker],
+    repeated: Mapping[str, Any] | None = None,
+) -> None:
+    """Does what is left of the run in a folder; what was written before an error stays."""
+    from surgeon.publishing.page import publish
+    from surgeon.training.interrupt import until_interrupted
+    from surgeon.training.runner import run
+    from surgeon.training.trackers import tracked
+
+    watching = broadcast([on_event] if on_event else [])
+    go_on = f"go on with `surgeon resume {folder}`"
+    try:
+        with run_in_use(folder):
+            write_plan(folder, plan)
+            rewind(plan, folder)
+            load_tensorflow()
+            with tracked(log, plan, folder, lambda text: watching(Note(text))) as track:
+                tell = broadcast([partial(record_event, folder), track, watching])
+                result = drive(until_interrupted(run(plan, folder, repeated), tell), tell)
+                finish_run(folder, result)
+                go_on = f"the run is finished; `surgeon report {folder}` draws what is missing"
+                drive(publish(plan, folder, result), watching)
+                track(result)
+    except RunInterruptedError as error:
+        error.hint = go_on
+        raise
+    except KeyboardInterrupt as error:
+        raise RunInterruptedError(signal.SIGINT, go_on) from error
+    except OSError as error:
+        where = error.filename or folder
+        remedy = f"mend that, and {go_on if is_begun(folder) else 'start again'}"
+        raise SurgeonError(f"cannot use {where}: {error.strerror or error}", remedy) from error
+
+
+def _plan_of(path: Path, overrides: Sequence[str]) -> Plan:
+    """Compiles a recipe, or for a folder the one that ``surgeon init`` would write, without writing it."""
+    if not path.is_dir():
+        return compile_recipe(path, overrides)
+    folder = path.resolve()
+    drafted = folder.parent / "check.yaml"
+    text = draft_recipe(survey_folder(folder), drafted)
+    source = f"data.source.folder.path={json.dumps(str(folder))}"
+    document = parse_document(text.encode(), drafted)
+    return compile_document(overridden(document, [source, *_FOLDER_OVERRIDES, *overrides]))
+
+
+def _look_at(plan: Plan, *, labels: bool) -> Generator[Event, None, CheckedImages]:
+    index = yield from index_images(plan.data)
+    findings = yield from check_images(index, plan.data.image_size)
+    if labels:
+        load_tensorflow()
+        from surgeon.features.label_issues import check_labels
+
+        findings += yield from check_labels(plan, index)
+    return CheckedImages(index, by_severity(findings))

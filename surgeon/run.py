@@ -1,0 +1,281 @@
+"""A run, as its folder holds it: what it was to do, what it came to, and its network at work."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from surgeon.catalogue.entry import find
+from surgeon.catalogue.exporters import EXPORTERS
+from surgeon.catalogue.sources.listing import LabelledImage
+from surgeon.errors import UsageError, did_you_mean
+from surgeon.recipe.plan import Plan
+from surgeon.report.notebook import notebook_html
+from surgeon.results.run import RunResult
+from surgeon.results.use import ExportResult, OtherData, Prediction, predictions_of
+from surgeon.runs.folder import HISTORY_COLUMNS, Predictions, read_predictions, read_result, recipe_of
+from surgeon.runs.plan_file import read_plan, read_run
+from surgeon.tensorflow import load_tensorflow
+
+if TYPE_CHECKING:
+    from surgeon.results.events import Event
+
+Pixels: TypeAlias = "NDArray[np.uint8]"
+ImageLike: TypeAlias = "str | Path | bytes | Pixels"
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run in its folder; nothing else is needed, neither its photographs nor its recipe's file.
+
+    Attributes:
+        folder: Where it is.
+
+    Example:
+        >>> run = surgeon.open_run("runs/night")
+        >>> run.result.evaluation.accuracy
+        0.968
+    """
+
+    folder: Path
+
+    @cached_property
+    def plan(self) -> Plan:
+        """What it was to do, as it was written when it began."""
+        return read_plan(self.folder)
+
+    @cached_property
+    def result(self) -> RunResult:
+        """What it came to.
+
+        Raises:
+            UsageError: If it is not finished.
+        """
+        return read_result(self.folder)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the network's outputs."""
+        return self.plan.classes
+
+    @property
+    def history(self) -> dict[str, list[str | float | None]]:
+        """The epochs as columns, a row per epoch; ``pandas.DataFrame(run.history)`` makes a table of them.
+
+        They are ``phase``, ``epoch``, ``seconds``, ``lr``, ``loss``, ``accuracy`` and, with validation images,
+        ``val_loss`` and ``val_accuracy``.
+        """
+        columns: dict[str, list[str | float | None]] = {name: [] for name in HISTORY_COLUMNS}
+        for phase in self.result.phases:
+            for epoch in range(phase.epochs):
+                row: dict[str, str | float] = {"phase": phase.name, "epoch": epoch + 1}
+                row |= {name: values[epoch] for name, values in phase.history.items()}
+                for name, column in columns.items():
+                    column.append(row.get(name))
+        return {name: column for name, column in columns.items() if any(value is not None for value in column)}
+
+    @property
+    def predictions(self) -> dict[str, list[str | float]]:
+        """The test images as columns, a row per image; ``pandas.DataFrame(run.predictions)`` makes a table of them.
+
+        They are ``file``, ``label``, ``predicted`` and ``probability``, which is that of ``predicted``, from 0 to 1.
+        """
+        tested = self._tested
+        if tested is None:
+            return {"file": [], "label": [], "predicted": [], "probability": []}
+        return {
+            "file": list(tested.files),
+            "label": [tested.classes[number] for number in tested.labels],
+            "predicted": [tested.classes[number] for number in tested.predicted],
+            "probability": tested.probabilities.max(axis=1).tolist(),
+        }
+
+    @property
+    def probabilities(self) -> dict[str, list[float]]:
+        """For each class a column of its probabilities, from 0 to 1, with a row per test image."""
+        tested = self._tested
+        if tested is None:
+            return {name: [] for name in self.classes}
+        return dict(zip(tested.classes, tested.probabilities.T.tolist(), strict=True))
+
+    @cached_property
+    def _tested(self) -> Predictions | None:
+        return read_predictions(self.folder)
+
+    def predict(self, images: ImageLike | Sequence[ImageLike], top: int | None = None) -> list[Prediction]:
+        """Tells the classes of images.
+
+        Args:
+            images: One or several: paths, the bytes of image files, or RGB arrays of any size, uint8 of shape
+                (height, width, 3).
+            top: How many classes are told of each image, the likeliest first; by default all.
+
+        Returns:
+            A prediction per image, in their order. Of an image that cannot be read ``reason`` says why, and there
+            are no classes.
+
+        Raises:
+            UsageError: If the run has no network yet, or an array is not an image.
+
+        Example:
+            >>> run.predict(["rose.jpg"])[0].classes[0]
+            'rose'
+        """
+        from surgeon.inference.classify import classify, open_classifier
+
+        given = [images] if isinstance(images, str | Path | bytes | np.ndarray) else list(images)
+        encoded = [_encoded(image, at) for at, image in enumerate(given)]
+        load_tensorflow()
+        bundle, classifier = open_classifier(self.folder, len(encoded))
+        probabilities, bad = finished(classify(bundle, classifier, encoded))
+        names = [image.name for image in encoded]
+        return predictions_of(names, bundle.classes, probabilities.tolist(), bad, top or len(bundle.classes))
+
+    def evaluate(self, data: str | Path, columns: Mapping[str, str] | None = None) -> OtherData:
+        """Measures the network on other images; classes are matched by name.
+
+        Args:
+            data: A folder of class folders, or a CSV file.
+            columns: Of a CSV file: ``image_column`` and ``label_column``, where they are called otherwise than in the
+                recipe.
+
+        Raises:
+            UsageError: If ``data`` is neither.
+            SurgeonError: If no image has a class that the network knows, or none can be read.
+
+        Example:
+            >>> run.evaluate("other-photos").evaluation.accuracy
+            0.93
+        """
+        from surgeon.inference.evaluate import evaluate_images, list_other
+
+        load_tensorflow()
+        return finished(evaluate_images(self.folder, list_other(self.folder, Path(data), columns or {})))
+
+    def explain(self, image: ImageLike, label: str | None = None, method: str = "grad-cam") -> Image.Image:
+        """Shows where in an image the network sees a class.
+
+        Args:
+            image: As ``predict`` takes it.
+            label: The class; by default the likeliest.
+            method: ``grad-cam`` (Selvaraju et al., arXiv 1610.02391) or ``occlusion``, which looks at answers only.
+                Networks that Grad-CAM cannot follow are asked by occlusion.
+
+        Returns:
+            The image with heat over it, RGB, at the size of the network's input.
+
+        Raises:
+            UsageError: If there is no such class.
+            BadImageError: If the image cannot be read.
+        """
+        from surgeon.data.images import load_image
+        from surgeon.inference.classify import open_classifier
+        from surgeon.inference.explaining import build_explainer
+
+        if label is not None and label not in self.classes:
+            raise UsageError(f"{label!r} is not a class of {self.folder}", did_you_mean(label, self.classes))
+        load_tensorflow()
+        bundle, classifier = open_classifier(self.folder)
+        pixels = load_image(_encoded(image, 0).read(), bundle.image_size)
+        number = int(classifier(pixels[None])[0].argmax()) if label is None else bundle.classes.index(label)
+        return build_explainer(self.folder, bundle, method, classifier)(pixels, number)
+
+    def export(self, format: str, quantize: str | None = None, out: str | Path | None = None) -> ExportResult:  # noqa: A002
+        """Writes the network in another format, and compares it with the run before that counts.
+
+        Args:
+            format: ``keras``, ``savedmodel``, ``litert`` or ``onnx``.
+            quantize: ``float16`` or ``int8``, of ``litert`` only.
+            out: A new folder; by default ``export/FORMAT`` in the run's.
+
+        Raises:
+            UsageError: If there is no such format, or the folder exists.
+            SurgeonError: If a package for it is missing, or the exported network does not agree with the run's.
+
+        Example:
+            >>> surgeon.open_run("runs/night").export("onnx").largest_difference
+            2.4e-07
+        """
+        from surgeon.export.export import default_folder, export
+
+        spec = find("format", EXPORTERS, format)
+        folder = default_folder(self.folder, spec.name, quantize) if out is None else Path(out)
+        load_tensorflow()
+        return finished(export(self.plan, self.folder, spec, quantize, folder))
+
+    def report(self, out: str | Path | None = None) -> Path:
+        """Writes the page that shows the run; by default ``report.html`` in its folder. Returns where it is."""
+        from surgeon.publishing.page import write_report
+        from surgeon.runs.folder import REPORT
+
+        plan, result = read_run(self.folder)
+        path = self.folder / REPORT if out is None else Path(out)
+        load_tensorflow()
+        finished(write_report(plan, self.folder, result, path))
+        return path
+
+    def card(self, out: str | Path | None = None) -> Path:
+        """Writes a model card in Markdown, in the form that model hubs read; by default ``README.md`` in the run.
+
+        Raises:
+            UsageError: If there is such a file already.
+        """
+        from surgeon.publishing.card import write_card
+
+        plan, result = read_run(self.folder)
+        path = self.folder / "README.md" if out is None else Path(out)
+        write_card(plan, self.folder, result, path)
+        return path
+
+    def _repr_html_(self) -> str:
+        """Shows the run in a notebook: figures, curves, confusion matrix."""
+        return notebook_html(self.folder, self.result)
+
+
+def open_run(folder: str | Path) -> Run:
+    """Opens a run by its folder.
+
+    Raises:
+        UsageError: If the folder holds no run.
+
+    Example:
+        >>> surgeon.open_run("runs/night").classes
+        ('daisy', 'rose')
+    """
+    path = Path(folder)
+    recipe_of(path)
+    return Run(path)
+
+
+def finished(work: Generator[Event, None, Result]) -> Result:
+    """Does a piece of work to its end without telling anybody of its events; returns its result."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+
+def _encoded(image: ImageLike, number: int) -> LabelledImage:
+    """Returns an image as one of a source, which is decoded in one way, whatever it came as."""
+    if isinstance(image, str | Path):
+        return LabelledImage(str(image), "", None, path=Path(image))
+    if isinstance(image, bytes):
+        return LabelledImage(f"image {number}", "", None, data=image)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3:
+        raise UsageError(
+            f"image {number} is an array of {image.dtype} of the shape {image.shape}",
+            "give RGB from 0 to 255: uint8 of the shape (height, width, 3)",
+        )
+    content = io.BytesIO()
+    Image.fromarray(image).save(content, "PNG", compress_level=1)
+    return LabelledImage(f"image {number}", "", None, data=content.getvalue())

@@ -1,0 +1,104 @@
+"""The images that a run keeps, so that it can be shown and exported when its photographs are gone: ``pictures.zip``."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from surgeon.catalogue.sources.listing import LabelledImage
+from surgeon.files import open_regular
+from surgeon.records import check_version, damage_told, record_of
+
+PICTURES = "pictures.zip"
+_VERSION = 1
+_INDEX = "index.json"
+_MOST_BYTES = 4 << 30
+_REMEDY = "bring it back from a copy, or remove it: then the images are looked for where they were"
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """An image as the index lists it; the file of its thumbnail and of its pixels have its number."""
+
+    name: str
+    label: str
+    split: str
+    size: tuple[int, int]
+    thumbnail: bool
+    pixels: bool
+
+
+@dataclass(frozen=True)
+class _Index:
+    images: tuple[_Entry, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """An image of a run.
+
+    Attributes:
+        name: As its source named it.
+        label: Its class.
+        split: ``train``, ``validation`` or ``test``.
+        size: Width and height of the photograph in pixels.
+        thumbnail: A small JPEG of it, if there is one.
+        pixels: The PNG of what the network saw, resized and not yet preprocessed, if it is kept.
+    """
+
+    name: str
+    label: str
+    split: str
+    size: tuple[int, int]
+    thumbnail: bytes | None = None
+    pixels: bytes | None = None
+
+    def labelled(self) -> LabelledImage:
+        """Returns what the network saw as an image of a source."""
+        return LabelledImage(self.name, self.label, self.split, data=self.pixels)
+
+
+def write_pictures(folder: Path, pictures: Iterable[Picture]) -> None:
+    """Writes ``pictures.zip``, as a whole or not at all."""
+    path = folder / PICTURES
+    partial = path.with_name(f"{PICTURES}.partial")
+    entries = []
+    with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:  # JPEG and PNG are compressed already
+        for number, picture in enumerate(pictures):
+            for name, content in (("jpg", picture.thumbnail), ("png", picture.pixels)):
+                if content is not None:
+                    archive.writestr(f"{number}.{name}", content)
+            kept = (picture.thumbnail is not None, picture.pixels is not None)
+            entries.append(_Entry(picture.name, picture.label, picture.split, picture.size, *kept))
+        archive.writestr(_INDEX, json.dumps({"version": _VERSION, **asdict(_Index(tuple(entries)))}))
+    partial.replace(path)
+
+
+def read_pictures(folder: Path) -> tuple[Picture, ...] | None:
+    """Returns the images that a run keeps; None if it keeps none, as runs of former releases do.
+
+    Raises:
+        SurgeonError: If the file is damaged, or a newer surgeon wrote it.
+    """
+    path = folder / PICTURES
+    if not path.exists():
+        return None
+    with damage_told(path, _REMEDY), open_regular(path, _MOST_BYTES) as file, zipfile.ZipFile(file) as archive:
+        if sum(member.file_size for member in archive.infolist()) > path.stat().st_size:
+            raise ValueError("it holds more than was put into it")
+        record = json.loads(archive.read(_INDEX))
+        check_version(path, record, _VERSION)
+        return tuple(
+            Picture(
+                entry.name,
+                entry.label,
+                entry.split,
+                entry.size,
+                archive.read(f"{number}.jpg") if entry.thumbnail else None,
+                archive.read(f"{number}.png") if entry.pixels else None,
+            )
+            for number, entry in enumerate(record_of(record, _Index).images)
+        )

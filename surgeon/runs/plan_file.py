@@ -1,0 +1,78 @@
+"""What a run was to do, as it was known when it began: ``plan.json``, which is never compiled again."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+from surgeon.catalogue.backbones import BACKBONES
+from surgeon.catalogue.layer_table import LayerTable, load_table, open_model, tabulate
+from surgeon.errors import RecipeError, SurgeonError
+from surgeon.recipe.bundle import read_bundle
+from surgeon.recipe.compiler import compile_known
+from surgeon.recipe.document import read_document
+from surgeon.recipe.plan import Plan
+from surgeon.records import damage_told, read_record
+from surgeon.results.run import RunResult
+from surgeon.runs.folder import RERUN, read_result, recipe_of, write_whole
+
+_FILE = "plan.json"
+_VERSION = 1
+_MOST_BYTES = 1 << 28
+
+
+@dataclasses.dataclass(frozen=True)
+class _PlanFile:
+    plan: Plan
+
+
+def write_plan(folder: Path, plan: Plan) -> None:
+    """Writes ``plan.json``."""
+    record = {"version": _VERSION, "plan": dataclasses.asdict(plan)}
+    write_whole(folder / _FILE, json.dumps(record, default=str) + "\n")
+
+
+def read_plan(folder: Path) -> Plan:
+    """Returns what a run was to do; neither its images nor any other file outside of the folder is looked for.
+
+    Raises:
+        UsageError: If the folder holds no run.
+        SurgeonError: If the file is damaged or a newer surgeon wrote it.
+    """
+    path = folder / _FILE
+    if path.exists():
+        return read_record(path, _PlanFile, _MOST_BYTES, RERUN, _VERSION).plan
+    return _former_plan(folder)
+
+
+def read_run(folder: Path) -> tuple[Plan, RunResult]:
+    """Returns what a finished run was to do and what it came to.
+
+    Raises:
+        UsageError: If the folder holds no run, or one that is not finished.
+        SurgeonError: If a file is damaged, or plan and result are not of one run.
+    """
+    result, plan = read_result(folder), read_plan(folder)
+    if [phase.name for phase in plan.phases] != [phase.name for phase in result.phases]:
+        raise SurgeonError(f"{folder} has another plan than result", RERUN)
+    return plan, result
+
+
+def _former_plan(folder: Path) -> Plan:
+    """Returns the plan of a run from before there was a ``plan.json``: from its recipe and its network."""
+    recipe = recipe_of(folder)
+    with damage_told(recipe, RERUN):
+        document = read_document(recipe)
+        bundle = read_bundle(folder)
+        name = str((document.values.get("backbone") or {}).get("name"))
+        table = load_table(name, bundle.image_size) if name in BACKBONES else _table_of(folder / bundle.file)
+        try:
+            return compile_known(document, bundle.classes, table)
+        except RecipeError as error:
+            raise SurgeonError(f"{recipe} does not go with {folder / bundle.file}: {error.message}", RERUN) from error
+
+
+def _table_of(network: Path) -> LayerTable:
+    """Returns the layers of a run's own network, which begins with those of the model that it was made from."""
+    return tabulate(open_model(network))
