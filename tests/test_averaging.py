@@ -31,7 +31,7 @@ def train(surgeon: Surgeon, recipe: Path, out: Path, chosen: str) -> Any:
 
 
 def kernel(out: Path) -> Any:
-    return np.asarray(keras.saving.load_model(out / "model.keras", compile=False).get_layer("head_dense").kernel)
+    return np.asarray(keras.saving.load_model(out / "network.keras", compile=False).get_layer("head_dense").kernel)
 
 
 def losses(out: Path) -> list[float]:

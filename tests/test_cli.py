@@ -43,6 +43,9 @@ def test_run_leaves_everything(surgeon: Surgeon, tiny: Path, tmp_path: Path) -> 
         "history.csv",
         "lock.json",
         "model.keras",
+        "network.keras",
+        "pictures.zip",
+        "plan.json",
         "predictions.csv",
         "recipe.yaml",
         "report.html",
@@ -80,7 +83,7 @@ def test_saved_model_gives_the_predictions(trained: Path, photos: Path) -> None:
     for row in read_csv(trained / "predictions.csv"):
         with Image.open(photos / row["file"]) as image:
             pixels = np.asarray(image.convert("RGB").resize((32, 32), Image.Resampling.BILINEAR), np.float32)
-        found = network((pixels[None] - 127) / 128).numpy()[0]
+        found = network(pixels[None]).numpy()[0]
         np.testing.assert_allclose(found, [float(row["across"]), float(row["along"])], atol=1e-4)
 
 
@@ -95,7 +98,7 @@ def test_resolved_recipe_runs_again_to_the_same_end(surgeon: Surgeon, tiny: Path
 
 @pytest.mark.usefixtures("without_pictures")
 def test_a_former_run_is_operated_on(surgeon: Surgeon, tiny: Path, trained: Path, tmp_path: Path) -> None:
-    backbone = {"model": str(trained / "model.keras"), "preprocessing": "lite", "cut": "block1a_project_bn"}
+    backbone = {"model": str(trained), "cut": "block1a_project_bn"}
     override = f"backbone={json.dumps(backbone)}"
     phases = "phases=[{trainable: block1a_dwconv.., lr: 0.01, epochs: 1}]"
     shown = surgeon("layers", tiny, "--set", override, "--set", phases, "--format", "json")
@@ -441,12 +444,12 @@ def test_an_output_that_cannot_be_written_is_no_traceback(
 def test_interrupted_before_the_first_epoch(
     surgeon: Surgeon, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from surgeon.cli import running
+    from surgeon import api
 
     def interrupted() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(running, "load_tensorflow", interrupted)
+    monkeypatch.setattr(api, "load_tensorflow", interrupted)
     done = surgeon("run", tiny, "--out", tmp_path / "run")
     assert done.code == 130
     assert done.err == f"error: interrupted\nhint: go on with `surgeon resume {tmp_path}/run`\n"

@@ -24,11 +24,12 @@ from surgeon.runs.folder import (
     create_run_folder,
     read_notes,
     read_predictions,
-    read_run,
     read_splits,
     record_event,
 )
 from surgeon.runs.lock import read_lock
+from surgeon.runs.pictures import read_pictures
+from surgeon.runs.plan_file import read_plan, read_run
 from surgeon.training.runner import run
 
 Surgeon = Callable[..., Any]
@@ -42,9 +43,20 @@ FINISHED = (
     "splits.csv",
     "history.csv",
     "events.jsonl",
-    "model.keras",
+    "network.keras",
+    "plan.json",
+    "pictures.zip",
 )
-STOPPED = ("recipe.yaml", "lock.json", "checkpoint.npz", "history.csv", "events.jsonl", "splits.csv", "bundle.json")
+STOPPED = (
+    "recipe.yaml",
+    "lock.json",
+    "checkpoint.npz",
+    "history.csv",
+    "events.jsonl",
+    "splits.csv",
+    "bundle.json",
+    "plan.json",
+)
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +117,7 @@ def read_all(folder: Path) -> Iterator[Callable[[], object]]:
     """What the commands read of a run, and what they make of it."""
     yield lambda: result_figures(read_run(folder)[1])
     yield lambda: read_lock(folder)
+    yield lambda: read_pictures(folder)
     yield lambda: read_bundle(folder)
     yield lambda: read_predictions(folder)
     yield lambda: read_splits(folder)
@@ -133,7 +146,7 @@ def test_whatever_is_damaged_is_told(damaged: Path, name: str) -> None:
             said(read)
 
 
-JSON = {"result.json": read_run, "lock.json": read_lock, "bundle.json": read_bundle}
+JSON = {"result.json": read_run, "lock.json": read_lock, "bundle.json": read_bundle, "plan.json": read_plan}
 
 
 @pytest.mark.parametrize("damaged", ["finished"], indirect=True)

@@ -502,7 +502,7 @@ class TestPredict:
         assert surgeon("predict", run, photos, "--out", out).code == 0
         assert {path.name for path in out.iterdir()} == {".._.._out", "_.."}
         assert [path.name for path in (tmp_path / "deep").iterdir()] == ["sorted"]
-        shutil.copy(run / "model.keras", tmp_path / "above.keras")
+        shutil.copy(run / "network.keras", tmp_path / "above.keras")
         bundle.write_text(json.dumps({**record, "file": "../above.keras"}), encoding="utf-8")
         done = surgeon("predict", run, photos)
         assert (done.code, "outside of its folder" in done.err) == (2, True)

@@ -15,14 +15,13 @@ from browser import look
 from keras import layers
 from PIL import Image
 
-from surgeon.cli.running import run_plan
+from surgeon import api
+from surgeon.api import train
 from surgeon.publishing.page import write_report
 from surgeon.recipe.compiler import compile_recipe
-from surgeon.report.terminal import Terminal
 from surgeon.results.events import Note
 from surgeon.results.run import result_figures
-from surgeon.runs import folder as run_folder
-from surgeon.runs.folder import create_run_folder, read_result
+from surgeon.runs.folder import read_result
 from surgeon.text import printable
 
 Surgeon = Callable[..., Any]
@@ -101,8 +100,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("finished")
     plan = compile_recipe(write_recipe(root, NAMES, ("train", "train", "test")))
     assert plan.network.cut >= len(plan.network.rows)  # an index is no position
-    create_run_folder(plan, root / "run")
-    run_plan(plan, root / "run", Terminal(stderr=True))
+    train(plan, root / "run")
     return root / "run"
 
 
@@ -172,7 +170,7 @@ def test_whatever_a_picture_raises_is_a_note(surgeon: Surgeon, run: Path, monkey
 
 
 @pytest.mark.parametrize(
-    ("raising", "missing"), [("draw_thumbnails", "images on the page"), ("build_explainer", "explanations")]
+    ("raising", "missing"), [("find_pictures", "images on the page"), ("build_explainer", "explanations")]
 )
 def test_a_page_does_without_what_cannot_be_shown(
     run: Path,
@@ -196,7 +194,7 @@ def test_a_run_whose_end_was_lost_is_resumed_to_it(
     lost = tmp_path / "lost"
     full = OSError(28, "No space left on device")
     with monkeypatch.context() as patch:
-        patch.setattr(run_folder, "finish_run", raise_it(full))
+        patch.setattr(api, "finish_run", raise_it(full))
         failed = surgeon("run", run.parent / "recipe.yaml", "--out", lost)
     assert failed.code == 1
     assert "surgeon resume" in failed.err

@@ -72,7 +72,7 @@ def train(tmp_path: Path, finish: Callable[..., Any]) -> Callable[..., Any]:
         folder = tmp_path / f"run {next(count)}"
         folder.mkdir()
         result, _ = finish(run(plan, folder))
-        network = keras.saving.load_model(folder / "model.keras")
+        network = keras.saving.load_model(folder / "network.keras")
         return result.phases, {variable.path: variable.numpy() for variable in network.weights}
 
     return train

@@ -32,6 +32,6 @@ def test_lock_holds_recipe_images_splits_weights_and_versions(
     with (folder / "splits.csv").open(encoding="utf-8") as splits:
         assert lock["splits"] == {row["file"]: row["split"] for row in csv.DictReader(splits)}
     assert lock["weights"] == variable_digests(build_network(plan))
-    assert lock["weights"] != variable_digests(keras.saving.load_model(folder / "model.keras"))
+    assert lock["weights"] != variable_digests(keras.saving.load_model(folder / "network.keras"))
     assert lock["versions"]["keras"] == keras.__version__
     assert lock["hardware"]["cores"] > 0

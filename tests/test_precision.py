@@ -155,7 +155,7 @@ def test_a_run_in_bfloat16_trains_a_float32_network(
         np.testing.assert_allclose(found.history["val_loss"], exact.history["val_loss"], rtol=0.05)
         assert found.history["loss"] != exact.history["loss"]
     assert {str(variable.dtype) for optimizer in optimizers for variable in optimizer.variables} == {"float32", "int64"}
-    network = keras.saving.load_model(tmp_path / "bfloat16" / "model.keras")
+    network = keras.saving.load_model(tmp_path / "bfloat16" / "network.keras")
     assert set(policies(network).values()) == {"float32"}
     trained = {layer for phase in plan.phases for layer in phase.trainable}
     for before, after in zip(build_network(plan).layers, network.layers, strict=True):

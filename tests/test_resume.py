@@ -54,7 +54,7 @@ def sets(overrides: tuple[str, ...]) -> list[str]:
 
 def ends(folder: Path) -> dict[str, Any]:
     """What must not depend on whether a run was stopped."""
-    network = keras.saving.load_model(folder / "model.keras")
+    network = keras.saving.load_model(folder / "network.keras")
     result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     histories = [
         {name: values for name, values in phase["history"].items() if name != "seconds"} for phase in result["phases"]
@@ -273,7 +273,7 @@ def test_a_diverging_phase_leaves_the_network_before(
     assert ("holds the network of the best epoch" if best else "holds the network after epoch 2") in done.err
     short = phase.replace("epochs: 4", "epochs: 2").replace(lr, "0.001")
     assert surgeon("run", tiny, "--out", tmp_path / "short", "--set", short).code == 0
-    left, expected = (keras.saving.load_model(tmp_path / name / "model.keras") for name in ("wild", "short"))
+    left, expected = (keras.saving.load_model(tmp_path / name / "network.keras") for name in ("wild", "short"))
     for found, wanted in zip(left.weights, expected.weights, strict=True):
         np.testing.assert_array_equal(found, wanted)
     assert not (tmp_path / "wild" / "result.json").exists()

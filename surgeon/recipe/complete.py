@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.kinds import KINDS
-from surgeon.errors import Diagnostic
+from surgeon.errors import Diagnostic, SurgeonError
+from surgeon.recipe.bundle import read_bundle
 from surgeon.recipe.document import Document
 from surgeon.recipe.schema import recipe_schema
 from surgeon.recipe.text import ValuePath, spell_path
@@ -118,6 +121,11 @@ def _backbone(given: Values, properties: Mapping[str, Any], document: Document) 
         backbone["model"] = _absolute(backbone["model"], document, ("backbone", "model"))
         if "weights" not in given:
             del backbone["weights"]  # a model file brings its own
+        if os.path.isdir(backbone["model"] or ""):  # noqa: PTH112 - also of a path that is too long
+            with suppress(SurgeonError):  # said where the file is opened
+                bundle = read_bundle(Path(backbone["model"]))
+                backbone["model"] = str(Path(backbone["model"]) / bundle.file)
+                backbone.setdefault("preprocessing", bundle.preprocessing)
     if backbone.get("weights") not in (None, "imagenet", "none"):
         backbone["weights"] = _absolute(backbone["weights"], document, ("backbone", "weights"))
     return backbone

@@ -109,9 +109,9 @@ def _data() -> Schema:
 def _backbone() -> Schema:
     properties = {
         "name": _text("The pretrained network.", enum=list(BACKBONES), title="backbone"),
-        "model": path("Instead of `name`: a functional Keras model in a `.keras` file, a former run's included."),
+        "model": path("Instead of `name`: the folder of a run, or a functional Keras model in a `.keras` file."),
         "preprocessing": {
-            **choice("With `model`: how it wants its pixels.", tuple(PREPROCESSINGS)),
+            **choice("With `model`: how it wants its pixels; a run knows.", tuple(PREPROCESSINGS)),
             "title": "preprocessing",
         },
         "weights": _text("`imagenet`, `none`, or a weights file for the network.", default="imagenet", minLength=1),

@@ -20,6 +20,7 @@ from surgeon.catalogue.model_file import (
 )
 from surgeon.catalogue.sources import SOURCES
 from surgeon.errors import SurgeonError, did_you_mean, install_hint, quote
+from surgeon.recipe.bundle import read_bundle
 from surgeon.recipe.check import check_schema
 from surgeon.recipe.complete import Values, complete, is_whole
 from surgeon.recipe.document import Document
@@ -94,7 +95,7 @@ def _check_backbone(findings: Findings) -> None:
     if "model" in backbone:
         _open_model_file(findings, backbone)
     elif "name" not in backbone:
-        hint = "name a network (`surgeon backbones` lists them) or give a model file"
+        hint = "name a network (`surgeon backbones` lists them) or give a run or a model file"
         findings.report(("backbone",), "missing-key", "'name' or 'model' is missing", hint)
     elif backbone["name"] is not None:
         _open_table(findings, backbone)
@@ -110,10 +111,12 @@ def _open_model_file(findings: Findings, backbone: Values) -> None:
     if backbone["model"] is None:
         return
     path = Path(backbone["model"])
-    if not is_file(path):
+    if not is_file(path) and not os.path.isdir(path):  # noqa: PTH112 - also of a path that is too long
         findings.report(("backbone", "model"), "missing-path", f"no file at {path}", RELATIVE)
         return
     try:
+        if path.is_dir():  # one that holds no network, or it would be the file in it
+            read_bundle(path)
         model = open_model(path)
         sides = image_sides(model)
         if takes_integers(model) and backbone.get("preprocessing") not in (None, "none"):

@@ -11,6 +11,8 @@ from typing import Any
 from surgeon.records import record_of
 from surgeon.results.events import PhaseResult
 
+RESULT_VERSION = 2  # measures by class number; former ones, which had scikit-learn's, carried none
+
 
 @dataclass(frozen=True)
 class Measures:
@@ -135,7 +137,7 @@ class Spread:
 
 def result_record(result: RunResult) -> dict[str, Any]:
     """Returns the JSON form of a result, which is ``result.json``."""
-    return dataclasses.asdict(result)
+    return {"version": RESULT_VERSION, **dataclasses.asdict(result)}
 
 
 def run_result(record: Mapping[str, Any]) -> RunResult:

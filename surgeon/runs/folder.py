@@ -22,7 +22,7 @@ from surgeon.files import open_regular, read_regular
 from surgeon.recipe.text import dump_text
 from surgeon.records import check_version, damage_told, record_of
 from surgeon.results.events import BatchEnded, EpochEnded, Event, Note, Progress, event_record
-from surgeon.results.run import RunResult, result_record, run_result
+from surgeon.results.run import RESULT_VERSION, RunResult, result_record, run_result
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,7 +39,6 @@ PREDICTIONS = "predictions.csv"
 _RECIPE, _RESULT = "recipe.yaml", "result.json"
 _SPLITS = "splits.csv"
 _EVENTS = "events.jsonl"
-_RESULT_VERSION = 2  # measures by class number; 1, which had scikit-learn's, carried none
 _PREDICTED = ("file", "label", "predicted")  # the columns before those of the classes
 _SPLIT = ("file", "label", "split", "sha256")
 _MOST_BYTES = 1 << 30  # of a file that is read as a whole
@@ -118,7 +117,7 @@ def read_result(folder: Path) -> RunResult:
     path = folder / _RESULT
     with damage_told(path, f"{RERUN}; `surgeon predict` does without it"):
         record = json.loads(read_regular(path, _MOST_BYTES))
-        check_version(path, record, _RESULT_VERSION)
+        check_version(path, record, RESULT_VERSION)
         return run_result(record)
 
 
@@ -341,8 +340,7 @@ def save_model(folder: Path, name: str, model: Any) -> None:
 
 def finish_run(folder: Path, result: RunResult) -> None:
     """Writes ``result.json``, the sign that a run is finished; its checkpoint has served."""
-    record = {"version": _RESULT_VERSION, **result_record(result)}
-    write_whole(folder / _RESULT, json.dumps(record, indent=2) + "\n")
+    write_whole(folder / _RESULT, json.dumps(result_record(result), indent=2) + "\n")
     (folder / CHECKPOINT).unlink(missing_ok=True)
 
 
