@@ -7,50 +7,35 @@ import shutil
 import statistics
 import time
 import warnings
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from surgeon.catalogue.exporters import EXPORTERS, Classifier, Export, ExporterSpec, compiled, labels_text
+from surgeon.catalogue.exporters import EXPORTERS, Classifier, Export, ExporterSpec, labels_text
 from surgeon.catalogue.layer_table import open_model
-from surgeon.data.dataset import index_images
 from surgeon.data.images import load_image
 from surgeon.errors import BadImageError, SurgeonError, UsageError, require_modules
+from surgeon.export.reference import Reference, find_reference, known_images, training_pixels
 from surgeon.export.synthetic import image_files
 from surgeon.inference.classify import classify, open_export, runtime_errors
 from surgeon.inference.whole import usable_network
 from surgeon.model.inference import is_float32
 from surgeon.recipe.bundle import Bundle, read_bundle, write_bundle
-from surgeon.records import damage_told
 from surgeon.results.events import Event, Note, Progress
 from surgeon.results.use import ExportResult
-from surgeon.runs.folder import PREDICTIONS, RERUN, read_predictions, read_splits
-from surgeon.runs.pictures import PICTURES, read_pictures
+from surgeon.runs.pictures import PICTURES
 from surgeon.tensorflow import held_back
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from surgeon.catalogue.sources.listing import LabelledImage
     from surgeon.recipe.plan import Plan
 
 TOLERANCE = 1e-3  # of a probability, in float32
-_CALIBRATION = 128  # training images that int8 is fitted to
 _TIMED = 20  # images that are classified one by one
-
-
-@dataclass(frozen=True, eq=False)
-class _Reference:
-    """What an exported network has to agree with: probabilities of the images of a split."""
-
-    said: str
-    split: str
-    images: Sequence[LabelledImage]
-    labels: NDArray[np.intp]
-    probabilities: NDArray[np.float32]
 
 
 def default_folder(run: Path, name: str, quantize: str | None) -> Path:
@@ -72,8 +57,7 @@ def export(
 
     Raises:
         UsageError: If ``out`` exists, or the format has no such quantization.
-        SurgeonError: If a package for the format is missing, the images are gone, or the exported network does not
-            agree with the run's.
+        SurgeonError: If a package for the format is missing, or the exported network does not agree with the run's.
     """
     if quantize is not None and quantize not in spec.quantizations:
         able = [other.name for other in EXPORTERS.values() if quantize in other.quantizations]
@@ -86,14 +70,19 @@ def export(
     trained = open_model(run / bundle.file)
     network = usable_network(bundle, trained)
     narrow = not (plan.precision == plan.features_dtype == "float32" and is_float32(trained))
-    images = yield from _images(plan, run)
-    reference = yield from _reference(run, bundle, network, images, narrow=narrow)
+    images = yield from known_images(plan, run)
+    if quantize == "int8" and not any(image.split == "train" for image in images):
+        raise SurgeonError(
+            "int8 is fitted to training images, and the run keeps none",
+            f"bring its photographs back and remove {PICTURES}",
+        )
+    reference = yield from find_reference(run, bundle, network, images, narrow=narrow)
     partial = out.with_name(f"{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
         yield Progress(f"write {spec.name}", 0, None, "files")
-        calibration = functools.partial(_training_pixels, images, bundle.image_size)
+        calibration = functools.partial(training_pixels, images, bundle.image_size)
         with runtime_errors(f"this network cannot be written as {spec.name}"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             spec.write(Export(bundle.name, network, bundle.classes, quantize, calibration), partial / spec.file)
@@ -110,58 +99,8 @@ def export(
     return result
 
 
-def _images(plan: Plan, run: Path) -> Generator[Event, None, list[LabelledImage]]:
-    """Returns images of a run, each with its split: those that it keeps or, if it keeps none, all where they were.
-
-    Raises:
-        SurgeonError: If it keeps none, and some are gone or changed.
-    """
-    kept = read_pictures(run)
-    if kept is not None:
-        return [picture.labelled() for picture in kept if picture.pixels]
-    splits, index = read_splits(run), (yield from index_images(plan.data))
-    found = {
-        (image.name, digest): replace(image, split=splits[image.name, digest])
-        for image, digest in zip(index.images, index.digests, strict=True)
-        if (image.name, digest) in splits
-    }
-    if len(found) < len(splits):
-        raise SurgeonError(
-            f"{len(splits) - len(found)} of the run's {len(splits)} images are gone or changed",
-            "bring them back; an export counts only if it agrees with the run on them",
-        )
-    return list(found.values())
-
-
-def _reference(
-    run: Path, bundle: Bundle, network: Any, images: Sequence[LabelledImage], *, narrow: bool
-) -> Generator[Event, None, _Reference]:
-    """Returns the run's stored predictions of its test images.
-
-    Where it computed in anything but float32 (``narrow``), or has no test images, its network computes them now.
-    """
-    stored, present = read_predictions(run), {image.split for image in images}
-    split = next((name for name in ("test", "validation", "train") if name in present), None)
-    if split is None:
-        raise SurgeonError(
-            f"{run} keeps no image to compare an export on", f"remove {PICTURES}; then its photographs are looked for"
-        )
-    numbers = {name: at for at, name in enumerate(bundle.classes)}
-    chosen = [image for image in images if image.split == split and image.label in numbers]
-    labels = np.array([numbers[image.label] for image in chosen])
-    if stored is not None and not narrow:
-        rows = dict(zip(stored.files, stored.probabilities, strict=True))
-        with damage_told(run / PREDICTIONS, RERUN):
-            probabilities = np.array([rows[image.name] for image in chosen], np.float32)
-        return _Reference("the run's predictions", split, chosen, labels, probabilities)
-    probabilities, bad = yield from classify(bundle, compiled(network), chosen)
-    good = [at for at in range(len(chosen)) if at not in bad]
-    said = "the run's network, computed in float32"
-    return _Reference(said, split, [chosen[at] for at in good], labels[good], probabilities[good])
-
-
 def _compare(
-    spec: ExporterSpec, path: Path, quantize: str | None, bundle: Bundle, reference: _Reference
+    spec: ExporterSpec, path: Path, quantize: str | None, bundle: Bundle, reference: Reference
 ) -> Generator[Event, None, ExportResult]:
     """Opens what was written and classifies the images of the reference by it."""
     classifier = open_export(spec, spec.open, path)
@@ -186,8 +125,8 @@ def _compare(
         split=reference.split,
         largest_difference=float(np.abs(found - reference.probabilities).max()),
         changed_decisions=int((decisions != before).sum()),
-        accuracy_before=float((before == reference.labels).mean()),
-        accuracy=float((decisions == reference.labels).mean()),
+        accuracy_before=None if reference.labels is None else float((before == reference.labels).mean()),
+        accuracy=None if reference.labels is None else float((decisions == reference.labels).mean()),
         size=sum(file.stat().st_size for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file()),
         seconds_an_image=statistics.median(seconds),
     )
@@ -221,7 +160,7 @@ def _compare_decoders(
 
 
 def _classify_encoded(
-    reference: _Reference, found: NDArray[np.float32], classify_encoded: Classifier
+    reference: Reference, found: NDArray[np.float32], classify_encoded: Classifier
 ) -> Generator[Event, None, NDArray[np.float32]]:
     """Returns ``found`` with new rows for all images that the exported network decodes by itself."""
     rows, refused = found.copy(), []
@@ -250,10 +189,3 @@ def _check(result: ExportResult) -> None:
             f"{result.largest_difference:.2g}; allowed are {TOLERANCE:g}",
             "nothing was left; try another format, and report this",
         )
-
-
-def _training_pixels(images: Sequence[LabelledImage], size: tuple[int, int]) -> list[NDArray[np.float32]]:
-    """Returns pixels of training images of all classes, which lie side by side."""
-    chosen = [image for image in images if image.split == "train"]
-    step = max(1, len(chosen) // _CALIBRATION)
-    return [load_image(image.read(), size).astype(np.float32) for image in chosen[::step][:_CALIBRATION]]

@@ -207,8 +207,11 @@ def comparison_rows(
 def export_table(result: ExportResult) -> Table:
     """Renders how an exported network compares with its run."""
     made = table(None, "", result.reference, f"{result.format}{f', {result.quantize}' if result.quantize else ''}")
-    before, after = (f"{accuracy:.4f}" for accuracy in (result.accuracy_before, result.accuracy))
-    made.add_row(f"accuracy on {result.images:,} {result.split} images", before, after)
+    if result.accuracy_before is not None:
+        before, after = (f"{accuracy:.4f}" for accuracy in (result.accuracy_before, result.accuracy))
+        made.add_row(f"accuracy on {result.images:,} {result.split} images", before, after)
+    else:
+        made.add_row(f"{result.split} images", "", f"{result.images:,}")
     made.add_row("images with another class", "", f"{result.changed_decisions:,}")
     made.add_row("largest difference of a probability", "", f"{result.largest_difference:.2g}")
     made.add_row("size", "", f"{result.size / 1e6:,.1f} MB")

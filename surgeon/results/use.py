@@ -10,7 +10,7 @@ from surgeon.results.run import Evaluation
 
 @dataclass(frozen=True)
 class ExportResult:
-    """How an exported network compares with the run that it comes of, on real images in its own runtime.
+    """How an exported network compares with the run that it comes of, on images in its own runtime.
 
     Attributes:
         format: An entry of the exporters.
@@ -20,7 +20,7 @@ class ExportResult:
         split: Of these images.
         largest_difference: Of any probability.
         changed_decisions: Images that got another class.
-        accuracy_before: Part of the images whose class the reference found, from 0 to 1.
+        accuracy_before: Part of the images whose class the reference found, from 0 to 1; None for synthetic images.
         accuracy: The same of the exported network.
         size: Bytes of the exported network.
         seconds_an_image: Median time for one image alone, decoded already.
@@ -33,8 +33,8 @@ class ExportResult:
     split: str
     largest_difference: float
     changed_decisions: int
-    accuracy_before: float
-    accuracy: float
+    accuracy_before: float | None
+    accuracy: float | None
     size: int
     seconds_an_image: float
 
