@@ -25,12 +25,12 @@ SNIPPETS = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read
 DESIGN = """
 import surgeon
 
-recipe = surgeon.load_recipe("photos.yaml", {"phases[1].lr": 1e-4})   # a Plan; all problems at once, as RecipeError
-run = surgeon.train(recipe, "runs/night", on_event=print)             # a Run; resumes if the folder holds an unfinished one
+recipe = surgeon.load_recipe("photos.yaml", {"phases[1].lr": 1e-4})
+run = surgeon.train(recipe, "runs/night", on_event=print)
 run.result.evaluation.accuracy
-run.predict(["rose.jpg"])                                             # class names and probabilities
+run.predict(["rose.jpg"])
 
-surgeon.open_run("runs/night").export("onnx")                         # needs the folder, not the photographs
+surgeon.open_run("runs/night").export("onnx")
 """
 
 

@@ -15,17 +15,16 @@ from surgeon.planning.frontier import (
     epoch_multiply_adds,
     image_frontier,
     pass_multiply_adds,
-    phase_frontiers,
     probe_frontier,
     recompute_seconds,
-    upcoming_frontiers,
 )
 from surgeon.planning.samples import BATCH, needed_positions
+from surgeon.planning.schedule import Forget, Measure, Pass, Probe, Train, schedule
 from surgeon.store.places import Place, choose_place
 from surgeon.store.shelf import TensorSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection
 
     from surgeon.data.dataset import Index
     from surgeon.planning.machine import Machine
@@ -120,30 +119,26 @@ def forecast_run(plan: Plan, index: Index, machine: Machine) -> Forecast:
     """
     passes: list[PassForecast] = []
     phases: list[PhaseForecast] = []
-    known: set[Frontier] = set()
     kept: set[Frontier] = set()
-    for number, phase in enumerate(plan.phases, start=1):
-        lacking = [frontier for frontier in upcoming_frontiers(plan, number) if frontier not in known]
-        if lacking:
-            passes.append(_forecast_pass(plan, number, lacking, index, machine))
-            known.update(lacking)
-            kept.update(lacking if passes[-1].place.kind != "nowhere" else ())
-        phases.append(_forecast_phase(plan, number, kept, index, machine))
-        if number == 1:
-            evaluation = _probing_seconds(plan, kept, index, machine)
-        measuring = _kept_or_image(plan, phase, phase_frontiers(plan, number)[1], kept)
-        known, kept = (
-            {frontier for frontier in frontiers if not frontier.prefix & set(phase.trainable)}
-            for frontiers in (known, kept)
-        )
-    evaluation += index.splits.count("test") * _measuring_seconds(plan, measuring, machine)
+    evaluation = 0.0
+    for step in schedule(plan):
+        if isinstance(step, Pass):
+            passes.append(_forecast_pass(plan, step, index, machine))
+            kept.update(step.frontiers if passes[-1].place.kind != "nowhere" else ())
+        elif isinstance(step, Probe):
+            evaluation += _probing_seconds(plan, kept, index, machine)
+        elif isinstance(step, Train):
+            phases.append(_forecast_phase(plan, step, kept, index, machine))
+        elif isinstance(step, Forget):
+            kept = {frontier for frontier in kept if not frontier.prefix & step.trained}
+        elif isinstance(step, Measure):
+            frontier = _kept_or_image(plan, plan.phases[-1], step.frontier, kept)
+            evaluation += index.splits.count("test") * _measuring_seconds(plan, frontier, machine)
     return Forecast(tuple(passes), tuple(phases), evaluation)
 
 
-def _forecast_pass(
-    plan: Plan, number: int, frontiers: Sequence[Frontier], index: Index, machine: Machine
-) -> PassForecast:
-    network, engine = plan.network, _likely_engine(plan)
+def _forecast_pass(plan: Plan, step: Pass, index: Index, machine: Machine) -> PassForecast:
+    network, engine, frontiers = plan.network, _likely_engine(plan), step.frontiers
     images = _kept_images(plan, index)
     shapes = {row.name: row.shape for row in network.rows}
     tensors = [shapes[name] for frontier in frontiers for name in frontier.layers]
@@ -154,8 +149,8 @@ def _forecast_pass(
     copying = plan.views * index.splits.count("train") * len(plan.augment) * _VIEW_SECONDS
     is_made = place.kind != "nowhere"
     return PassForecast(
-        before=number,
-        frontiers=tuple(frontiers),
+        before=step.before,
+        frontiers=frontiers,
         images=images,
         size=size,
         place=place,
@@ -179,10 +174,11 @@ def _likely_engine(plan: Plan) -> str:
 
 
 def _forecast_phase(
-    plan: Plan, number: int, kept: Collection[Frontier], index: Index, machine: Machine
+    plan: Plan, step: Train, kept: Collection[Frontier], index: Index, machine: Machine
 ) -> PhaseForecast:
-    phase, images = plan.phases[number - 1], index.splits.count("train")
-    training, measuring = (_kept_or_image(plan, phase, frontier, kept) for frontier in phase_frontiers(plan, number))
+    phase, images = plan.phases[step.phase - 1], index.splits.count("train")
+    training = _kept_or_image(plan, phase, step.training, kept)
+    measuring = _kept_or_image(plan, phase, step.measuring, kept)
     seconds = epoch_seconds(plan.network, phase, training, machine, plan.data.batch_size, plan.precision)
     if not plan.views:
         seconds += len(plan.augment) * _CHANGE_MOVES * VALUE_BYTES * training.values / machine.bytes_per_second

@@ -1,0 +1,115 @@
+"""What many trainings share: the images, decoded once, and whatever is kept of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Generator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from surgeon.catalogue.sources.listing import left_out_lines
+from surgeon.data.checks import quick_checks
+from surgeon.data.dataset import Dataset, Index, decode_images, index_images
+from surgeon.errors import SurgeonError
+from surgeon.planning.processor import bfloat16_note
+from surgeon.recipe.pace import check_pace
+from surgeon.results.events import Event, Note
+
+if TYPE_CHECKING:
+    from surgeon.recipe.plan import Plan
+
+_NAMED = 5  # findings or differences that are said one by one
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """What many trainings share.
+
+    Attributes:
+        index: The images as they are listed.
+        dataset: Those that can be decoded.
+        life: Until it is closed, what is kept of them stays in the cache.
+    """
+
+    index: Index
+    dataset: Dataset
+    life: ExitStack
+
+
+def list_session(plan: Plan) -> Generator[Event, None, Index]:
+    """Lists the images of a plan, and says what is wrong with them as far as that can be told unseen.
+
+    From here on TensorFlow is deterministic if the plan says so.
+
+    Raises:
+        SurgeonError: If they are not what the plan needs.
+    """
+    index = yield from index_images(plan.data)
+    if index.classes != plan.classes:
+        raise SurgeonError(
+            f"the classes of the images are {', '.join(index.classes[:5])}, and were {', '.join(plan.classes[:5])}",
+            "bring the photographs back as they were, or start again",
+        )
+    _check_monitors(plan, index.splits)
+    check_pace(plan, index.splits.count("train"))
+    yield from _look_at(index, plan)
+    if plan.precision == "bfloat16" and (note := bfloat16_note()):
+        yield Note(note)
+    if plan.deterministic:
+        import tensorflow as tf
+
+        tf.config.experimental.enable_op_determinism()
+    return index
+
+
+def open_session(plan: Plan, index: Index, life: ExitStack) -> Generator[Event, None, Session]:
+    """Decodes the images of a plan, or finds them decoded.
+
+    Raises:
+        SurgeonError: If they cannot be decoded, or too few are left.
+    """
+    dataset = yield from decode_images(index, plan.data, plan.features, life)
+    check_pace(plan, dataset.splits.count("train"))  # without those that were skipped
+    return Session(index, dataset, life)
+
+
+def tell_what_was_passed_over(index: Index, dataset: Dataset) -> Generator[Note, None, None]:
+    """Says what is not among the images."""
+    if index.ignored:
+        yield Note(f"{index.ignored:,} hidden files, files of systems and tools, or non-images were passed over")
+    for line in left_out_lines(index.left_out):
+        yield Note(line)
+    for bad in dataset.bad:
+        yield Note(f"skipped {bad.name}: {bad.reason}")
+
+
+def _check_monitors(plan: Plan, splits: Collection[str]) -> None:
+    for phase in plan.phases:
+        if phase.until and phase.until.monitor.startswith("val_") and "validation" not in splits:
+            raise SurgeonError(
+                f"phase {phase.name!r} monitors {phase.until.monitor}, but there are no validation images",
+                "hold some out (data.split.validation: 0.1) or monitor loss",
+            )
+
+
+def _look_at(index: Index, plan: Plan) -> Generator[Note, None, None]:
+    """Says what is wrong with the images as far as their bytes, labels and splits tell.
+
+    Raises:
+        SurgeonError: If the same image is in two splits, unless the plan lets that pass.
+    """
+    findings = quick_checks(index)
+    leaks = [finding.message for finding in findings if finding.kind == "leak"]
+    if leaks and plan.data.on_leak == "fail":
+        raise SurgeonError(
+            "\n".join(some(leaks)),
+            "`surgeon check` shows all; remove the copies, or let them pass: data.on_leak: warn",
+        )
+    for text in some([finding.message for finding in findings]):
+        yield Note(text)
+
+
+def some(messages: Sequence[str]) -> list[str]:
+    """Returns the first of some messages, and how many more there are."""
+    more = len(messages) - _NAMED
+    return [*messages[:_NAMED], *([f"and {more:,} more of the kind"] if more > 0 else [])]

@@ -1,0 +1,138 @@
+"""One plan in a session: its network, its phases, its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.special import softmax
+
+from surgeon.errors import SurgeonError
+from surgeon.evaluation.measures import evaluate
+from surgeon.features.frozen import Feed, FrozenFeatures, Setup
+from surgeon.features.linear_probe import FeaturesTooLargeError, fit_linear_probe, gather_features
+from surgeon.model.precision import computing_in
+from surgeon.model.prediction import build_predictor, predict
+from surgeon.model.surgery import part_of
+from surgeon.planning.schedule import Forget, Measure, Pass, Probe, Restore, Train, schedule
+from surgeon.results.events import Event, Note, PhaseResult, Progress
+from surgeon.results.run import Evaluation, FrozenResult
+from surgeon.runs.checkpoint import Checkpoints, restore
+from surgeon.runs.folder import NETWORK, save_model, write_predictions
+from surgeon.training.phase import DivergedError, train_phase, trained_weights
+
+if TYPE_CHECKING:
+    from surgeon.runs.checkpoint import Checkpoint
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """What a trial came to; see ``RunResult`` for its parts."""
+
+    phases: tuple[PhaseResult, ...]
+    evaluation: Evaluation | None
+    linear_probe: Evaluation | None
+    frozen: FrozenResult
+
+
+def run_trial(
+    setup: Setup, features: FrozenFeatures, folder: Path, checkpoints: Checkpoints
+) -> Generator[Event, None, TrialResult]:
+    """Executes the schedule of a plan, or what is left of it after the latest checkpoint.
+
+    Args:
+        setup: What it works with; the network's weights change.
+        features: What is kept of its frozen layers.
+        folder: For the network after each phase and the predictions.
+        checkpoints: Get one after each epoch.
+
+    Raises:
+        DivergedError: If training leaves the finite numbers.
+    """
+    latest = checkpoints.latest
+    finished = latest.finished if latest else ()
+    evaluation = linear_probe = None
+    for step in schedule(setup.plan, begun=latest.phase if latest else 0):
+        match step:
+            case Pass():
+                yield from features.keep(step.frontiers)
+            case Probe():
+                linear_probe = yield from _probe(features)
+            case Restore() if latest:
+                name = setup.plan.phases[latest.phase - 1].name
+                yield Note(f"going on after epoch {latest.epoch} of phase {name!r}")
+                restore(trained_weights(setup, step.phases), latest.weights)
+                features.forget({name for phase in setup.plan.phases[: step.phases] for name in phase.trainable})
+            case Train():
+                finished += ((yield from _train(setup, features, step, finished, checkpoints, folder)),)
+            case Forget():
+                features.forget(step.trained)
+            case Measure():
+                evaluation = yield from _measure(setup, features.feed("test", step.frontier), folder)
+    return TrialResult(finished, evaluation, linear_probe, features.result())
+
+
+def _train(
+    setup: Setup,
+    features: FrozenFeatures,
+    step: Train,
+    finished: tuple[PhaseResult, ...],
+    checkpoints: Checkpoints,
+    folder: Path,
+) -> Generator[Event, None, PhaseResult]:
+    train = features.feed("train", step.training)
+    has_validation = "validation" in setup.dataset.splits
+    validation = features.feed("validation", step.measuring) if has_validation else None
+    try:
+        result = yield from train_phase(setup, finished, train, validation, checkpoints)
+    except DivergedError as error:
+        raise _with_the_best(error, setup, checkpoints.of_phase(step.phase), folder) from error
+    save_model(folder, NETWORK, setup.network)
+    return result
+
+
+def _with_the_best(error: DivergedError, setup: Setup, latest: Checkpoint | None, folder: Path) -> SurgeonError:
+    """Saves the best network before training diverged; returns the error with where it is."""
+    if latest is not None:
+        restore(trained_weights(setup, latest.phase), latest.best or latest.weights)
+        save_model(folder, NETWORK, setup.network)
+    if not (folder / NETWORK).exists():
+        return error
+    which = "before this phase"
+    if latest is not None:
+        until = setup.plan.phases[latest.phase - 1].until
+        which = "of the best epoch" if until and until.restore_best else f"after epoch {latest.epoch}"
+    return DivergedError(error.message, f"{error.hint}; {folder / NETWORK} holds the network {which}")
+
+
+def _measure(setup: Setup, test: Feed, folder: Path) -> Generator[Event, None, Evaluation | None]:
+    examples, plan = test.examples, setup.plan
+    if not len(examples):
+        yield Note("there are no test images, so nothing is measured")
+        return None
+    part = part_of(setup.network, test.frontier.layers, ())
+    with computing_in(setup.network, plan.precision):
+        predictor = build_predictor(part, test.frontier, setup.pipeline)
+    outputs = yield from predict(predictor, examples, plan.data.batch_size, "evaluate")
+    probabilities = softmax(outputs, axis=-1) if plan.loss_from_logits else outputs
+    write_predictions(folder, setup.dataset, examples.positions, probabilities)
+    return evaluate("test", examples.labels, probabilities.argmax(axis=-1), setup.dataset.classes)
+
+
+def _probe(features: FrozenFeatures) -> Generator[Event, None, Evaluation | None]:
+    dataset, seed = features.setup.dataset, features.setup.plan.seed
+    train, test = dataset.part("train"), dataset.part("test")
+    if not len(test):
+        return None
+    try:
+        gathered = yield from gather_features(features, np.concatenate([train, test]))
+    except FeaturesTooLargeError as error:
+        yield Note(f"no linear probe: {error.message}; {error.hint}")
+        return None
+    yield Progress("fit the linear probe", 0, None, "images")
+    known, asked = np.split(gathered, [len(train)])
+    predicted = fit_linear_probe(known, dataset.labels[train], asked, seed)
+    return evaluate("test", dataset.labels[test], predicted, dataset.classes)
