@@ -168,7 +168,8 @@ def layers(network: str) -> LayerTable:
 def _tracker(name: str) -> Tracker:
     if name not in {*Tracker}:
         raise UsageError(
-            f"no tracker is called {name!r}", did_you_mean(name, Tracker) or f"expected {' or '.join(Tracker)}"
+            f"no tracker is called {name!r}",
+            did_you_mean(name, [tracker.value for tracker in Tracker]) or f"expected {' or '.join(Tracker)}",
         )
     return Tracker(name)
 

@@ -134,7 +134,6 @@ class Run:
 
         given = [images] if isinstance(images, str | Path | bytes | np.ndarray) else list(images)
         encoded = [_encoded(image, at) for at, image in enumerate(given)]
-        load_tensorflow()
         bundle, classifier = open_classifier(self.folder, len(encoded))
         probabilities, bad = finished(classify(bundle, classifier, encoded))
         names = [image.name for image in encoded]
@@ -158,7 +157,6 @@ class Run:
         """
         from surgeon.inference.evaluate import evaluate_images, list_other
 
-        load_tensorflow()
         return finished(evaluate_images(self.folder, list_other(self.folder, Path(data), columns or {})))
 
     def explain(self, image: ImageLike, label: str | None = None, method: str = "grad-cam") -> Image.Image:
@@ -183,7 +181,6 @@ class Run:
 
         if label is not None and label not in self.classes:
             raise UsageError(f"{label!r} is not a class of {self.folder}", did_you_mean(label, self.classes))
-        load_tensorflow()
         bundle, classifier = open_classifier(self.folder)
         pixels = load_image(_encoded(image, 0).read(), bundle.image_size)
         number = int(classifier(pixels[None])[0].argmax()) if label is None else bundle.classes.index(label)
@@ -219,7 +216,6 @@ class Run:
 
         plan, result = read_run(self.folder)
         path = self.folder / REPORT if out is None else Path(out)
-        load_tensorflow()
         finished(write_report(plan, self.folder, result, path))
         return path
 

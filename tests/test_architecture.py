@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -178,13 +179,41 @@ RECIPES = PACKAGE.parent / "recipes"
     ids=" ".join,
 )
 def test_quick_commands_load_nothing_heavy(arguments: list[str]) -> None:
+    assert loaded_by(arguments, HEAVY) == []
+
+
+def loaded_by(arguments: Sequence[object], modules: Sequence[str]) -> list[str]:
+    """Which of some modules a command that succeeds loads."""
     script = (
         "import sys\n"
-        f"sys.argv = ['surgeon', *{arguments!r}]\n"
+        f"sys.argv = ['surgeon', *{list(map(str, arguments))!r}]\n"
         "from surgeon.cli import main\n"
         "try:\n    main()\n"
         "except SystemExit as end:\n    assert not end.code, end.code\n"
-        f"print('LOADED', *[name for name in {HEAVY!r} if name in sys.modules])\n"
+        f"print('LOADED', *[name for name in {modules!r} if name in sys.modules])\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "LOADED"
+    return done.stdout.splitlines()[-1].split()[1:]
+
+
+@pytest.mark.parametrize("command", ["report", "card", "compare", "diff"])
+def test_a_command_that_reads_runs_loads_no_tensorflow(finished_run: Path, tmp_path: Path, command: str) -> None:
+    others = {"compare": [finished_run, "--out", tmp_path / "page.html"], "diff": [finished_run]}
+    assert loaded_by([command, finished_run, *others.get(command, [])], ("tensorflow", "keras")) == []
+
+
+@pytest.mark.parametrize(("form", "package"), [("onnx", "onnxruntime"), ("litert", "ai_edge_litert")])
+def test_other_runtimes_predict_without_tensorflow(
+    finished_run: Path, photos: Path, tmp_path: Path, form: str, package: str
+) -> None:
+    pytest.importorskip(package)
+    surgeon.open_run(finished_run).export(form, out=tmp_path / "bundle")
+    heavy = ("tensorflow", "keras", "sklearn", "matplotlib")
+    for command, data in (("predict", photos / "along" / "1.png"), ("evaluate", photos)):
+        assert loaded_by([command, tmp_path / "bundle", data], heavy) == [], command
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE / "cli").glob("*.py")), ids=lambda path: path.name)
+def test_the_command_line_has_no_way_of_its_own(path: Path) -> None:
+    """It parses, calls and renders; what trains lies behind the front door."""
+    assert not {room(module) for module in imports(path)} & {"training", "features", "model"}

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from surgeon.inference import explaining
+from surgeon.inference import grad_cam
 from surgeon.inference.explaining import build_explainer
-from surgeon.inference.explanations import build_grad_cam, build_occlusion
+from surgeon.inference.grad_cam import build_grad_cam
+from surgeon.inference.occlusion import build_occlusion
 from surgeon.recipe.bundle import Bundle, write_bundle
 
 Surgeon = Callable[..., Any]
@@ -132,7 +133,7 @@ def test_a_network_that_grad_cam_cannot_follow_is_asked_by_occlusion(
         return np.full((4, 4), np.nan)
 
     for unfit in (fail, lambda _: fail, lambda _: no_number):
-        monkeypatch.setattr(explaining, "build_grad_cam", unfit)
+        monkeypatch.setattr(grad_cam, "build_grad_cam", unfit)
         explain = build_explainer(tmp_path, bundle, "grad-cam")
         assert explain.method == "occlusion"
         assert explain(np.zeros((16, 16, 3), np.uint8), 0).size == (16, 16)

@@ -31,7 +31,7 @@ from surgeon.cli.output import unused
 from surgeon.data.images import fit_image, load_image
 from surgeon.data.orientation import ORIENTATION_TAG
 from surgeon.errors import BadImageError
-from surgeon.inference import classify as classifying
+from surgeon.inference import trained as trained_networks
 from surgeon.model.engine import Engine
 from surgeon.model.inference import for_inference
 from surgeon.networks.decoding import decode_images, resize
@@ -325,12 +325,12 @@ def test_many_images_get_the_same_answers_as_one(
     """They go through the engine of the frozen pass."""
     if name == "openvino":
         pytest.importorskip("openvino")
-    monkeypatch.setattr(classifying, "pick_engine", lambda _, precision, kinds: Engine(name, precision, "", ""))
+    monkeypatch.setattr(trained_networks, "pick_engine", lambda _, precision, kinds: Engine(name, precision, "", ""))
     out = tiny.with_name("run")
     overrides = ("--set", f"head[1].dense.activation={head}")
     assert surgeon("run", tiny, "--out", out, *overrides).code == 0
     one = [json.loads(line) for line in surgeon("predict", out, photos, "--format", "jsonl").out.splitlines()]
-    monkeypatch.setattr(classifying, "_MANY", 2)
+    monkeypatch.setattr(trained_networks, "_MANY", 2)
     many = [json.loads(line) for line in surgeon("predict", out, photos, "--format", "jsonl").out.splitlines()]
     assert len(one) == 24
     for a, b in zip(one, many, strict=True):
@@ -438,20 +438,21 @@ def test_an_export_that_disagrees_leaves_nothing(surgeon: Surgeon, run: Path) ->
     assert not list((run / "export").iterdir())
 
 
-def test_a_changed_image_is_said(surgeon: Surgeon, tiny: Path, run: Path, tmp_path: Path, photos: Path) -> None:
-    with (run / "splits.csv").open(encoding="utf-8") as splits:
-        rows = list(csv.DictReader(splits))
+def test_a_former_run_is_compared_on_its_photographs_or_on_synthetic_ones(surgeon: Surgeon, run: Path) -> None:
+    """It keeps no images itself."""
+    assert not (run / "pictures.zip").exists()
+    assert export(surgeon, run, "--to", "keras", "--out", run / "first")["split"] == "test"
     text = (run / "splits.csv").read_text(encoding="utf-8")
-    changed = next(row for row in rows if row["split"] == "test")
-    (run / "splits.csv").write_text(text.replace(changed["sha256"], "0" * 64), encoding="utf-8")
-    done = surgeon("export", run, "--to", "keras")
-    assert done.code == 1
-    assert "1 of the run's 6 test images are gone or changed" in done.err
+    (run / "splits.csv").write_text(text.replace(text.splitlines()[1][-64:], "0" * 64), encoding="utf-8")
+    done = surgeon("export", run, "--to", "keras", "--out", run / "second")
+    assert done.code == 0
+    assert "1 of the run's 24 images are gone or changed" in done.err
+    assert "synthetic images" in done.out
 
 
 def test_what_cannot_be_exported_is_said_at_once(surgeon: Surgeon, run: Path, tmp_path: Path) -> None:
     done = surgeon("export", run, "--to", "onnx", "--quantize", "int8")
-    assert (done.code, "--to litert can" in done.err) == (2, True)
+    assert (done.code, "hint: litert can" in done.err) == (2, True)
     done = surgeon("export", tmp_path, "--to", "keras")
     assert (done.code, "holds no run" in done.err) == (2, True)
 
@@ -547,7 +548,7 @@ def test_predict_goes_on_after_what_cannot_be_read(
 def test_a_network_without_numbers_is_said(
     command: str, surgeon: Surgeon, run: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(classifying, "compiled", lambda network: lambda pixels: np.full((len(pixels), 2), np.nan))
+    monkeypatch.setattr(trained_networks, "compiled", lambda network: lambda pixels: np.full((len(pixels), 2), np.nan))
     done = surgeon(command, run, photos)
     assert done.code == 1
     assert "not finite" in done.err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Callable, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
@@ -17,9 +18,7 @@ from PIL import Image
 
 from surgeon import api
 from surgeon.api import train
-from surgeon.publishing.page import write_report
 from surgeon.recipe.compiler import compile_recipe
-from surgeon.results.events import Note
 from surgeon.results.run import result_figures
 from surgeon.runs.folder import read_result
 from surgeon.text import printable
@@ -170,20 +169,17 @@ def test_whatever_a_picture_raises_is_a_note(surgeon: Surgeon, run: Path, monkey
 
 
 @pytest.mark.parametrize(
-    ("raising", "missing"), [("find_pictures", "images on the page"), ("build_explainer", "explanations")]
+    ("raising", "missing"),
+    [("page.find_pictures", "images on the page"), ("pictures.build_explainer", "explanations")],
 )
 def test_a_page_does_without_what_cannot_be_shown(
-    run: Path,
-    finish: Callable[..., Any],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    raising: str,
-    missing: str,
+    run: Path, surgeon: Surgeon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raising: str, missing: str
 ) -> None:
-    monkeypatch.setattr(f"surgeon.publishing.page.{raising}", raise_it(KeyError("x")))
-    plan = compile_recipe(run / "recipe.yaml")
-    _, events = finish(write_report(plan, run, read_result(run), tmp_path / "page.html"))
-    assert Note(f"no {missing}: KeyError: 'x'") in events
+    former = Path(shutil.copytree(run, tmp_path / "run"))
+    (former / "pictures.zip").unlink()
+    monkeypatch.setattr(f"surgeon.publishing.{raising}", raise_it(KeyError("x")))
+    done = surgeon("report", former, "--out", tmp_path / "page.html")
+    assert (done.code, f"no {missing}: KeyError: 'x'" in done.err) == (0, True)
     assert (tmp_path / "page.html").exists()
 
 

@@ -332,7 +332,9 @@ def test_a_run_saves_the_layers_as_they_were(tiny: Path, tmp_path: Path, finish:
     backbone = f"backbone={{model: '{tmp_path / 'backbone.keras'}', preprocessing: tf, cut: last}}"
     plan = compile_recipe(tiny, [backbone, "phases=[{trainable: all, optimizer: sgd, lr: 0.01, epochs: 2}]"])
     result, _ = finish(run(plan, tmp_path))
-    saved = {variable.path: variable.numpy() for variable in keras.saving.load_model(tmp_path / "model.keras").weights}
+    saved = {
+        variable.path: variable.numpy() for variable in keras.saving.load_model(tmp_path / "network.keras").weights
+    }
     initial = build_network(plan).weights
     assert [variable.path for variable in initial] == list(saved)
     for variable in initial:

@@ -13,9 +13,9 @@ import tensorflow as tf
 from conftest import slow_but
 
 from surgeon.catalogue.backbones import BACKBONES
-from surgeon.model import precision as precisions
 from surgeon.model.precision import computing_in
 from surgeon.model.surgery import build_network, part_of
+from surgeon.planning import processor
 from surgeon.planning.processor import bfloat16_note, bfloat16_support, cpu_flags
 from surgeon.recipe.compiler import compile_recipe
 from surgeon.training import phase as phases
@@ -184,7 +184,7 @@ def test_the_processor_says_whether_it_has_bfloat16(
     if cpuinfo is not None:
         file.write_text(cpuinfo, encoding="utf-8")
     flags = cpu_flags(file)
-    monkeypatch.setattr(precisions, "cpu_flags", lambda: flags)
+    monkeypatch.setattr(processor, "cpu_flags", lambda: flags)
     assert bfloat16_support() is support
     note = bfloat16_note()
     assert (note is None) == bool(support)

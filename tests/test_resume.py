@@ -19,10 +19,10 @@ import numpy as np
 import pytest
 from conftest import slow_but, write_tiny
 
+from surgeon import api
 from surgeon.errors import SurgeonError
 from surgeon.recipe.compiler import compile_recipe
 from surgeon.results.events import BatchEnded, EpochEnded
-from surgeon.runs import folder as run_folder
 from surgeon.runs.checkpoint import read_checkpoint
 from surgeon.runs.folder import create_run_folder, record_event, run_in_use
 from surgeon.training.audit import variable_digests
@@ -115,7 +115,7 @@ def test_a_run_that_was_stopped_anywhere_ends_as_if_it_had_not_been(
         stop_at(folder, stop)
     done = surgeon("resume", folder)
     assert done.code == 0, done.err
-    assert f"going on behind epoch {said}" in done.err
+    assert f"going on after epoch {said}" in done.err
     assert ends(folder) == ends(whole)
     assert not (folder / "checkpoint.npz").exists()
     again = surgeon("resume", folder)
@@ -157,14 +157,14 @@ def test_a_signal_to_this_process_stops_a_run(
     surgeon: Surgeon, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
     """The same without a process of its own."""
-    out, record = tmp_path / "run", run_folder.record_event
+    out, record = tmp_path / "run", api.record_event
 
     def record_and_send(folder: Path, event: Any) -> None:
         record(folder, event)
         if isinstance(event, BatchEnded) and event.epoch == 2:
             signal.raise_signal(number)
 
-    monkeypatch.setattr(run_folder, "record_event", record_and_send)
+    monkeypatch.setattr(api, "record_event", record_and_send)
     done = surgeon("run", tiny, "--out", out)
     assert done.code == 128 + number
     assert "stopping after this step" in done.err
@@ -307,7 +307,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(surgeon: Surgeon, tiny: Path, tmp
     assert "surgeon resume" in error
     assert "Traceback" not in error
     rows = (tmp_path / "full" / "events.jsonl").read_text(encoding="utf-8")
-    assert "going on behind epoch 1" in rows
+    assert "going on after epoch 1" in rows
     assert ends(tmp_path / "full") == ends(tmp_path / "whole")
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from surgeon import api
 from surgeon.results.events import BatchEnded
-from surgeon.runs import folder as run_folder
 
 Surgeon = Callable[..., Any]
 
@@ -94,7 +94,7 @@ def test_a_resumed_run_is_the_same_run(
     surgeon: Surgeon, tiny: Path, tmp_path: Path, tracked: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = tmp_path / "run"
-    record = run_folder.record_event
+    record = api.record_event
 
     def record_and_stop(folder: Path, event: Any) -> None:
         record(folder, event)
@@ -102,7 +102,7 @@ def test_a_resumed_run_is_the_same_run(
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(run_folder, "record_event", record_and_stop)
+        patch.setattr(api, "record_event", record_and_stop)
         assert surgeon("run", tiny, "--out", run, "--log", "mlflow").code == 130
     (found,) = tracked.search_runs(output_format="list")
     assert found.info.status == "FAILED"

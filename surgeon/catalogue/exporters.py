@@ -52,6 +52,7 @@ class ExporterSpec(Entry):
         open_encoded: The same from the bytes of image files, for a format that decodes them itself; else None. Its
             function raises BadImageError if it refuses one of them.
         check: Raises SurgeonError if a network may do more than compute, for a format whose runtime would let it.
+        in_tensorflow: Whether TensorFlow is its runtime.
     """
 
     file: str
@@ -61,6 +62,7 @@ class ExporterSpec(Entry):
     open: Callable[[Path], Classifier]
     open_encoded: Callable[[Path], Callable[[Sequence[bytes]], Any]] | None = None
     check: Callable[[Path], None] | None = None
+    in_tensorflow: bool = False
 
 
 def labels_text(classes: Iterable[str]) -> str:
@@ -227,6 +229,7 @@ EXPORTERS = table(
         file="model.keras",
         write=_write_keras,
         open=_open_keras,
+        in_tensorflow=True,
     ),
     ExporterSpec(
         name="savedmodel",
@@ -236,6 +239,7 @@ EXPORTERS = table(
         open=_open_savedmodel,
         open_encoded=_open_encoded_savedmodel,
         check=check_saved_model,
+        in_tensorflow=True,
     ),
     ExporterSpec(
         name="litert",

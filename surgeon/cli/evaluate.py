@@ -10,7 +10,6 @@ import typer
 
 from surgeon.cli.output import Format, FormatOption, RunArgument, TrustOption, print_json, print_text, show_progress
 from surgeon.report.terminal import Terminal
-from surgeon.tensorflow import load_tensorflow
 
 
 def command(
@@ -40,7 +39,6 @@ def command(
     from surgeon.inference.evaluate import evaluate_images, list_other
 
     listing = list_other(run, data, {key: name for key, name in columns.items() if name is not None})
-    load_tensorflow()
 
     console = Terminal(stderr=True, quiet=output_format is Format.json)
     found = show_progress(evaluate_images(run, listing, trust=trust), console)

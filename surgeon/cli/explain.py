@@ -11,7 +11,6 @@ import typer
 from surgeon.cli.output import TrustOption, file_name, print_text, unused
 from surgeon.errors import SurgeonError, UsageError, did_you_mean
 from surgeon.report.terminal import Terminal
-from surgeon.tensorflow import load_tensorflow
 
 
 class Method(enum.StrEnum):
@@ -46,7 +45,6 @@ def command(
     classes = read_bundle(run).classes
     if label is not None and label not in classes:
         raise UsageError(f"{label!r} is no class of {run}", did_you_mean(label, classes))
-    load_tensorflow()
     bundle, classifier = open_classifier(run, trust=trust)
     explain = build_explainer(run, bundle, method.value, classifier)
     if explain.method != method.value:

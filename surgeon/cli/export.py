@@ -12,7 +12,6 @@ import typer
 from surgeon.catalogue.exporters import EXPORTERS
 from surgeon.cli.output import Format, FormatOption, RunArgument, print_json, print_text, show_progress
 from surgeon.report.terminal import Terminal, styled
-from surgeon.runs.plan_file import read_plan
 from surgeon.tensorflow import load_tensorflow
 
 ExportFormat = enum.Enum("ExportFormat", {name: name for name in EXPORTERS}, type=str)  # type: ignore[misc]
@@ -33,6 +32,8 @@ def command(
     output_format: FormatOption = Format.text,
 ) -> None:
     """Write the network of a run in another format, and compare it with the run before that counts."""
+    from surgeon.runs.plan_file import read_plan
+
     plan = read_plan(run)
     narrowed = None if quantize is None else quantize.value
     load_tensorflow()

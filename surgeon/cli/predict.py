@@ -20,7 +20,6 @@ from surgeon.cli.output import TrustOption, file_name, print_json, print_rows, p
 from surgeon.errors import UsageError
 from surgeon.formats import read_image
 from surgeon.report.terminal import Terminal
-from surgeon.tensorflow import load_tensorflow
 
 if TYPE_CHECKING:
     from surgeon.results.use import Prediction
@@ -74,7 +73,6 @@ def command(
     from surgeon.inference.classify import classify, open_classifier
     from surgeon.results.use import predictions_of
 
-    load_tensorflow()
     bundle, classifier = open_classifier(run, len(files), trust=trust)
     console = Terminal(stderr=True)
     probabilities, bad = show_progress(classify(bundle, classifier, [_Image(path) for path in files]), console)

@@ -9,7 +9,6 @@ import typer
 
 from surgeon.cli.output import RunArgument, print_text, show_progress
 from surgeon.report.terminal import Terminal, styled
-from surgeon.tensorflow import load_tensorflow
 
 
 def command(
@@ -22,7 +21,6 @@ def command(
     from surgeon.runs.plan_file import read_run
 
     plan, result = read_run(run)
-    load_tensorflow()
     console = Terminal(stderr=True)
     if out is not None:
         show_progress(write_report(plan, run, result, out), console)

@@ -10,7 +10,6 @@ import typer
 from surgeon.cli.output import TrustOption, print_text
 from surgeon.errors import require_modules
 from surgeon.report.terminal import styled
-from surgeon.tensorflow import load_tensorflow
 
 
 def command(
@@ -44,7 +43,6 @@ def command(
     from surgeon.serve.server import listen, serve, url_of
 
     with listen(host, port) as listener:
-        load_tensorflow()
         from surgeon.inference.classify import open_classifier
         from surgeon.inference.explaining import build_explainer
         from surgeon.serve.app import build_app

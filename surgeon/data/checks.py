@@ -14,9 +14,9 @@ from PIL import Image
 
 from surgeon.catalogue.sources.listing import left_out_lines
 from surgeon.catalogue.sources.walk import UNOPENED
-from surgeon.data.dataset import in_threads
 from surgeon.data.duplicates import THUMBNAIL, Fingerprint, join_pairs, near_pairs, take_fingerprint
 from surgeon.data.images import look_at
+from surgeon.data.threads import in_threads
 from surgeon.errors import BadImageError
 from surgeon.formats import FORMATS
 from surgeon.results.events import Progress

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import PIL
@@ -25,6 +23,7 @@ from surgeon.catalogue.sources.walk import UNOPENED
 from surgeon.data.fetch import fetch
 from surgeon.data.images import load_image
 from surgeon.data.splits import split_images
+from surgeon.data.threads import in_threads
 from surgeon.errors import BadImageError, SurgeonError
 from surgeon.results.events import Note, Progress
 from surgeon.store.cache import cache_root, filling, make_room, shelf_in_use
@@ -33,20 +32,18 @@ from surgeon.store.places import Place, choose_place, place_without_disk
 from surgeon.store.shelf import LAYOUT, Shelf, TensorSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping
+    from collections.abc import Generator, Mapping
     from contextlib import ExitStack
 
     from numpy.typing import NDArray
 
     from surgeon.recipe.plan import DataPlan
 
-BATCH = 64  # images that are in memory at once
 NAMED_BAD_IMAGES = 20
 
 _DECODERS = ("jpg", "zlib", "webp", "libtiff", "avif", "littlecms2")
 _DECODE_SECONDS = 0.003  # an image takes about this long
 
-Result = TypeVar("Result")
 Pixels = Callable[["Sequence[int] | NDArray[np.intp]"], "NDArray[np.uint8]"]
 
 
@@ -291,10 +288,3 @@ def _bad_images(bad: Sequence[BadImage], total: int) -> SurgeonError:
     if len(bad) > NAMED_BAD_IMAGES:
         lines.append(f"  and {len(bad) - NAMED_BAD_IMAGES} more")
     return SurgeonError("\n".join(lines), "mend them as it says, or leave them out: data.on_bad_image: skip")
-
-
-def in_threads(function: Callable[[LabelledImage], Result], images: Sequence[LabelledImage]) -> Iterator[list[Result]]:
-    """Yields the results in order, a batch at a time, so that only one batch of them is in memory."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, len(images), BATCH):
-            yield list(pool.map(function, images[start : start + BATCH]))

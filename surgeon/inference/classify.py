@@ -9,28 +9,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import softmax
 
 from surgeon.catalogue.entry import find
-from surgeon.catalogue.exporters import EXPORTERS, Classifier, ExporterSpec, compiled
-from surgeon.catalogue.layer_table import open_model
-from surgeon.catalogue.preprocessing import PREPROCESSINGS
+from surgeon.catalogue.exporters import EXPORTERS, Classifier, ExporterSpec
 from surgeon.data.batches import ahead
-from surgeon.data.dataset import in_threads
 from surgeon.data.images import load_image
+from surgeon.data.threads import in_threads
 from surgeon.errors import BadImageError, SurgeonError, require_modules
-from surgeon.model.engine import build_engine, pick_engine
-from surgeon.model.pipeline import preprocess
-from surgeon.model.whole import whole_network
 from surgeon.recipe.bundle import Bundle, read_bundle
 from surgeon.results.events import Progress
-from surgeon.tensorflow import held_back
+from surgeon.tensorflow import held_back, load_tensorflow
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _BATCH = 32
-_MANY = 64  # images that a faster engine is worth its start for
 
 
 def open_classifier(folder: Path, images: int = 1, *, trust: bool = False) -> tuple[Bundle, Classifier]:
@@ -52,13 +45,15 @@ def open_classifier(folder: Path, images: int = 1, *, trust: bool = False) -> tu
     bundle = read_bundle(folder)
     path = folder / bundle.file
     if bundle.format == "run":
-        network = open_model(path)
-        with runtime_errors(f"{path.name} does not go with what {folder} says about it"):
-            return bundle, _pass(bundle, network) if images >= _MANY else compiled(whole_network(bundle, network))
+        from surgeon.inference.trained import open_trained  # with TensorFlow, which other runtimes do without
+
+        return bundle, open_trained(folder, bundle, images)
     spec = find("format", EXPORTERS, bundle.format)
     require_modules(spec.name, spec.modules, spec.name)
     if spec.check is not None and not trust:
         spec.check(path)
+    if spec.in_tensorflow:
+        load_tensorflow()
     return bundle, open_export(spec, spec.open, path)
 
 
@@ -106,19 +101,6 @@ def _failure(what: str, error: Exception, written: Sequence[str]) -> SurgeonErro
     point = re.search(r"(?<=error: ).+", text)
     reason = " ".join((point.group() if point else text or "".join(written[-3:]) or type(error).__name__).split())
     return SurgeonError(f"{what}: {reason[:500]}", "try another format: `keras` and `savedmodel` stay in TensorFlow")
-
-
-def _pass(bundle: Bundle, network: Any) -> Classifier:
-    """Returns a run's network as a function, computed as frozen layers are."""
-    spec = PREPROCESSINGS[bundle.preprocessing]
-    engine = pick_engine("auto", "float32", {type(layer).__name__ for layer in network._flatten_layers()})
-    compute = build_engine(network, lambda pixels: preprocess(pixels, spec), engine)
-
-    def classifier(pixels: Any) -> Any:
-        (outputs,) = compute((pixels,))
-        return softmax(outputs, axis=1) if bundle.from_logits else outputs
-
-    return classifier
 
 
 def classify(

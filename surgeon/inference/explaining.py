@@ -7,17 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from PIL import Image
 
-from surgeon.catalogue.layer_table import open_model
-from surgeon.catalogue.preprocessing import PREPROCESSINGS
 from surgeon.inference.classify import open_classifier
-from surgeon.inference.explanations import build_grad_cam, build_occlusion
-from surgeon.model.pipeline import preprocess
+from surgeon.inference.occlusion import build_occlusion
 from surgeon.report.overlays import lay_over
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from surgeon.catalogue.exporters import Classifier
@@ -54,24 +51,9 @@ def build_explainer(folder: Path, bundle: Bundle, method: str, classifier: Class
         classifier: The network's function, if it is open already.
     """
     if method == "grad-cam" and bundle.format == "run":
-        heat = _grad_cam(open_model(folder / bundle.file), bundle)
+        from surgeon.inference.grad_cam import grad_cam_of  # with TensorFlow, which occlusion does without
+
+        heat = grad_cam_of(folder, bundle)
         if heat is not None:
             return Explainer("grad-cam", heat)
     return Explainer("occlusion", build_occlusion(classifier or open_classifier(folder)[1]))
-
-
-def _grad_cam(network: Any, bundle: Bundle) -> Heat | None:
-    """Returns Grad-CAM of pixels; None for a network that it does not work on, which its first use tells."""
-    spec = PREPROCESSINGS[bundle.preprocessing]
-    try:
-        explain = build_grad_cam(network)
-        if explain is None:
-            return None
-
-        def heat(pixels: Any, number: int) -> Any:
-            return explain(np.asarray(preprocess(pixels[None], spec))[0], number)
-
-        first = heat(np.zeros((*bundle.image_size, 3), np.uint8), 0)
-    except Exception:  # whatever Keras and TensorFlow raise for a graph of a stranger's making
-        return None
-    return heat if np.isfinite(first).all() else None

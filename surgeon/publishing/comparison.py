@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from surgeon.errors import SurgeonError
 from surgeon.evaluation.compare import mcnemar
-from surgeon.publishing.pictures import find_pictures, look_at_phases, thumbnail
+from surgeon.publishing.pictures import find_pictures, look_at_phases, opened
 from surgeon.report.comparison import Column, ComparisonPage, Disagreement, render_comparison
 from surgeon.results.run import headline_figures
 from surgeon.runs.differences import compare
@@ -92,7 +92,7 @@ def _thumbnails(runs: Sequence[ComparedRun], files: Sequence[str]) -> Generator[
     for run in runs:
         with suppress(SurgeonError):  # a run of a former release, whose photographs are gone
             pictures = yield from find_pictures(run.plan, run.folder, [file for file in files if file not in found])
-            drawn = {file: thumbnail(pictures[file]) for file in files if file in pictures and file not in found}
+            drawn = {file: opened(pictures[file].thumbnail) for file in files if file in pictures and file not in found}
             found |= {file: small for file, small in drawn.items() if small is not None}
     return found
 

@@ -2,46 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from PIL import Image
-
-from surgeon.data.images import load_image
 from surgeon.errors import SurgeonError
 from surgeon.evaluation.calibration import bootstrap, calibrate, class_curves
-from surgeon.inference.explaining import build_explainer
-from surgeon.inference.whole import save_whole_network
 from surgeon.publishing.pictures import (
-    EXPLAINED,
     find_pictures,
     keep_pictures,
     look_at_phases,
+    opened,
     page_order,
-    square,
-    thumbnail,
 )
-from surgeon.recipe.bundle import read_bundle
 from surgeon.recipe.text import dump_text
 from surgeon.report.figures import draw_confusion, draw_curves
 from surgeon.report.page import Page, Shown, render_page
-from surgeon.results.events import Note, Progress
+from surgeon.results.events import Note
 from surgeon.runs.folder import MODEL, REPORT, count_images, read_notes, read_predictions, write_whole
 from surgeon.runs.lock import read_lock
 from surgeon.runs.pictures import PICTURES
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from surgeon.recipe.plan import Plan
     from surgeon.results.events import Event
     from surgeon.results.run import RunResult
     from surgeon.runs.folder import Predictions
-    from surgeon.runs.pictures import Picture
 
 
 def publish(plan: Plan, run: Path, result: RunResult) -> Generator[Event, None, bool]:
@@ -55,6 +42,8 @@ def publish(plan: Plan, run: Path, result: RunResult) -> Generator[Event, None, 
     failed: list[str] = []
     if not (run / MODEL).exists():
         with _survived(MODEL, failed):
+            from surgeon.inference.whole import save_whole_network  # with TensorFlow, which drawing does without
+
             save_whole_network(run)
     if not (run / PICTURES).exists():
         with _survived(PICTURES, failed):
@@ -88,7 +77,7 @@ def write_report(plan: Plan, run: Path, result: RunResult, path: Path) -> Genera
     method, failed = "", list[str]()
     if tested is not None:
         with _survived("images on the page", failed):
-            shown, method = yield from _look_at(plan, run, tested, failed)
+            shown, method = yield from _look_at(plan, run, tested)
     for said in failed:
         yield Note(said)
     lock = read_lock(run)
@@ -115,18 +104,12 @@ def write_report(plan: Plan, run: Path, result: RunResult, path: Path) -> Genera
     write_whole(path, render_page(page))
 
 
-def _look_at(
-    plan: Plan, run: Path, tested: Predictions, failed: list[str]
-) -> Generator[Event, None, tuple[list[Shown], str]]:
+def _look_at(plan: Plan, run: Path, tested: Predictions) -> Generator[Event, None, tuple[list[Shown], str]]:
     """Returns the images that the page shows, and how they are explained, if any is."""
     order = [int(at) for at in page_order(tested)]
     pictures = yield from find_pictures(plan, run, [tested.files[at] for at in order])
     found = {at: pictures[tested.files[at]] for at in order if tested.files[at] in pictures}
-    small = {at: drawn for at, picture in found.items() if (drawn := thumbnail(picture)) is not None}
-    mistakes = {at: found[at] for at in small if tested.predicted[at] != tested.labels[at] and found[at].pixels}
-    explanations, method = dict[int, Image.Image](), ""
-    with _survived("explanations", failed):
-        explanations, method = yield from _explain(run, dict(islice(mistakes.items(), EXPLAINED)), tested.predicted)
+    small = {at: drawn for at, picture in found.items() if (drawn := opened(picture.thumbnail)) is not None}
     return [
         Shown(
             file=tested.files[at],
@@ -134,23 +117,7 @@ def _look_at(
             label=tested.classes[tested.labels[at]],
             predicted=tested.classes[tested.predicted[at]],
             probability=float(tested.probabilities[at].max()),
-            explanation=explanations.get(at),
+            explanation=opened(found[at].explanation),
         )
         for at, drawn in small.items()
-    ], method
-
-
-def _explain(
-    run: Path, mistakes: Mapping[int, Picture], predicted: NDArray[np.intp]
-) -> Generator[Event, None, tuple[dict[int, Image.Image], str]]:
-    """Returns thumbnails of images with heat where the network saw what it took them for, and the method's name."""
-    if not mistakes:
-        return {}, ""
-    bundle = read_bundle(run)
-    explain = build_explainer(run, bundle, "grad-cam")
-    found = {}
-    for at, picture in mistakes.items():
-        pixels = load_image(picture.labelled().read(), bundle.image_size)
-        found[at] = square(explain(pixels, int(predicted[at])).resize(picture.size))
-        yield Progress("explain mistakes", len(found), len(mistakes), "images")
-    return found, explain.method
+    ], next((picture.explained_by for picture in found.values() if picture.explained_by), "")

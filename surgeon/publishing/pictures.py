@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Collection, Generator, Mapping
+from collections.abc import Collection, Generator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from surgeon.data.dataset import BATCH, in_threads, list_images
-from surgeon.data.images import decode_image, fit_image, look_at
-from surgeon.errors import BadImageError
+from surgeon.data.dataset import list_images
+from surgeon.data.images import decode_image, fit_image, load_image, look_at
+from surgeon.data.threads import BATCH, in_threads
+from surgeon.errors import BadImageError, SurgeonError
+from surgeon.inference.explaining import Explainer, build_explainer
 from surgeon.planning.frontier import phase_frontiers
 from surgeon.planning.modes import layer_states
+from surgeon.recipe.bundle import read_bundle
 from surgeon.report.parts import Phase
-from surgeon.results.events import Progress
+from surgeon.results.events import Note, Progress
 from surgeon.runs.folder import read_predictions, read_splits
 from surgeon.runs.pictures import Picture, read_pictures, write_pictures
 
@@ -31,7 +35,7 @@ if TYPE_CHECKING:
 
 _SIDE = 144  # pixels of a thumbnail
 SHOWN = 400  # test images on a page
-EXPLAINED = 12  # mistakes
+_EXPLAINED = 12  # mistakes
 # Images of a split that an export is compared on, or fitted to.
 _COMPARED = {"test": 100, "validation": 100, "train": 64}
 
@@ -52,17 +56,16 @@ def page_order(tested: Predictions) -> NDArray[np.intp]:
 
 
 def keep_pictures(plan: Plan, run: Path) -> Generator[Event, None, None]:
-    """Writes thumbnails of what the page shows into a run, and the pixels of what an export is compared on.
+    """Writes into a run what its page shows of its images, and the pixels of what an export is compared on.
 
     Images that were changed since they were trained on, or cannot be read any more, are left out.
     """
     tested, splits = read_predictions(run), read_splits(run)
-    order = page_order(tested) if tested else np.array([], np.intp)
-    shown = [tested.files[at] for at in order] if tested else []
-    mistakes = [tested.files[at] for at in order if tested.predicted[at] != tested.labels[at]] if tested else []
-    exact = {*mistakes[:EXPLAINED], *(name for split in _COMPARED for name in _some_of(splits, split))}
+    shown = [tested.files[at] for at in page_order(tested)] if tested else []
+    mistakes = _mistakes(tested)
+    exact = {*mistakes, *(name for split in _COMPARED for name in _some_of(splits, split))}
     pictures = yield from _look_at_all(plan, exact.union(shown), exact, splits)
-    write_pictures(run, pictures)
+    write_pictures(run, (yield from _explained(run, pictures, mistakes)))
 
 
 def find_pictures(plan: Plan, run: Path, files: Collection[str]) -> Generator[Event, None, dict[str, Picture]]:
@@ -76,16 +79,49 @@ def find_pictures(plan: Plan, run: Path, files: Collection[str]) -> Generator[Ev
     Raises:
         SurgeonError: If it keeps none and its source is gone.
     """
-    kept = read_pictures(run)
+    kept: Sequence[Picture] | None = read_pictures(run)
     if kept is None:
-        kept = tuple((yield from _look_at_all(plan, files, files, read_splits(run))))
+        found = yield from _look_at_all(plan, files, files, read_splits(run))
+        kept = yield from _explained(run, found, _mistakes(read_predictions(run)))
     return {picture.name: picture for picture in kept}
 
 
-def thumbnail(picture: Picture) -> Image.Image | None:
-    """Returns an image in small, if it can be shown."""
+def _mistakes(tested: Predictions | None) -> dict[str, int]:
+    """Returns the mistakes that are explained, by their names, with the numbers of the classes they were taken for."""
+    order = page_order(tested) if tested else ()
+    wrong = [int(at) for at in order if tested and tested.predicted[at] != tested.labels[at]]
+    return {tested.files[at]: int(tested.predicted[at]) for at in wrong[:_EXPLAINED]} if tested else {}
+
+
+def _explained(
+    run: Path, pictures: Sequence[Picture], mistakes: Mapping[str, int]
+) -> Generator[Event, None, list[Picture]]:
+    """Returns images of which the mistakes have heat where the network saw what it took them for.
+
+    A network may be such that this fails in any way; then they have none.
+    """
+    explained: dict[str, Picture] = {}
+    explain: Explainer | None = None
+    wrong = [picture for picture in pictures if picture.name in mistakes and picture.pixels]
     try:
-        return decode_image(picture.thumbnail) if picture.thumbnail else None
+        bundle = read_bundle(run)
+        for picture in wrong:
+            explain = explain or build_explainer(run, bundle, "grad-cam")
+            pixels = load_image(picture.labelled().read(), bundle.image_size)
+            heated = explain(pixels, mistakes[picture.name]).resize(picture.size)
+            small = _encoded(square(heated), "JPEG", quality=90)
+            explained[picture.name] = replace(picture, explanation=small, explained_by=explain.method)
+            yield Progress("explain mistakes", len(explained), len(wrong), "images")
+    except Exception as error:
+        reason = error.message if isinstance(error, SurgeonError) else f"{type(error).__name__}: {error}"
+        yield Note(f"no explanations: {reason}")
+    return [explained.get(picture.name, picture) for picture in pictures]
+
+
+def opened(content: bytes | None) -> Image.Image | None:
+    """Returns an image that a run keeps, if it can be shown."""
+    try:
+        return decode_image(content) if content else None
     except BadImageError:  # a damaged archive of a stranger
         return None
 

@@ -23,6 +23,13 @@ _LARGEST_SIDE = 4096  # as recipes have it
 
 
 @dataclass(frozen=True)
+class _Versioned:
+    """A ``bundle.json`` of any version."""
+
+    bundle: int
+
+
+@dataclass(frozen=True)
 class Bundle:
     """A network in a folder, ready to use: a run, or what was exported of one.
 
@@ -87,7 +94,7 @@ def read_bundle(folder: Path) -> Bundle:
         )
     with damage_told(path, "export it again; of a run, bring it back from a copy or run the recipe again", UsageError):
         record = json.loads(read_regular(path, _MOST_BYTES))
-        check_version(path, {"version": record["bundle"]}, _VERSION)
+        check_version(path, {"version": record_of(record, _Versioned).bundle}, _VERSION)
         bundle = record_of(record, Bundle)
     if not (folder / bundle.file).exists():
         raise UsageError(f"{folder} holds no network yet: no {bundle.file}", "wait until its first phase is finished")

@@ -15,6 +15,7 @@ from surgeon.records import check_version, damage_told, record_of
 PICTURES = "pictures.zip"
 _VERSION = 1
 _INDEX = "index.json"
+_NAMES = (".jpg", ".png", "-explained.jpg")  # of an image's files, after its number
 _MOST_BYTES = 4 << 30
 _REMEDY = "bring it back from a copy, or remove it: then the images are looked for where they were"
 
@@ -29,6 +30,7 @@ class _Entry:
     size: tuple[int, int]
     thumbnail: bool
     pixels: bool
+    explained_by: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class Picture:
         size: Width and height of the photograph in pixels.
         thumbnail: A small JPEG of it, if there is one.
         pixels: The PNG of what the network saw, resized and not yet preprocessed, if it is kept.
+        explanation: A small JPEG with heat where the network saw what it took the image for, if there is one.
+        explained_by: By which method.
     """
 
     name: str
@@ -55,6 +59,8 @@ class Picture:
     size: tuple[int, int]
     thumbnail: bytes | None = None
     pixels: bytes | None = None
+    explanation: bytes | None = None
+    explained_by: str = ""
 
     def labelled(self) -> LabelledImage:
         """Returns what the network saw as an image of a source."""
@@ -68,10 +74,11 @@ def write_pictures(folder: Path, pictures: Iterable[Picture]) -> None:
     entries = []
     with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as archive:  # JPEG and PNG are compressed already
         for number, picture in enumerate(pictures):
-            for name, content in (("jpg", picture.thumbnail), ("png", picture.pixels)):
+            contents = (picture.thumbnail, picture.pixels, picture.explanation)
+            for name, content in zip(_NAMES, contents, strict=True):
                 if content is not None:
-                    archive.writestr(f"{number}.{name}", content)
-            kept = (picture.thumbnail is not None, picture.pixels is not None)
+                    archive.writestr(f"{number}{name}", content)
+            kept = (picture.thumbnail is not None, picture.pixels is not None, picture.explained_by)
             entries.append(_Entry(picture.name, picture.label, picture.split, picture.size, *kept))
         archive.writestr(_INDEX, json.dumps({"version": _VERSION, **asdict(_Index(tuple(entries)))}))
     partial.replace(path)
@@ -97,8 +104,10 @@ def read_pictures(folder: Path) -> tuple[Picture, ...] | None:
                 entry.label,
                 entry.split,
                 entry.size,
-                archive.read(f"{number}.jpg") if entry.thumbnail else None,
-                archive.read(f"{number}.png") if entry.pixels else None,
+                archive.read(f"{number}{_NAMES[0]}") if entry.thumbnail else None,
+                archive.read(f"{number}{_NAMES[1]}") if entry.pixels else None,
+                archive.read(f"{number}{_NAMES[2]}") if entry.explained_by else None,
+                entry.explained_by,
             )
             for number, entry in enumerate(record_of(record, _Index).images)
         )

@@ -1,21 +1,46 @@
-"""Where in an image a network sees a class."""
+"""Where in an image a network sees a class, by its gradients."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from surgeon.catalogue.layer_table import open_model
+from surgeon.catalogue.preprocessing import PREPROCESSINGS
+from surgeon.inference.occlusion import Explain
+from surgeon.model.pipeline import preprocess
 from surgeon.model.surgery import layer_output
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from pathlib import Path
 
-Explain = Callable[["NDArray[np.float32]", int], "NDArray[np.float32]"]
+    from surgeon.recipe.bundle import Bundle
 
-_OCCLUSION = 8  # squares along a side
 _TINY = 1e-12
+
+
+def grad_cam_of(folder: Path, bundle: Bundle) -> Explain | None:
+    """Returns Grad-CAM of pixels for a run's network; None for one that it does not work on, which its first use tells.
+
+    Args:
+        folder: The run's.
+        bundle: What it holds.
+    """
+    spec = PREPROCESSINGS[bundle.preprocessing]
+    network = open_model(folder / bundle.file)
+    try:
+        explain = build_grad_cam(network)
+        if explain is None:
+            return None
+
+        def heat(pixels: Any, number: int) -> Any:
+            return explain(np.asarray(preprocess(pixels[None], spec))[0], number)
+
+        first = heat(np.zeros((*bundle.image_size, 3), np.uint8), 0)
+    except Exception:  # whatever Keras and TensorFlow raise for a graph of a stranger's making
+        return None
+    return heat if np.isfinite(first).all() else None
 
 
 def build_grad_cam(network: Any) -> Explain | None:
@@ -65,30 +90,3 @@ def _last_maps(network: Any) -> Any:
         if tensor is not network.input and len(tensor.shape) == 4 and tuple(tensor.shape[1:3]) != (1, 1):
             return tensor
     return None
-
-
-def build_occlusion(classify: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> Explain:
-    """Returns occlusion (Zeiler and Fergus 2014): how much a class loses where a grey square covers the image.
-
-    It looks at answers only, so it is a check on methods that look inside.
-
-    Args:
-        classify: From pixels from 0 to 255, of shape (n, height, width, 3), to probabilities of shape (n, classes).
-
-    Returns:
-        A function from one image of such pixels and a class number to a map, float32 from 0 to 1 of shape (8, 8); all 0
-        where nothing that is covered lowers the probability.
-    """
-
-    def explain(pixels: NDArray[np.float32], number: int) -> NDArray[np.float32]:
-        height, width = pixels.shape[:2]
-        rows, columns = (np.linspace(0, side, _OCCLUSION + 1).astype(int) for side in (height, width))
-        covered = np.repeat(pixels[None], _OCCLUSION**2 + 1, axis=0).astype(np.float32)
-        for at in range(_OCCLUSION**2):
-            row, column = divmod(at, _OCCLUSION)
-            covered[at, rows[row] : rows[row + 1], columns[column] : columns[column + 1]] = 127
-        probabilities = classify(covered)[:, number]
-        lost = np.maximum(probabilities[-1] - probabilities[:-1], 0).reshape(_OCCLUSION, _OCCLUSION)
-        return np.asarray(lost / max(float(lost.max()), _TINY), np.float32)
-
-    return explain

@@ -1,0 +1,52 @@
+"""A run's own network at work, in TensorFlow or, for many images, in what computes frozen layers fastest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from scipy.special import softmax
+
+from surgeon.catalogue.exporters import Classifier, compiled
+from surgeon.catalogue.layer_table import open_model
+from surgeon.catalogue.preprocessing import PREPROCESSINGS
+from surgeon.inference.classify import runtime_errors
+from surgeon.model.engine import build_engine, pick_engine
+from surgeon.model.pipeline import preprocess
+from surgeon.model.whole import whole_network
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from surgeon.recipe.bundle import Bundle
+
+_MANY = 64  # images that a faster engine is worth its start for
+
+
+def open_trained(folder: Path, bundle: Bundle, images: int) -> Classifier:
+    """Opens the network of a run.
+
+    Args:
+        folder: The run's.
+        bundle: What it holds.
+        images: About how many will be classified.
+
+    Raises:
+        SurgeonError: If it cannot be opened, or does not go with its bundle.
+    """
+    path = folder / bundle.file
+    network = open_model(path)
+    with runtime_errors(f"{path.name} does not go with what {folder} says about it"):
+        return _pass(bundle, network) if images >= _MANY else compiled(whole_network(bundle, network))
+
+
+def _pass(bundle: Bundle, network: Any) -> Classifier:
+    """Returns a run's network as a function, computed as frozen layers are."""
+    spec = PREPROCESSINGS[bundle.preprocessing]
+    engine = pick_engine("auto", "float32", {type(layer).__name__ for layer in network._flatten_layers()})
+    compute = build_engine(network, lambda pixels: preprocess(pixels, spec), engine)
+
+    def classifier(pixels: Any) -> Any:
+        (outputs,) = compute((pixels,))
+        return softmax(outputs, axis=1) if bundle.from_logits else outputs
+
+    return classifier
