@@ -166,11 +166,10 @@ def layers(network: str) -> LayerTable:
 
 
 def _tracker(name: str) -> Tracker:
-    if name not in {*Tracker}:
-        raise UsageError(
-            f"no tracker is called {name!r}",
-            did_you_mean(name, [tracker.value for tracker in Tracker]) or f"expected {' or '.join(Tracker)}",
-        )
+    names = [tracker.value for tracker in Tracker]
+    if name not in names:
+        expected = did_you_mean(name, names) or f"expected {' or '.join(names)}"
+        raise UsageError(f"no tracker is called {name!r}", expected)
     return Tracker(name)
 
 
