@@ -74,6 +74,21 @@ def test_report_knows_results_only(path: Path) -> None:
     assert {room(module) for module in imports(path)} <= REPORT_MAY_IMPORT
 
 
+KERAS_FREE = {"recipe", "results", "report", "store", "data", "planning", "evaluation", "runs", "cli"}
+WITH_KERAS = {"model", "features", "training"}
+
+
+@pytest.mark.parametrize("name", sorted(KERAS_FREE))
+def test_rooms_without_keras_import_none_by_any_way(name: str) -> None:
+    """Neither themselves, anywhere in them, nor through a room that does."""
+    for path in (PACKAGE / name).rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        named = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+        named |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+        assert not {module.split(".")[0] for module in named} & {"keras", "tensorflow"}, path
+        assert not {room(module) for module in imports(path)} & WITH_KERAS, path
+
+
 # What shows text, or makes what is obeyed where it is shown, and the modules that alone may name it: there all text is
 # made printable. A table's cell and a line given to ``Terminal.show`` need nothing else.
 GATES: dict[str, set[str]] = {

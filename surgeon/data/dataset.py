@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -27,6 +28,7 @@ from surgeon.data.threads import in_threads
 from surgeon.errors import BadImageError, SurgeonError
 from surgeon.results.events import Note, Progress
 from surgeon.store.cache import cache_root, filling, make_room, shelf_in_use
+from surgeon.store.digests import keep_digests, known_digests, stamp_of
 from surgeon.store.errors import StoreError
 from surgeon.store.places import Place, choose_place, place_without_disk
 from surgeon.store.shelf import LAYOUT, Shelf, TensorSpec
@@ -118,14 +120,11 @@ def index_images(plan: DataPlan) -> Generator[Progress, None, Index]:
     """
     listing = yield from list_images(plan)
     require_classes(listing, plan.source.parameters)
-    digests: list[str] = []
-    for batch in in_threads(_digest, listing.images):
-        digests += batch
-        yield Progress("read images", len(digests), len(listing.images), "images")
+    digests = yield from _digests(listing.images)
     labels = [image.label for image in listing.images]
     own = [image.split for image in listing.images]
     splits = split_images(labels, digests, own, plan.split)
-    return Index(listing.images, listing.classes, tuple(digests), splits, listing.ignored, listing.left_out)
+    return Index(listing.images, listing.classes, digests, splits, listing.ignored, listing.left_out)
 
 
 def list_images(plan: DataPlan) -> Generator[Progress, None, Listing]:
@@ -275,11 +274,35 @@ def _decode(image: LabelledImage, size: tuple[int, int]) -> NDArray[np.uint8] | 
         return BadImage(image.name, error.reason)
 
 
-def _digest(image: LabelledImage) -> str:
+def _digests(images: Sequence[LabelledImage]) -> Generator[Progress, None, tuple[str, ...]]:
+    """Returns the digest of each image; files that have not changed since they were read last are not read again."""
+    paths = [b"" if image.path is None else os.fsencode(image.path.absolute()) for image in images]
+    stamps = {path: stamp for path in paths if path and (stamp := stamp_of(path)) is not None}
+    kept = known_digests(stamps)
+    known = [kept.get(path) for path in paths]
+    missing = [at for at, digest in enumerate(known) if digest is None]
+    read: list[str | None] = []
+    for batch in in_threads(_digest, [images[at] for at in missing]):
+        read += batch
+        yield Progress("read images", len(read), len(missing), "images")
+    fresh = dict(zip(missing, read, strict=True))
+    keep_digests(
+        (paths[at], stamps[paths[at]], digest) for at, digest in fresh.items() if digest and paths[at] in stamps
+    )
+    found = [digest or fresh[at] for at, digest in enumerate(known)]
+    return tuple(digest or _digest_of_name(image) for digest, image in zip(found, images, strict=True))
+
+
+def _digest(image: LabelledImage) -> str | None:
     try:
         return hashlib.sha256(image.read()).hexdigest()
-    except BadImageError:  # said where it is decoded; until then it is like no other
-        return hashlib.sha256(f"unreadable: {image.name}".encode("utf-8", "surrogatepass")).hexdigest()
+    except BadImageError:  # said where it is decoded
+        return None
+
+
+def _digest_of_name(image: LabelledImage) -> str:
+    """Returns what stands for the digest of an image that cannot be read: until that is said it is like no other."""
+    return hashlib.sha256(f"unreadable: {image.name}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _bad_images(bad: Sequence[BadImage], total: int) -> SurgeonError:

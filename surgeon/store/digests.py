@@ -1,0 +1,60 @@
+"""Digests of image files, so that each is read once: kept by path, size and times of change, as git keeps its index."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import closing, suppress
+
+from platformdirs import user_cache_path
+
+_FILE = "digests.sqlite"
+_SETTLED = 2.0  # seconds; a file that was changed a moment ago may change again without its times telling
+_TABLE = "CREATE TABLE IF NOT EXISTS digests (path BLOB PRIMARY KEY, stamp TEXT NOT NULL, digest TEXT NOT NULL)"
+_MOST_VARIABLES = 500  # of a statement
+
+Stamp = str
+
+
+def stamp_of(path: bytes) -> Stamp | None:
+    """Returns what changes when a file does: its device, number, size and times; None for one that cannot be looked at.
+
+    The time of its last change of any kind is among them, which no program can set back.
+    """
+    try:
+        found = os.stat(path)  # noqa: PTH116 - a path of bytes
+    except OSError:
+        return None
+    if max(found.st_mtime, found.st_ctime) > time.time() - _SETTLED:
+        return None
+    return f"{found.st_dev} {found.st_ino} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
+
+
+def known_digests(stamps: Mapping[bytes, Stamp]) -> dict[bytes, str]:
+    """Returns the digests of the files, by their absolute paths, that are what they were when they were read."""
+    found: dict[bytes, str] = {}
+    paths = list(stamps)
+    with suppress(sqlite3.Error, OSError), closing(_opened()) as database:
+        for start in range(0, len(paths), _MOST_VARIABLES):
+            asked = paths[start : start + _MOST_VARIABLES]
+            rows = database.execute(
+                f"SELECT path, stamp, digest FROM digests WHERE path IN ({','.join('?' * len(asked))})", asked
+            )
+            found |= {path: digest for path, stamp, digest in rows if stamps[path] == stamp}
+    return found
+
+
+def keep_digests(rows: Iterable[tuple[bytes, Stamp, str]]) -> None:
+    """Keeps digests by path and stamp; where that is not possible, files are read again."""
+    with suppress(sqlite3.Error, OSError), closing(_opened()) as database, database:
+        database.executemany("INSERT OR REPLACE INTO digests VALUES (?, ?, ?)", rows)
+
+
+def _opened() -> sqlite3.Connection:
+    folder = user_cache_path("surgeon")
+    folder.mkdir(parents=True, exist_ok=True)
+    database = sqlite3.connect(folder / _FILE, timeout=5)
+    database.execute(_TABLE)
+    return database
