@@ -9,7 +9,7 @@ from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.entry import find
@@ -23,7 +23,7 @@ from surgeon.recipe.compiler import compile_document, compile_recipe
 from surgeon.recipe.document import overridden, parse_document
 from surgeon.recipe.plan import Plan
 from surgeon.results.events import Event, Note
-from surgeon.results.subscribers import Subscriber, Tracker, broadcast
+from surgeon.results.subscribers import Subscriber, Tracker, broadcast, drive
 from surgeon.run import Run
 from surgeon.runs.checkpoint import rewind
 from surgeon.runs.folder import (
@@ -40,7 +40,6 @@ from surgeon.runs.lock import read_lock
 from surgeon.runs.plan_file import read_run, write_plan
 from surgeon.tensorflow import load_tensorflow
 
-Result = TypeVar("Result")
 # Of a folder without a recipe nothing is held out but what it holds out itself, and nothing is trained.
 _FOLDER_OVERRIDES = ("data.split={test: 0, validation: 0}", "phases=[{trainable: head, lr: 0.001, epochs: 1}]")
 
@@ -171,16 +170,6 @@ def _tracker(name: str) -> Tracker:
         expected = did_you_mean(name, names) or f"expected {' or '.join(names)}"
         raise UsageError(f"no tracker is called {name!r}", expected)
     return Tracker(name)
-
-
-def drive(work: Generator[Event, None, Result], tell: Subscriber) -> Result:
-    """Does a piece of work to its end, telling of its events; returns its result."""
-    while True:
-        try:
-            event = next(work)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
-        tell(event)
 
 
 @contextmanager

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,17 +20,17 @@ from surgeon.errors import UsageError, did_you_mean
 from surgeon.recipe.plan import Plan
 from surgeon.report.notebook import notebook_html
 from surgeon.results.run import RunResult
+from surgeon.results.subscribers import drive
 from surgeon.results.use import ExportResult, OtherData, Prediction, predictions_of
 from surgeon.runs.folder import HISTORY_COLUMNS, Predictions, read_predictions, read_result, recipe_of
 from surgeon.runs.plan_file import read_plan, read_run
 from surgeon.tensorflow import load_tensorflow
 
 if TYPE_CHECKING:
-    from surgeon.results.events import Event
+    pass
 
 Pixels: TypeAlias = "NDArray[np.uint8]"
 ImageLike: TypeAlias = "str | Path | bytes | Pixels"
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class Run:
         given = [images] if isinstance(images, str | Path | bytes | np.ndarray) else list(images)
         encoded = [_encoded(image, at) for at, image in enumerate(given)]
         bundle, classifier = open_classifier(self.folder, len(encoded))
-        probabilities, bad = finished(classify(bundle, classifier, encoded))
+        probabilities, bad = drive(classify(bundle, classifier, encoded))
         names = [image.name for image in encoded]
         return predictions_of(names, bundle.classes, probabilities.tolist(), bad, top or len(bundle.classes))
 
@@ -157,7 +157,7 @@ class Run:
         """
         from surgeon.inference.evaluate import evaluate_images, list_other
 
-        return finished(evaluate_images(self.folder, list_other(self.folder, Path(data), columns or {})))
+        return drive(evaluate_images(self.folder, list_other(self.folder, Path(data), columns or {})))
 
     def explain(self, image: ImageLike, label: str | None = None, method: str = "grad-cam") -> Image.Image:
         """Shows where in an image the network sees a class.
@@ -207,7 +207,7 @@ class Run:
         spec = find("format", EXPORTERS, format)
         folder = default_folder(self.folder, spec.name, quantize) if out is None else Path(out)
         load_tensorflow()
-        return finished(export(self.plan, self.folder, spec, quantize, folder))
+        return drive(export(self.plan, self.folder, spec, quantize, folder))
 
     def report(self, out: str | Path | None = None) -> Path:
         """Writes the page that shows the run; by default ``report.html`` in its folder. Returns where it is."""
@@ -216,7 +216,7 @@ class Run:
 
         plan, result = read_run(self.folder)
         path = self.folder / REPORT if out is None else Path(out)
-        finished(write_report(plan, self.folder, result, path))
+        drive(write_report(plan, self.folder, result, path))
         return path
 
     def card(self, out: str | Path | None = None) -> Path:
@@ -250,15 +250,6 @@ def open_run(folder: str | Path) -> Run:
     path = Path(folder)
     recipe_of(path)
     return Run(path)
-
-
-def finished(work: Generator[Event, None, Result]) -> Result:
-    """Does a piece of work to its end without telling anybody of its events; returns its result."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
 
 
 def _encoded(image: ImageLike, number: int) -> LabelledImage:

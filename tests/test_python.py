@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import typing
@@ -119,6 +120,19 @@ def test_who_watches_cannot_fail_a_run(desk: Path) -> None:
     assert len(told) == 1
     assert run.result.phases[-1].epochs == 1
     assert "no more room on the wall" not in (desk / "run" / "result.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_signals_are_as_before_whatever_stops_a_run(desk: Path) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+    def stop(_: surgeon.Event) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(surgeon.RunInterruptedError) as stopped:  # which keeps the frames of the run alive
+        surgeon.train("photos.yaml", "run", on_event=stop)
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+    assert stopped.value.exit_code == 130
 
 
 def test_what_cannot_be_is_said(desk: Path) -> None:

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -17,6 +17,7 @@ import typer
 from surgeon.cells import write_rows
 from surgeon.errors import RecipeError, SurgeonError
 from surgeon.report.terminal import Terminal, styled
+from surgeon.results.subscribers import drive
 from surgeon.text import printable
 
 if TYPE_CHECKING:
@@ -53,21 +54,12 @@ TrustOption = Annotated[
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.", show_default=False)]
 
 
-def show_progress(
-    work: Generator[Event, None, Result], console: Terminal, recorders: Sequence[Callable[[Event], None]] = ()
-) -> Result:
-    """Does a piece of long work to its end, showing its events and handing them to recorders; returns its result."""
+def show_progress(work: Generator[Event, None, Result], console: Terminal) -> Result:
+    """Does a piece of long work to its end, showing its events; returns its result."""
     from surgeon.report.progress import ProgressDisplay
 
     with ProgressDisplay(console) as display:
-        while True:
-            try:
-                event = next(work)
-            except StopIteration as finished:
-                return finished.value  # type: ignore[no-any-return]
-            display.show(event)
-            for record in recorders:
-                record(event)
+        return drive(work, display.show)
 
 
 def file_name(text: str) -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from typing import TypeVar
 
 from surgeon.results.events import Event, Note
 
+Result = TypeVar("Result")
 Subscriber = Callable[[Event], None]
 
 
@@ -34,3 +37,17 @@ def broadcast(subscribers: Sequence[Subscriber]) -> Subscriber:
                 tell(Note(f"{name} is told nothing more, since it failed: {type(error).__name__}: {error}"))
 
     return tell
+
+
+def drive(work: Generator[Event, None, Result], tell: Subscriber = lambda _: None) -> Result:
+    """Does a piece of work to its end, telling of its events; returns its result.
+
+    Whatever is raised meanwhile, the work is closed then and there, with the locks and the signals that it holds.
+    """
+    with closing(work):
+        while True:
+            try:
+                event = next(work)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            tell(event)
