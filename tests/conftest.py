@@ -74,7 +74,7 @@ def finish() -> Callable[[Generator[Progress, None, Any]], tuple[Any, list[Progr
 
 def draw_nothing(patch: pytest.MonkeyPatch) -> None:
     """Lets runs end without curves, confusion matrix and page, which take as long as a tiny training."""
-    patch.setattr("surgeon.publishing.page.publish", lambda *_: iter(()))
+    patch.setattr("surgeon.publishing.page.publish", lambda *_: (event for event in ()))
 
 
 def call(*arguments: object, pictures: bool = True) -> int:
