@@ -19,7 +19,7 @@ import yaml
 from conftest import slow_but
 from PIL import Image
 
-from surgeon.catalogue.kinds import KINDS, listing_command
+from surgeon.catalogue.kinds import LISTED, listing_command
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 Surgeon = Callable[..., Any]
@@ -207,12 +207,12 @@ def test_layers_of_a_recipe(surgeon: Surgeon) -> None:
     assert "trained" in text
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", LISTED)
 def test_catalogue_is_listed(kind: str, surgeon: Surgeon) -> None:
     listed = json.loads(surgeon(listing_command(kind), "--format", "json").out)
-    assert [entry["name"] for entry in listed] == list(KINDS[kind])
+    assert [entry["name"] for entry in listed] == list(LISTED[kind])
     text = surgeon(listing_command(kind)).out
-    for name, entry in KINDS[kind].items():
+    for name, entry in LISTED[kind].items():
         assert name in text
         one = surgeon(listing_command(kind), name)
         assert all(parameter in one.out for parameter in entry.parameters)

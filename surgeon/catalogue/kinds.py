@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from surgeon.catalogue.augmentations import AUGMENTATIONS
 from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.entry import Entry
+from surgeon.catalogue.exporters import EXPORTERS
 from surgeon.catalogue.head_layers import HEAD_LAYERS
 from surgeon.catalogue.optimizers import OPTIMIZERS
 from surgeon.catalogue.preprocessing import PREPROCESSINGS
@@ -22,6 +23,8 @@ KINDS: Mapping[str, Mapping[str, Entry]] = {
     "augmentation": AUGMENTATIONS,
     "preprocessing": PREPROCESSINGS,
 }
+# What has a listing: what recipes may name, and the formats that `surgeon export` writes.
+LISTED: Mapping[str, Mapping[str, Entry]] = {**KINDS, "exporter": EXPORTERS}
 
 
 def listing_command(kind: str) -> str:

@@ -8,15 +8,16 @@ from typing import Annotated, Any
 import typer
 
 from surgeon.catalogue.entry import Entry, find
-from surgeon.catalogue.kinds import KINDS, listing_command
+from surgeon.catalogue.kinds import KINDS, LISTED, listing_command
 from surgeon.cli.output import Format, FormatOption, print_json, print_text
 from surgeon.report.tables import entries_table, entry_table
 
 
 def register(app: typer.Typer) -> None:
     """Adds a command for each kind of the catalogue."""
-    for kind in KINDS:
-        app.command(listing_command(kind), help=f"List what a recipe may name as {kind}.")(_command(kind))
+    for kind in LISTED:
+        what = f"what a recipe may name as {kind}" if kind in KINDS else f"what `surgeon export` may write: each {kind}"
+        app.command(listing_command(kind), help=f"List {what}.")(_command(kind))
 
 
 def _command(kind: str) -> Callable[..., None]:
@@ -26,7 +27,7 @@ def _command(kind: str) -> Callable[..., None]:
         ] = None,
         output_format: FormatOption = Format.text,
     ) -> None:
-        entries = KINDS[kind]
+        entries = LISTED[kind]
         chosen = None if name is None else find(kind, entries, name)
         if output_format is Format.json:
             print_json(_record(chosen) if chosen else [_record(entry) for entry in entries.values()])

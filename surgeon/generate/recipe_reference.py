@@ -46,7 +46,10 @@ The layers of a model file may be called anything. `=NAME` is the layer of exact
 `=conv*`. Without the sign the words `head`, `backbone` and `all` mean what the table says. A number, a range or a glob
 that is the name of another layer, too, is an error, which says how to write either.
 
-## A model file as backbone
+## A run or a model file as backbone
+
+`backbone: {model: RUN, cut: ...}` takes the network of a run, by its folder, with the preprocessing that it was trained
+with. The folder of an export to Keras will do as well.
 
 `backbone: {model: FILE.keras, preprocessing: ..., cut: ...}` takes a functional or sequential Keras model with one
 input, (height, width, 3) with the channels last, and weights in float32. It may take any size, a fixed batch, whole
