@@ -200,7 +200,7 @@ class TestBounds:
             (".", "it is a folder; `surgeon init .` writes a recipe for a folder of images"),
             ("/dev/zero", "not a regular file"),
             ("x" * 300, "file name too long"),
-            ("a\0b", "is no path"),
+            ("a\0b", "is not a path"),
         ],
     )
     def test_a_file_that_cannot_be_read(self, name: str, reason: str) -> None:

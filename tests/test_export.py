@@ -580,7 +580,7 @@ class TestEvaluate:
         assert found["missing"] == []
         assert found["evaluation"] == own["evaluation"]
         assert found["evaluation"]["accuracy"] > 0.9
-        assert "'aardvark' is no class of the network; 12 images left out" in surgeon("evaluate", run, other).out
+        assert "'aardvark' is not a class of the network; 12 images left out" in surgeon("evaluate", run, other).out
 
     def test_one_class_is_measured(self, surgeon: Surgeon, run: Path, other: Path) -> None:
         shutil.rmtree(other / "across")

@@ -85,7 +85,7 @@ def on_images(model: Any, image_size: tuple[int, int]) -> Any:
 
 
 def cut_problem(model: Any, cut: str, kept: Collection[str]) -> str | None:
-    """Returns what keeps a model from being cut behind a layer, or None.
+    """Returns what keeps a model from being cut after a layer, or None.
 
     Args:
         model: As :func:`on_images` returns it.

@@ -44,7 +44,7 @@ def command(
 
     classes = read_bundle(run).classes
     if label is not None and label not in classes:
-        raise UsageError(f"{label!r} is no class of {run}", did_you_mean(label, classes))
+        raise UsageError(f"{label!r} is not a class of {run}", did_you_mean(label, classes))
     bundle, classifier = open_classifier(run, trust=trust)
     explain = build_explainer(run, bundle, method.value, classifier)
     if explain.method != method.value:

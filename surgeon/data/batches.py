@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Tensors = tuple[Any, ...]  # NumPy arrays with a row an image
+Tensors = tuple[Any, ...]  # NumPy arrays with a row per image
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,7 +27,7 @@ def to_rgb(image: Image.Image, container: Container, low: Image.Image | None = N
         BadImageError: If its numbers are not colours.
     """
     if image.mode in ("I", "F", "LAB"):
-        raise BadImageError("its pixels are no grey, RGB or CMYK values of 8 or 16 bits; convert them to such")
+        raise BadImageError("its pixels are not grey, RGB or CMYK values of 8 or 16 bits; convert them to such")
     opacity = _opacity(image, container, low) if container.key else None
     if image.mode.startswith("I;16"):
         image = _eight_bits(image, container)

@@ -31,8 +31,8 @@ class Survey:
     """What a folder holds.
 
     Attributes:
-        classes: Images a class.
-        splits: Images a split, for a folder that has splits of its own.
+        classes: Images per class.
+        splits: Images per split, for a folder that has splits of its own.
         side: Median of the shorter sides of some images in pixels; 0 if none could be decoded.
         bad: How many of those could not be decoded.
         left_out: The names of photographs that are not among the images, by reason.

@@ -1,4 +1,4 @@
-"""What the frozen layers compute: once an image, kept by the content of everything that it depends on."""
+"""What the frozen layers compute: once per image, kept by the content of everything that it depends on."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ class Pass:
         computed: Images that went through the frozen layers.
         seconds: How long that took.
         multiply_adds: Of that.
-        speed: Multiply-adds a second when these features were computed, now or by a former run; 0 if unknown.
+        speed: Multiply-adds per second when these features were computed, now or by a former run; 0 if unknown.
     """
 
     known: int
@@ -262,7 +262,7 @@ def _keep_in(
 
 
 def _speed(folders: Iterable[Path], measured: float) -> float:
-    """Returns multiply-adds a second, noted with the shelves: measured now or, if nothing was computed, before."""
+    """Returns multiply-adds per second, noted with the shelves: measured now or, if nothing was computed, before."""
     noted = [float(facts_of(folder).get(_SPEED, 0)) for folder in folders]
     if measured:
         for folder in folders:

@@ -103,7 +103,7 @@ def build_engine(part: Any, prepare: Prepare, engine: Engine) -> Predictor:
 
     Returns:
         A function from a tuple of pixels, RGB from 0 to 255, uint8 of shape (batch, height, width, 3) with a batch
-        of any size, to the part's outputs in their order: a list of float32 arrays with a row an image.
+        of any size, to the part's outputs in their order: a list of float32 arrays with a row per image.
 
     Raises:
         SurgeonError: If OpenVINO cannot compute the part.

@@ -24,7 +24,7 @@ def build_network(plan: Plan) -> Any:
 
     Returns:
         A ``keras.Model`` that maps preprocessed images, float32 of shape (batch, height, width, 3), to one
-        output a class; its layers have the names of the plan's rows.
+        output per class; its layers have the names of the plan's rows.
 
     Raises:
         SurgeonError: If the network differs from its table or the weights do not fit.

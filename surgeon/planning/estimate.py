@@ -98,7 +98,7 @@ def epoch_seconds(
         phase: What is trained.
         frontier: Where the kept tensors lie that the epoch starts from.
         machine: What it is computed on.
-        batch_size: Images a step.
+        batch_size: Images per step.
         precision: ``float32`` or ``bfloat16``; weights are float32 anyway.
     """
     active = layers_in_training_mode(network, phase)

@@ -1,6 +1,6 @@
 """The frontier: the deepest tensors that no epoch of a phase can change.
 
-What lies before it is computed once an image and kept; what lies behind it is trained.
+What lies before it is computed once per image and kept; what follows it is trained.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class Frontier:
     Attributes:
         layers: The layers whose outputs are kept, in the network's order; none for the decoded image.
         prefix: All layers up to there, which are computed once.
-        values: How many numbers are kept an image.
-        once: Multiply-adds an image up to the frontier.
-        repeated: Multiply-adds an image of frozen layers behind it, which every epoch repeats.
+        values: How many numbers are kept per image.
+        once: Multiply-adds per image up to the frontier.
+        repeated: Multiply-adds per image of frozen layers behind it, which every epoch repeats.
     """
 
     layers: tuple[str, ...]
@@ -79,7 +79,7 @@ def multiply_adds(row: LayerRow) -> int:
 
 
 def pass_multiply_adds(network: Network, frontiers: Collection[Frontier]) -> int:
-    """Returns the multiply-adds an image of one pass up to some frontiers, which compute together what they share."""
+    """Returns the multiply-adds per image of one pass up to some frontiers, which compute together what they share."""
     prefix = frozenset[str]().union(*(frontier.prefix for frontier in frontiers))
     return sum(multiply_adds(row) for row in network.rows if row.name in prefix)
 
@@ -90,7 +90,7 @@ def recompute_seconds(network: Network, frontiers: Collection[Frontier], images:
 
 
 def epoch_multiply_adds(network: Network, trained: Collection[str], frontier: Frontier) -> int:
-    """Returns the multiply-adds an image of one epoch: behind the frozen part once forward and twice backward."""
+    """Returns the multiply-adds per image of one epoch: behind the frozen part once forward and twice backward."""
     frozen = frozen_prefix(network, trained)
     behind = sum(multiply_adds(row) for row in network.rows if row.name not in frozen)
     return frontier.repeated + 3 * behind

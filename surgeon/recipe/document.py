@@ -123,7 +123,7 @@ def _read_file(path: Path, asked_at: Location) -> bytes:
             hint = hint or f"`surgeon init {path}` writes a recipe for a folder of images"
         raise RecipeError([Diagnostic("unreadable", f"cannot read {path}: {reason}", asked_at, key, hint)]) from error
     except ValueError as error:  # a NUL in the path
-        raise RecipeError([Diagnostic("unreadable", f"{quote(str(path))} is no path", asked_at, key)]) from error
+        raise RecipeError([Diagnostic("unreadable", f"{quote(str(path))} is not a path", asked_at, key)]) from error
 
 
 def _package_hint(path: Path) -> str | None:

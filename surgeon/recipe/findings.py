@@ -24,7 +24,7 @@ class Findings:
         values: The recipe in its long form.
         model: The Keras model in the file that the recipe names as its backbone.
         train_images: How many images are trained on, where they were counted.
-        network: The backbone up to the cut with the head behind it.
+        network: The backbone up to the cut with the head after it.
     """
 
     document: Document

@@ -1,4 +1,4 @@
-"""The composed network as rows: the backbone up to the cut, the head behind it. No TensorFlow."""
+"""The composed network as rows: the backbone up to the cut, the head after it. No TensorFlow."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def _data() -> Schema:
             "else": {"minimum": 8, "maximum": 4096},
         },
         "split": _mapping("How images are held out, unless the source has splits of its own.", split),
-        "batch_size": integer("Images a step.", 32, minimum=1, maximum=1_000_000),
+        "batch_size": integer("Images per step.", 32, minimum=1, maximum=1_000_000),
         "on_leak": choice("What to do about an image that is in more than one split.", ("fail", "warn"), "fail"),
         "on_bad_image": choice("What to do about a file that cannot be decoded.", ("fail", "skip"), "fail"),
     }
@@ -198,7 +198,7 @@ def recipe_schema() -> Schema:
             "Random changes of training images, in the order of this list.",
             {
                 "views": integer(
-                    "Keep so many changed copies of each image and draw one an epoch.", minimum=1, maximum=10_000
+                    "Keep so many changed copies of each image and draw one per epoch.", minimum=1, maximum=10_000
                 ),
                 **{entry.name: _parameters(entry) for entry in AUGMENTATIONS.values()},
             },

@@ -102,7 +102,7 @@ _YAML_HINTS = {  # by a part of PyYAML's message
     "cannot start any token": "put text that begins with this character into quotes",
     "mapping values are not allowed": "put text that holds a colon into quotes, or correct the indentation",
     "expected <block end>": "indent it like the lines that it belongs to",
-    "could not find expected ':'": "write a colon and a space behind a key",
+    "could not find expected ':'": "write a colon and a space after a key",
     "undefined alias": "put text that begins with an asterisk into quotes",
     "scanning an alias": "put text that begins with an asterisk into quotes",
     "escape": "in 'single quotes' a backslash stands for itself",

@@ -224,11 +224,11 @@ def _count_units(parameters: Values, classes: int) -> Values:
 
 
 def _check_head_end(findings: Findings, network: Network, head: tuple[HeadLayer, ...], classes: int) -> None:
-    """A head ends in one output a class, with a softmax or with logits; there is no softmax before that."""
+    """A head ends in one output per class, with a softmax or with logits; there is no softmax before that."""
     shape = network.rows[-1].shape
     last = len(head) - 1
     if shape != (classes,):
-        message = f"the head puts out {shape}, expected ({classes},), one a class"
+        message = f"the head puts out {shape}, expected ({classes},), one per class"
         if len(shape) == 3:
             hint = "pool or flatten the feature maps first"
         else:

@@ -66,7 +66,7 @@ class ComparisonPage:
 
     Attributes:
         columns: The runs.
-        asked: What their recipes ask for differently: a value a run, by the value's name.
+        asked: What their recipes ask for differently: a value per run, by the value's name.
         disagreements: Test images; none where they are not the same for all runs.
         left_out: How many more there are.
     """

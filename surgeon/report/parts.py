@@ -49,7 +49,7 @@ class Phase:
 
     Attributes:
         states: ``frozen`` or ``trained`` and so on, by the names of layers with weights.
-        kept: The layers whose output was computed once an image: the frontier.
+        kept: The layers whose output was computed once per image: the frontier.
     """
 
     name: str
@@ -77,7 +77,7 @@ def open_template(name: str, quote: Callable[[str], str] = printable) -> jinja2.
 
 
 def draw_phase(network: Network, phase: Phase) -> dict[str, Any]:
-    """Returns a phase as a row of cells, one a layer."""
+    """Returns a phase as a row of cells, one per layer."""
     cells = [
         {
             "state": phase.states.get(row.name, "plain").split(",")[0],
@@ -85,7 +85,7 @@ def draw_phase(network: Network, phase: Phase) -> dict[str, Any]:
             "is_head": row.index > network.cut,
             "title": f"{row.index} {row.name} ({row.kind}), {' x '.join(map(str, row.shape))}"
             + (f", {phase.states[row.name]}" if row.name in phase.states else "")
-            + (", computed once an image" if row.name in phase.kept else ""),
+            + (", computed once per image" if row.name in phase.kept else ""),
         }
         for row in network.rows
     ]

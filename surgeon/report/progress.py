@@ -1,4 +1,4 @@
-"""Events as they come: a bar with an estimate, a line an epoch."""
+"""Events as they come: a bar with an estimate, a line per epoch."""
 
 from __future__ import annotations
 

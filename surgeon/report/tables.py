@@ -55,7 +55,7 @@ def layer_table(layers: LayerTable) -> Table:
 def network_table(
     network: Network, states: Mapping[str, Mapping[str, str]], kept: Mapping[str, Collection[str]]
 ) -> Table:
-    """Renders a composed network with the cut as a line and a column a phase.
+    """Renders a composed network with the cut as a line and a column per phase.
 
     Args:
         network: The rows.
@@ -74,7 +74,7 @@ def network_table(
     made.caption = (
         f"{network.name} is cut after {network.cut}; the head begins at {network.cut + 1}. "
         f"{trainable + sum(row.fixed for row in network.rows):,} parameters. "
-        "What is kept is computed once an image; each phase trains what lies behind it."
+        "What is kept is computed once per image; each phase trains what follows it."
     )
     made.caption_justify = "left"
     return made
@@ -220,7 +220,7 @@ def export_table(result: ExportResult) -> Table:
 
 
 def predictions_table(predictions: Sequence[Prediction]) -> Table:
-    """Renders the likeliest classes of each image, a line an image."""
+    """Renders the likeliest classes of each image, a line per image."""
     made = table(None, "image", "class", "probability", "then", numbers=("probability",))
     for prediction in predictions:
         if prediction.reason is not None:
@@ -234,7 +234,9 @@ def predictions_table(predictions: Sequence[Prediction]) -> Table:
 
 def other_data_lines(found: OtherData) -> list[str]:
     """Says which classes could not be matched and which images not read."""
-    said = [f"{name!r} is no class of the network; {count:,} images left out" for name, count in found.unknown.items()]
+    said = [
+        f"{name!r} is not a class of the network; {count:,} images left out" for name, count in found.unknown.items()
+    ]
     said += [text] if (text := averages_text(found.evaluation)) else []
     said += [f"{name}: {reason}" for name, reason in found.bad_images.items()]
     return said + list(left_out_lines(found.left_out))

@@ -115,7 +115,7 @@ class PhaseResult:
         seconds: Wall time, validation included.
         tracing_seconds: How much of that went into compiling the step.
         best_epoch: The epoch whose weights the phase ends with, if they were restored.
-        history: For each figure its value an epoch.
+        history: For each figure its value per epoch.
     """
 
     name: str

@@ -95,7 +95,7 @@ class RunResult:
     """What a run came to.
 
     Attributes:
-        images: Images a split.
+        images: Images per split.
         frozen: What the store was good for.
         ignored: Hidden files and non-images that were passed over.
         left_out: How many photographs are not among the images, by reason.

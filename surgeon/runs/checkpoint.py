@@ -45,7 +45,7 @@ class Checkpoint:
 
     Attributes:
         finished: The phases before the present one.
-        history: For each figure of the present phase its value an epoch.
+        history: For each figure of the present phase its value per epoch.
         seconds: Wall time of the present phase.
         digests: Of each weight before the present phase, for its audit; by path.
         weights: Those of all layers that were trained so far, by path.

@@ -125,7 +125,7 @@ class Shelf:
             self._file.settle()
 
     def gather(self, rows: NDArray[np.intp]) -> tuple[NDArray[Any], ...]:
-        """Returns the tensors of some rows, each as an array with a row an image.
+        """Returns the tensors of some rows, each as an array with a row per image.
 
         Raises:
             IndexError: If a row is -1, which is on no shelf.

@@ -81,7 +81,7 @@ def train_phase(
         finished: The phases before this one.
         train: The training images.
         validation: The validation images, if there are any.
-        checkpoints: Get one an epoch.
+        checkpoints: Get one per epoch.
 
     Raises:
         DivergedError: If a loss or a weight is no longer a finite number.
@@ -285,7 +285,7 @@ def _check_finite(phase: PhasePlan, epoch: int, figures: Mapping[str, float], we
     broken += [path for path, values in weights.items() if not np.isfinite(values).all()]
     if broken:
         raise DivergedError(
-            f"phase {phase.name!r}, epoch {epoch}: {broken[0]} is no finite number at lr {figures['lr']:g}", _CALMER
+            f"phase {phase.name!r}, epoch {epoch}: {broken[0]} is not a finite number at lr {figures['lr']:g}", _CALMER
         )
 
 
@@ -306,7 +306,7 @@ def _build_validation(
 
 
 def _class_weights(phase: PhasePlan, train: Examples, classes: int) -> NDArray[np.float32]:
-    """Returns a weight a class: n / (classes * n of the class) for ``balanced``, as scikit-learn has it."""
+    """Returns a weight per class: n / (classes * n of the class) for ``balanced``, as scikit-learn has it."""
     if phase.class_weight is None:
         return np.ones(classes, np.float32)
     counts = np.bincount(train.labels, minlength=classes)
