@@ -78,7 +78,9 @@ def _keys(schema: Mapping[str, Any], prefix: str) -> Iterator[str]:
         yield f"| `{path}` | {_type(value)} | {default} | {value['description']} |"
         if value.get("title") not in KINDS:
             inner = value.get("items", value)
-            if "properties" in inner and name != "augment":
+            if name == "augment":  # its changes have a chapter of their own
+                inner = {"properties": {key: inner["properties"][key] for key in ("views", "changes")}}
+            if "properties" in inner:
                 yield from _keys(inner, f"{path}[]." if "items" in value else f"{path}.")
 
 

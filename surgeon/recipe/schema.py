@@ -195,11 +195,17 @@ def recipe_schema() -> Schema:
         "seed": integer("Seeds weights, order, dropout and augmentation.", 0, minimum=0, maximum=2**31 - 1),
         "data": _data(),
         "augment": _mapping(
-            "Random changes of training images, in the order of this list.",
+            "Random changes of training images, in this order.",
             {
                 "views": integer(
                     "Keep so many changed copies of each image and draw one per epoch.", minimum=1, maximum=10_000
                 ),
+                "changes": {
+                    "description": "The changes as a list, which says their order; instead of one key for each.",
+                    "type": "array",
+                    "minItems": 1,
+                    "items": _choice("augmentation", "A change.", AUGMENTATIONS),
+                },
                 **{entry.name: _parameters(entry) for entry in AUGMENTATIONS.values()},
             },
         ),

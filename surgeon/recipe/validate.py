@@ -21,6 +21,7 @@ from surgeon.catalogue.model_file import (
 from surgeon.catalogue.sources import SOURCES
 from surgeon.errors import SurgeonError, did_you_mean, install_hint, quote
 from surgeon.recipe.bundle import read_bundle
+from surgeon.recipe.changes import in_short
 from surgeon.recipe.check import check_schema
 from surgeon.recipe.complete import Values, complete, is_whole
 from surgeon.recipe.document import Document
@@ -41,6 +42,8 @@ def validate(document: Document, *, counts_images: bool = False) -> Findings:
         counts_images: Whether the source lists all its images, if they are here. Whatever trains lists them anyway.
     """
     problems = check_schema(document)
+    document, more = in_short(document, problems)
+    problems += more
     findings = Findings(document, complete(document, problems), problems, counts_images)
     for check in (_check_augment, check_data, _check_backbone, _check_cut_and_head, _check_phases, _check_packages):
         check(findings)
@@ -59,6 +62,8 @@ def validate(document: Document, *, counts_images: bool = False) -> Findings:
 def assume(document: Document, classes: tuple[str, ...], table: LayerTable) -> Findings:
     """Returns what a document comes to with known classes and a known backbone; nothing is looked for on the disk."""
     problems = check_schema(document)
+    document, more = in_short(document, problems)
+    problems += more
     findings = Findings(document, complete(document, problems), problems, classes=classes, table=table)
     data = findings.values.get("data") or {}
     if is_whole(data.get("image_size")):
