@@ -37,7 +37,7 @@ from surgeon.runs.folder import (
     run_in_use,
 )
 from surgeon.runs.lock import read_lock
-from surgeon.runs.plan_file import read_run, write_plan
+from surgeon.runs.plan_file import has_plan, read_run, write_plan
 from surgeon.tensorflow import load_tensorflow
 
 # Of a folder without a recipe nothing is held out but what it holds out itself, and nothing is trained.
@@ -207,7 +207,8 @@ def _train_into(
     go_on = f"go on with `surgeon resume {folder}`"
     try:
         with run_in_use(folder):
-            write_plan(folder, plan)
+            if not has_plan(folder):
+                write_plan(folder, plan)
             rewind(plan, folder)
             load_tensorflow()
             with tracked(log, plan, folder, lambda text: watching(Note(text))) as track:

@@ -17,11 +17,12 @@ from conftest import call, write_tiny
 import surgeon as library
 from surgeon.errors import SurgeonError
 from surgeon.recipe.bundle import read_bundle
+from surgeon.recipe.compiler import compile_recipe
 from surgeon.runs.checkpoint import read_checkpoint
 from surgeon.runs.folder import read_result
 from surgeon.runs.lock import read_lock
 from surgeon.runs.pictures import read_pictures
-from surgeon.runs.plan_file import read_plan
+from surgeon.runs.plan_file import read_plan, write_plan
 
 Surgeon = Callable[..., Any]
 FORMER = Path(__file__).parent / "data" / "runs" / "0.1.0"
@@ -165,7 +166,16 @@ def test_the_plan_of_a_former_run_is_that_of_its_recipe() -> None:
     assert library.open_run(FORMER).history["epoch"] == [1, 2, 1, 2, 3]
 
 
-def test_what_was_written_is_what_was_planned(abandoned: Path, tiny: Path) -> None:
+@pytest.mark.parametrize(
+    "overrides", [[], ["augment={views: 2, zoom: 0.1}", "features=off", "data.image_size=[32, 40]"]]
+)
+def test_what_is_read_is_what_was_planned(tiny: Path, tmp_path: Path, overrides: list[str]) -> None:
+    plan = compile_recipe(tiny, overrides)
+    write_plan(tmp_path, plan)
+    assert read_plan(tmp_path) == plan
+
+
+def test_the_plan_of_a_run_needs_no_backbone(abandoned: Path) -> None:
     plan = read_plan(abandoned)
     assert plan.recipe["name"] == "tiny"
     assert [row.name for row in plan.network.rows][-1] == "head_dense"

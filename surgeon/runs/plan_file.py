@@ -33,6 +33,11 @@ def write_plan(folder: Path, plan: Plan) -> None:
     write_whole(folder / _FILE, json.dumps(record, default=str) + "\n")
 
 
+def has_plan(folder: Path) -> bool:
+    """Tells whether a run has a ``plan.json``, which those of former releases have not."""
+    return (folder / _FILE).exists()
+
+
 def read_plan(folder: Path) -> Plan:
     """Returns what a run was to do; neither its images nor any other file outside of the folder is looked for.
 
@@ -40,9 +45,8 @@ def read_plan(folder: Path) -> Plan:
         UsageError: If the folder holds no run.
         SurgeonError: If the file is damaged or a newer surgeon wrote it.
     """
-    path = folder / _FILE
-    if path.exists():
-        return read_record(path, _PlanFile, _MOST_BYTES, RERUN, _VERSION).plan
+    if has_plan(folder):
+        return read_record(folder / _FILE, _PlanFile, _MOST_BYTES, RERUN, _VERSION).plan
     return _former_plan(folder)
 
 
