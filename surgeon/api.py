@@ -38,7 +38,6 @@ from surgeon.runs.folder import (
 )
 from surgeon.runs.lock import read_lock
 from surgeon.runs.plan_file import has_plan, read_run, write_plan
-from surgeon.tensorflow import load_tensorflow
 
 # Of a folder without a recipe nothing is held out but what it holds out itself, and nothing is trained.
 _FOLDER_OVERRIDES = ("data.split={test: 0, validation: 0}", "phases=[{trainable: head, lr: 0.001, epochs: 1}]")
@@ -198,11 +197,6 @@ def _train_into(
     repeated: Mapping[str, Any] | None = None,
 ) -> None:
     """Does what is left of the run in a folder; what was written before an error stays."""
-    from surgeon.publishing.page import publish
-    from surgeon.training.interrupt import until_interrupted
-    from surgeon.training.runner import run
-    from surgeon.training.trackers import tracked
-
     watching = broadcast([on_event] if on_event else [])
     go_on = f"go on with `surgeon resume {folder}`"
     try:
@@ -210,7 +204,12 @@ def _train_into(
             if not has_plan(folder):
                 write_plan(folder, plan)
             rewind(plan, folder)
-            load_tensorflow()
+            # Loading these takes seconds: what is wrong with the folder is said before, and Ctrl-C counts already.
+            from surgeon.publishing.page import publish
+            from surgeon.training.interrupt import until_interrupted
+            from surgeon.training.runner import run
+            from surgeon.training.trackers import tracked
+
             with tracked(log, plan, folder, lambda text: watching(Note(text))) as track:
                 tell = broadcast([partial(record_event, folder), track, watching])
                 result = drive(until_interrupted(run(plan, folder, repeated), tell), tell)
@@ -245,7 +244,6 @@ def _look_at(plan: Plan, *, labels: bool) -> Generator[Event, None, CheckedImage
     index = yield from index_images(plan.data)
     findings = yield from check_images(index, plan.data.image_size)
     if labels:
-        load_tensorflow()
         from surgeon.features.label_issues import check_labels
 
         findings += yield from check_labels(plan, index)

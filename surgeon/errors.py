@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from subprocess import list2cmdline
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from surgeon.text import printable
 
@@ -142,17 +144,14 @@ def install_hint(extra: str, *, travels: bool = False) -> str:
     options, source = ("", DISTRIBUTION) if travels else _installed_from()
     requirement = f"{source}[{extra}]"
     if sys.platform == "win32":
-        from subprocess import list2cmdline
-
         return f"pip install {options}{list2cmdline([requirement])}"
     return f"pip install {options}{shlex.quote(requirement)}"
 
 
 def _installed_from() -> tuple[str, str]:
     """Returns pip's options and what it was given to install surgeon: the name, or the folder of a checkout."""
-    from importlib.metadata import PackageNotFoundError, distribution
-    from urllib.parse import urlsplit
-    from urllib.request import url2pathname
+    from importlib.metadata import PackageNotFoundError, distribution  # noqa: PLC0415  80 ms that only a hint needs
+    from urllib.request import url2pathname  # noqa: PLC0415  as above
 
     try:
         origin = json.loads(distribution(DISTRIBUTION).read_text("direct_url.json") or "{}")

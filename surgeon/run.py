@@ -16,15 +16,15 @@ from PIL import Image
 from surgeon.catalogue.entry import find
 from surgeon.catalogue.exporters import EXPORTERS
 from surgeon.catalogue.sources.listing import LabelledImage
+from surgeon.data.images import load_image
 from surgeon.errors import UsageError, did_you_mean
 from surgeon.recipe.plan import Plan
 from surgeon.report.notebook import notebook_html
 from surgeon.results.run import RunResult
 from surgeon.results.subscribers import drive
 from surgeon.results.use import ExportResult, OtherData, Prediction, predictions_of
-from surgeon.runs.folder import HISTORY_COLUMNS, Predictions, read_predictions, read_result, recipe_of
+from surgeon.runs.folder import HISTORY_COLUMNS, REPORT, Predictions, read_predictions, read_result, recipe_of
 from surgeon.runs.plan_file import read_plan, read_run
-from surgeon.tensorflow import load_tensorflow
 
 if TYPE_CHECKING:
     pass
@@ -175,7 +175,6 @@ class Run:
             UsageError: If there is no such class.
             BadImageError: If the image cannot be read.
         """
-        from surgeon.data.images import load_image
         from surgeon.inference.classify import open_classifier
         from surgeon.inference.explaining import build_explainer
 
@@ -202,17 +201,15 @@ class Run:
             >>> surgeon.open_run("runs/night").export("onnx").largest_difference
             2.4e-07
         """
-        from surgeon.export.export import default_folder, export
-
         spec = find("format", EXPORTERS, format)
+        from surgeon.export.export import default_folder, export  # seconds, after what is quickly said
+
         folder = default_folder(self.folder, spec.name, quantize) if out is None else Path(out)
-        load_tensorflow()
         return drive(export(self.plan, self.folder, spec, quantize, folder))
 
     def report(self, out: str | Path | None = None) -> Path:
         """Writes the page that shows the run; by default ``report.html`` in its folder. Returns where it is."""
         from surgeon.publishing.page import write_report
-        from surgeon.runs.folder import REPORT
 
         plan, result = read_run(self.folder)
         path = self.folder / REPORT if out is None else Path(out)

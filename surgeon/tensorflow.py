@@ -30,7 +30,7 @@ def load_tensorflow() -> None:
         if "tensorflow" not in sys.modules:
             os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
             _import_tensorflow()
-        import keras
+        import keras  # noqa: PLC0415  after what it reads is set
     except (ValueError, AttributeError, AssertionError) as error:  # what Keras raises about its settings
         raise SurgeonError(
             f"Keras cannot be loaded: {error or type(error).__name__}",
@@ -50,7 +50,7 @@ def load_tensorflow() -> None:
 def _import_tensorflow() -> None:
     try:
         with held_back() as written:
-            import tensorflow as tf  # which imports Keras
+            import tensorflow as tf  # noqa: PLC0415  where its noise is held back
 
             tf.constant(0)  # the first tensor starts the devices
     except Exception:

@@ -75,7 +75,7 @@ def test_report_knows_results_only(path: Path) -> None:
 
 
 KERAS_FREE = {"recipe", "results", "report", "store", "data", "planning", "evaluation", "runs", "cli"}
-WITH_KERAS = {"model", "features", "training"}
+WITH_KERAS = {"networks", "model", "features", "training", "generate"}  # at the top of their modules
 
 
 @pytest.mark.parametrize("name", sorted(KERAS_FREE))
@@ -87,6 +87,30 @@ def test_rooms_without_keras_import_none_by_any_way(name: str) -> None:
         named |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
         assert not {module.split(".")[0] for module in named} & {"keras", "tensorflow"}, path
         assert not {room(module) for module in imports(path)} & WITH_KERAS, path
+
+
+def imported_at_the_top(path: Path) -> set[str]:
+    """The packages that a file imports as soon as it is imported."""
+    found = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(str(node.module).split(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_rooms_that_load_keras_import_it_at_the_top(path: Path) -> None:
+    """Elsewhere it would come before its settings, since imports are sorted."""
+    if imported_at_the_top(path) & {"keras", "tensorflow"}:
+        assert path.relative_to(PACKAGE).parts[0] in WITH_KERAS
+
+
+@pytest.mark.parametrize("name", sorted(WITH_KERAS))
+def test_who_enters_a_room_with_keras_has_loaded_it(name: str) -> None:
+    *_, last = ast.parse((PACKAGE / name / "__init__.py").read_text(encoding="utf-8")).body
+    assert ast.unparse(last) == "load_tensorflow()"
 
 
 # What shows text, or makes what is obeyed where it is shown, and the modules that alone may name it: there all text is

@@ -445,12 +445,10 @@ def test_an_output_that_cannot_be_written_is_no_traceback(
 def test_interrupted_before_the_first_epoch(
     surgeon: Surgeon, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from surgeon import api
-
-    def interrupted() -> None:
+    def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(api, "load_tensorflow", interrupted)
+    monkeypatch.setattr("surgeon.training.runner.run", interrupted)
     done = surgeon("run", tiny, "--out", tmp_path / "run")
     assert done.code == 130
     assert done.err == f"error: interrupted\nhint: go on with `surgeon resume {tmp_path}/run`\n"

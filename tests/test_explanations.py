@@ -13,8 +13,8 @@ from PIL import Image
 
 from surgeon.inference import grad_cam
 from surgeon.inference.explaining import build_explainer
-from surgeon.inference.grad_cam import build_grad_cam
 from surgeon.inference.occlusion import build_occlusion
+from surgeon.model.grad_cam import build_grad_cam
 from surgeon.recipe.bundle import Bundle, write_bundle
 
 Surgeon = Callable[..., Any]

@@ -15,7 +15,8 @@ from browser import look
 from conftest import call, write_tiny
 from sklearn.metrics import average_precision_score
 
-from surgeon.evaluation.calibration import bootstrap, calibrate, class_curves
+from surgeon.evaluation.calibration import bootstrap, calibrate
+from surgeon.evaluation.curves import class_curves
 
 Surgeon = Callable[..., Any]
 

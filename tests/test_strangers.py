@@ -12,10 +12,10 @@ import pytest
 
 from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.exporters import EXPORTERS
+from surgeon.catalogue.graph_checks import check_saved_model
 from surgeon.catalogue.layer_table import open_model
 from surgeon.errors import SurgeonError
 from surgeon.model.weights import load_weights
-from surgeon.networks.graph_checks import check_saved_model
 from surgeon.networks.unpacking import check_weights_file
 from surgeon.recipe.bundle import Bundle, write_bundle
 from surgeon.tensorflow import load_tensorflow

@@ -52,7 +52,7 @@ def test_what_a_notebook_set_for_keras_changes_no_network(setting: str, tiny: Pa
 def load(home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Loads Keras as the commands do; prints its settings."""
     script = (
-        "from surgeon.tensorflow import load_tensorflow\nload_tensorflow()\nfrom keras import config\n"
+        "import surgeon.model\nfrom keras import config\n"
         "print(config.backend(), config.floatx(), config.epsilon(), config.image_data_format())\n"
         "print(config.dtype_policy().name)"
     )

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from surgeon.report.findings import findings_summary, findings_table
 from surgeon.report.progress import ProgressDisplay
-from surgeon.report.sheet import findings_summary, findings_table
 from surgeon.report.tables import comparison_table, counts_table, predictions_table, table
 from surgeon.report.terminal import Terminal, styled
 from surgeon.results.events import FeaturesKept, Note, PhaseStarted, Progress

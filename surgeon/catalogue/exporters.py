@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from surgeon.catalogue.entry import Entry, table
+from surgeon.catalogue.graph_checks import check_onnx, check_saved_model
 from surgeon.errors import BadImageError
-from surgeon.networks.graph_checks import check_onnx, check_saved_model
 from surgeon.text import printable
 
 Classifier = Callable[[Any], Any]  # pixels to probabilities

@@ -63,7 +63,7 @@ def command(
             {"images": index.counts(), "ignored": index.ignored, "left_out": index.left_out, "findings": records}
         )
     else:
-        from surgeon.report.sheet import findings_summary, findings_table
+        from surgeon.report.findings import findings_summary, findings_table
 
         if findings:
             print_text(findings_table(findings))

@@ -12,7 +12,6 @@ import typer
 from surgeon.catalogue.exporters import EXPORTERS
 from surgeon.cli.output import Format, FormatOption, RunArgument, print_json, print_text, show_progress
 from surgeon.report.terminal import Terminal, styled
-from surgeon.tensorflow import load_tensorflow
 
 ExportFormat = enum.Enum("ExportFormat", {name: name for name in EXPORTERS}, type=str)  # type: ignore[misc]
 Quantization = enum.Enum(  # type: ignore[misc]
@@ -36,8 +35,7 @@ def command(
 
     plan = read_plan(run)
     narrowed = None if quantize is None else quantize.value
-    load_tensorflow()
-    from surgeon.export.export import default_folder, export
+    from surgeon.export.export import default_folder, export  # seconds, after what is quickly said
 
     spec = EXPORTERS[to.value]
     folder = out or default_folder(run, spec.name, narrowed)

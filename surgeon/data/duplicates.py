@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import imagehash
 import numpy as np
 from PIL import Image
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -149,8 +151,5 @@ def join_pairs(pairs: NDArray[np.intp], count: int) -> list[list[int]]:
 
 def _components(pairs: NDArray[np.intp], count: int) -> NDArray[np.intp]:
     """Returns the number of the group that each of ``count`` positions is in."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     edges = coo_array((np.ones(len(pairs)), pairs.T), (count, count))
     return np.asarray(connected_components(edges, directed=False)[1], np.intp)

@@ -153,7 +153,7 @@ def _decoded(data: bytes, max_megapixels: float, side: int | None = None) -> Ite
 
 def _opened(data: bytes, form: str) -> ImageFile.ImageFile:
     if form == "HEIF" and form not in Image.OPEN:
-        import pillow_heif
+        import pillow_heif  # noqa: PLC0415  an extra
 
         pillow_heif.register_heif_opener()
     return Image.open(io.BytesIO(data), formats=[form])

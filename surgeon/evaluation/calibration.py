@@ -5,18 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import softmax
 
-from surgeon.results.use import Calibration, ClassCurve, Interval
+from surgeon.results.use import Calibration, Interval
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
 _BINS = 10
 _RESAMPLES = 2000
 _VALUES = 4_000_000  # probabilities that are looked at together
-_POINTS = 100  # of a curve
 _TINY = 1e-12
 
 
@@ -31,7 +32,6 @@ def calibrate(probabilities: NDArray[np.float32], labels: NDArray[np.intp]) -> C
         The expected calibration error in ten bins of equal width, and the temperature that minimizes the negative
         log-likelihood of these same images.
     """
-    from scipy.optimize import minimize_scalar
 
     def loss(log_temperature: float) -> float:
         softened = _softened(probabilities, float(np.exp(log_temperature)))
@@ -50,8 +50,6 @@ def calibrate(probabilities: NDArray[np.float32], labels: NDArray[np.intp]) -> C
 
 def _softened(probabilities: NDArray[np.float32], temperature: float) -> Iterator[tuple[slice, NDArray[np.float64]]]:
     """Yields the probabilities at another temperature, a block of rows at a time, with the place of the block."""
-    from scipy.special import softmax
-
     rows = max(1, _VALUES // probabilities.shape[1])
     for start in range(0, len(probabilities), rows):
         block = slice(start, start + rows)
@@ -95,22 +93,3 @@ def bootstrap(labels: NDArray[np.intp], predicted: NDArray[np.intp]) -> dict[str
         found["macro_f1"].append(f1[support > 0].mean())
         found["weighted_f1"].append(f1 @ support / len(labels))
     return {name: Interval(*map(float, np.percentile(values, (2.5, 97.5)))) for name, values in found.items()}
-
-
-def class_curves(
-    probabilities: NDArray[np.float32], labels: NDArray[np.intp], classes: Sequence[str]
-) -> tuple[ClassCurve, ...]:
-    """Returns precision over recall of each class that has an image, against all others, by a hundred points."""
-    from sklearn.metrics import precision_recall_curve
-
-    curves = []
-    for number in np.unique(labels):
-        precision, recall, _ = precision_recall_curve(
-            labels == number, probabilities[:, number], drop_intermediate=True
-        )
-        average = float(-np.sum(np.diff(recall) * precision[:-1]))  # as scikit-learn's average_precision_score
-        kept = np.unique(np.linspace(0, len(recall) - 1, _POINTS).astype(int))
-        curves.append(
-            ClassCurve(classes[number], average, tuple(recall[kept].tolist()), tuple(precision[kept].tolist()))
-        )
-    return tuple(curves)

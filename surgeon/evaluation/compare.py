@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from scipy.stats import binomtest
+
 from surgeon.results.use import McNemar
 
 
@@ -14,8 +16,6 @@ def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> McNemar:
         first: Whether the first network was right about each image.
         second: The same of the second one, in the same order.
     """
-    from scipy.stats import binomtest
-
     only_first = sum(a and not b for a, b in zip(first, second, strict=True))
     only_second = sum(b and not a for a, b in zip(first, second, strict=True))
     differing = only_first + only_second

@@ -10,7 +10,9 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import keras
 import numpy as np
+import tensorflow as tf
 
 from surgeon.data.batches import Examples, Tensors, ahead
 from surgeon.data.dataset import pixels_key
@@ -287,9 +289,6 @@ def features_key(setup: Setup, frontier: Frontier, engine: Engine) -> str:
     That is how images are decoded, resized and preprocessed, the structure and the weights of the layers
     before the frontier, what computes them and how exactly they are kept.
     """
-    import keras
-    import tensorflow as tf
-
     plan = setup.plan
     depends_on = {
         "pixels": pixels_key(plan.data.image_size),

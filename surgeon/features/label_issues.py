@@ -8,6 +8,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.preprocessing import normalize
+from threadpoolctl import threadpool_limits
 
 from surgeon.data.dataset import decode_images
 from surgeon.errors import SurgeonError
@@ -102,11 +106,7 @@ def find_label_issues(
     Returns:
         The positions of the issues, the least probable label first, and all probabilities, shape (n, classes).
     """
-    from cleanlab.filter import find_label_issues as find
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedKFold, cross_val_predict
-    from sklearn.preprocessing import normalize
-    from threadpoolctl import threadpool_limits
+    from cleanlab.filter import find_label_issues as find  # noqa: PLC0415  an extra
 
     count, width = features.shape
     scaled = normalize(features)

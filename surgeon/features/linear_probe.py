@@ -7,7 +7,9 @@ import math
 from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import keras
 from psutil import virtual_memory
+from sklearn.linear_model import LogisticRegression
 
 from surgeon.data.batches import Examples
 from surgeon.errors import SurgeonError
@@ -33,8 +35,6 @@ def probe_model(network: Any, plan: Plan, start: Sequence[str]) -> Any:
 
     Its outputs have the shape (batch, features); maps that the head does not pool are flattened.
     """
-    import keras
-
     shaping = itertools.takewhile(lambda layer: layer.kind in _SHAPING, plan.head)
     *_, last = (plan.backbone.cut, *(layer.name for layer in shaping))
     output = keras.layers.Flatten()(output_of(network, last))
@@ -92,7 +92,5 @@ def fit_linear_probe(
     Returns:
         The predicted class numbers of the test images, shape (m,).
     """
-    from sklearn.linear_model import LogisticRegression
-
     probe = LogisticRegression(max_iter=1000, random_state=seed)
     return probe.fit(features, labels).predict(tested)  # type: ignore[no-any-return]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import keras
+
 from surgeon.catalogue.backbones import BackboneSpec
 from surgeon.catalogue.layer_table import Extent, LayerRow, tabulate
 
@@ -34,8 +36,6 @@ def layer_table_text(spec: BackboneSpec) -> str:
 
 
 def _build(spec: BackboneSpec, side: int, include_top: bool) -> Any:
-    import keras
-
     keras.utils.clear_session()  # so that automatic names start from the beginning
     return spec.build((side, side, 3), include_top)
 

@@ -45,15 +45,15 @@ def open_classifier(folder: Path, images: int = 1, *, trust: bool = False) -> tu
     bundle = read_bundle(folder)
     path = folder / bundle.file
     if bundle.format == "run":
-        from surgeon.inference.trained import open_trained  # with TensorFlow, which other runtimes do without
+        from surgeon.inference.trained import open_trained  # noqa: PLC0415  needs TensorFlow, other formats do not
 
         return bundle, open_trained(folder, bundle, images)
     spec = find("format", EXPORTERS, bundle.format)
     require_modules(spec.name, spec.modules, spec.name)
-    if spec.check is not None and not trust:
-        spec.check(path)
     if spec.in_tensorflow:
         load_tensorflow()
+    if spec.check is not None and not trust:
+        spec.check(path)
     return bundle, open_export(spec, spec.open, path)
 
 

@@ -51,7 +51,7 @@ def build_explainer(folder: Path, bundle: Bundle, method: str, classifier: Class
         classifier: The network's function, if it is open already.
     """
     if method == "grad-cam" and bundle.format == "run":
-        from surgeon.inference.grad_cam import grad_cam_of  # with TensorFlow, which occlusion does without
+        from surgeon.inference.grad_cam import grad_cam_of  # noqa: PLC0415  needs TensorFlow, occlusion does not
 
         heat = grad_cam_of(folder, bundle)
         if heat is not None:

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+import keras
 import numpy as np
+import tensorflow as tf
 
 from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.layer_table import load_table
@@ -73,8 +75,6 @@ def pick_engine(asked: str, precision: str, kinds: Set[str]) -> Engine:
 
 def _obstacle_to_openvino(kinds: Set[str]) -> str | None:
     """Returns why OpenVINO is not taken unasked, or None if nothing speaks against it."""
-    import tensorflow as tf
-
     if find_spec("openvino") is None:
         return "OpenVINO is not installed"
     flags = cpu_flags()
@@ -108,8 +108,6 @@ def build_engine(part: Any, prepare: Prepare, engine: Engine) -> Predictor:
     Raises:
         SurgeonError: If OpenVINO cannot compute the part.
     """
-    import keras
-
     if engine.name == "openvino":
         return _compile_openvino(_trace(part, prepare), engine.precision)
     with computing_in(part, engine.precision, whole=True):
@@ -126,9 +124,6 @@ def _trace(part: Any, prepare: Prepare) -> Any:
     OpenVINO looks for each variable among all of them, which takes it 18 seconds for NASNetMobile. So the many small
     ones become constants of the graph; large ones would be copied several times.
     """
-    import keras
-    import tensorflow as tf
-
     small = [(variable, variable.numpy()) for variable in part.variables if math.prod(variable.shape) < _SMALL]
 
     @tf.function(input_signature=[signature(part, is_image=True)])  # type: ignore[untyped-decorator]
@@ -180,7 +175,7 @@ def _compile_openvino(traced: Any, precision: str) -> Predictor:
 def _import_openvino() -> Any:
     """Returns OpenVINO; without the package for telemetry it does not report its use to its makers."""
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    import openvino
+    import openvino  # noqa: PLC0415  an extra
 
     return openvino
 

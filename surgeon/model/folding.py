@@ -12,6 +12,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import keras
+import tensorflow as tf
+
 from surgeon.catalogue.layer_table import graph_nodes
 
 if TYPE_CHECKING:
@@ -26,8 +29,6 @@ def folded_view(part: Any, active: Collection[str], call: Callable[..., Any]) ->
         active: Names of the layers that run in training mode; what they normalize by is that of the batch.
         call: Calls a layer, which is its first argument.
     """
-    import keras
-
     convolutions = foldable(part, active)
     passed = {layer.name for layer in convolutions.values()}
 
@@ -71,15 +72,11 @@ def foldable(part: Any, active: Collection[str]) -> dict[str, Any]:
 
 
 def _is_plain_norm(layer: Any) -> bool:
-    import keras
-
     return type(layer) is keras.layers.BatchNormalization and layer.activity_regularizer is None
 
 
 def _is_linear(layer: Any) -> bool:
     """Whether a layer puts out its input times its kernel, plus its bias, with the channels last."""
-    import keras
-
     return (
         type(layer) in (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.Dense)
         and layer.activation is keras.activations.linear
@@ -101,8 +98,6 @@ def fold(convolution: Any, norm: Any) -> Any:
     Returns:
         A layer with the name of ``norm``, from what ``convolution`` takes to what ``norm`` puts out.
     """
-    import keras
-
     # The arguments are tracked: what their weights' regularizers add to the loss still counts.
     # Casting is left to the function, as the kernel must be scaled before it is rounded.
     return keras.layers.Lambda(
@@ -115,8 +110,6 @@ def fold(convolution: Any, norm: Any) -> Any:
 
 
 def _convolve(inputs: Any, convolution: Any, norm: Any) -> Any:
-    import keras
-
     ops, dtype = keras.ops, convolution.compute_dtype
     scale, shift = _scale_and_shift(convolution, norm)
     kernel, inputs = convolution.kernel, ops.cast(inputs, dtype)
@@ -135,8 +128,6 @@ def _convolve(inputs: Any, convolution: Any, norm: Any) -> Any:
 
 def _scale_and_shift(convolution: Any, norm: Any) -> tuple[Any, Any]:
     """Returns what the kernel is multiplied with and what the bias becomes, both of shape (channels,)."""
-    import keras
-
     scale = keras.ops.rsqrt(norm.moving_variance + norm.epsilon)
     if norm.scale:
         scale = scale * norm.gamma
@@ -151,7 +142,6 @@ def _add(outputs: Any, shift: Any) -> Any:
     TensorFlow's own gradient sums on a single core, which is the longest operation of a step in a small network;
     that of its BiasAdd loses most of a long sum in bfloat16.
     """
-    import tensorflow as tf
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def add(outputs: Any, shift: Any) -> tuple[Any, Any]:

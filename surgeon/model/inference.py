@@ -6,6 +6,9 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+import keras
+import numpy as np
+
 _NARROW_OR_WIDE = frozenset({"float16", "bfloat16", "float64", "mixed_float16", "mixed_bfloat16"})
 
 
@@ -45,8 +48,6 @@ def _without_random_layers(network: Any) -> Any:
 
     Random layers draw from generators, which no other format knows how to keep.
     """
-    import keras
-
     inner: dict[int, Any] = {}  # a nested model may be called in several places
 
     def kept(layer: Any) -> Any:
@@ -71,9 +72,6 @@ def _without_random_layers(network: Any) -> Any:
 
 def _is_idle(layer: Any, inputs: Any) -> bool:
     """Tells whether a layer acts in training only: outside of it an example comes out of it as it went in."""
-    import keras
-    import numpy as np
-
     if layer.weights or "training" not in inspect.signature(layer.call).parameters:
         return False
     if not isinstance(inputs, keras.KerasTensor) or layer.compute_output_shape(inputs.shape) != inputs.shape:

@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import keras
 import numpy as np
+import tensorflow as tf
 
 from surgeon.catalogue.augmentations import AUGMENTATIONS
 from surgeon.catalogue.preprocessing import PREPROCESSINGS
@@ -37,8 +39,6 @@ class Pipeline:
 
 def build_pipeline(plan: Plan) -> Pipeline:
     """Builds what the images of a plan go through."""
-    import keras
-
     spec = PREPROCESSINGS[plan.backbone.preprocessing]
     layers = [
         layer
@@ -61,9 +61,6 @@ def build_pipeline(plan: Plan) -> Pipeline:
 
 def _build_view(layers: Sequence[Any]) -> Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]:
     """Returns a function that changes one image by some layers as a seed decides, compiled when it is first called."""
-    import keras
-    import tensorflow as tf
-
     random = keras.random.SeedGenerator(0)
 
     @tf.function  # type: ignore[untyped-decorator]
@@ -81,10 +78,8 @@ def _build_view(layers: Sequence[Any]) -> Callable[[NDArray[np.uint8], int], NDA
 
 def preprocess(pixels: Any, spec: PreprocessingSpec) -> Any:
     """Maps RGB from 0 to 255, any dtype, of shape (batch, height, width, 3) to float32 of that shape."""
-    from keras import ops
-
-    values = ops.cast(pixels, "float32")
+    values = keras.ops.cast(pixels, "float32")
     if spec.channels == "bgr":
-        values = ops.flip(values, axis=-1)
+        values = keras.ops.flip(values, axis=-1)
     # NumPy's constants become constants of whatever graph this is traced into.
     return (values - np.array(spec.mean, np.float32)) / np.array(spec.std, np.float32)

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import keras
+
 
 @contextmanager
 def computing_in(model: Any, precision: str, *, whole: bool = False) -> Iterator[None]:
@@ -33,8 +35,6 @@ def computing_in(model: Any, precision: str, *, whole: bool = False) -> Iterator
 
 def _float32_layers(model: Any, whole: bool) -> list[Any]:
     """Returns the layers that compute in float32, those inside of other layers included."""
-    import keras
-
     end = len(model.layers) if whole else max(at for at, layer in enumerate(model.layers) if layer.weights)
     nested = {id(inner): inner for layer in model.layers[:end] for inner in layer._flatten_layers()}
     return [

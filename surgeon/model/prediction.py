@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
+import keras
 import numpy as np
+import tensorflow as tf
 
 from surgeon.results.events import Progress
 
@@ -22,8 +24,6 @@ Prepare = Callable[[Any], Any]  # pixels to what a network wants
 
 def signature(part: Any, *, is_image: bool) -> tuple[Any, ...]:
     """Returns the ``tf.TensorSpec`` of what a part of a network is fed: pixels, or the kept tensors."""
-    import tensorflow as tf
-
     dtypes = ["uint8" if is_image else tensor.dtype for tensor in part.inputs]
     return tuple(
         tf.TensorSpec((None, *tensor.shape[1:]), dtype) for tensor, dtype in zip(part.inputs, dtypes, strict=True)
@@ -50,8 +50,6 @@ def compile_predictor(part: Any, prepare: Prepare | None) -> Predictor:
         part: A Keras model.
         prepare: What pixels go through before it; None where it takes kept tensors.
     """
-    import keras
-    import tensorflow as tf
 
     @tf.function(input_signature=[signature(part, is_image=prepare is not None)])  # type: ignore[untyped-decorator]
     def predict(tensors: Any) -> Any:

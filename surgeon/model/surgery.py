@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import keras
+
 from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.head_layers import HEAD_LAYERS
 from surgeon.catalogue.layer_table import LayerTable, graph_nodes, load_table, nodes_before, open_model, tabulate
@@ -29,9 +31,7 @@ def build_network(plan: Plan) -> Any:
     Raises:
         SurgeonError: If the network differs from its table or the weights do not fit.
     """
-    load_tensorflow()
-    import keras
-
+    load_tensorflow()  # again: a notebook may have changed Keras' settings since
     # Automatic layer names start from the beginning, as in the tables; every random draw follows the seed.
     keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(plan.seed)
@@ -64,8 +64,6 @@ def check_against_table(model: Any, table: LayerTable, until: int) -> None:
     Raises:
         SurgeonError: If a layer differs: another release of Keras may build another network.
     """
-    import keras
-
     built = tabulate(model).rows
     for index, row in enumerate(table.rows[: until + 1]):
         found = built[index] if index < len(built) else None
@@ -112,8 +110,6 @@ def part_of(model: Any, start: Sequence[str], end: Sequence[str]) -> Any:
         start: Layers whose outputs are the part's inputs; none for the model's own.
         end: Layers whose outputs are the part's, as a list; none for the model's own, as it is.
     """
-    import keras
-
     inputs = [layer_output(model, name) for name in start] or model.input
     return keras.Model(inputs, [layer_output(model, name) for name in end] or model.output)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from surgeon.data.fetch import mirror_path
 from surgeon.errors import SurgeonError
+from surgeon.networks.unpacking import check_weights_file
 
 if TYPE_CHECKING:
     from surgeon.catalogue.backbones import BackboneSpec
@@ -28,8 +29,6 @@ def load_weights(model: Any, spec: BackboneSpec, weights: str, include_top: bool
         if weights == "imagenet":
             spec.imagenet(model, include_top, mirrored)
         else:
-            from surgeon.networks.unpacking import check_weights_file
-
             check_weights_file(Path(weights))
             model.load_weights(weights)
     except SurgeonError:

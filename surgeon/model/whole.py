@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import keras
+
 from surgeon.catalogue.preprocessing import PREPROCESSINGS
 from surgeon.model.pipeline import preprocess
 
@@ -22,8 +24,6 @@ def whole_network(bundle: Bundle, network: Any) -> Any:
         A model from RGB pixels from 0 to 255, float32 of shape (batch, height, width, 3), to probabilities, float32
         of shape (batch, classes).
     """
-    import keras
-
     pixels = keras.Input((*bundle.image_size, 3), name="pixels")
     outputs = network(preprocess(pixels, PREPROCESSINGS[bundle.preprocessing]))
     if bundle.from_logits:

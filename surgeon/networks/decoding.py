@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import tensorflow as tf
+
 from surgeon.networks.image_files import look_at
 
 _ADVICE = "; save it anew as an 8-bit JPEG or PNG in sRGB, or let `surgeon predict` read it"
@@ -27,8 +29,6 @@ def decode_images(encoded: Any, size: tuple[int, int]) -> Any:
     Returns:
         RGB from 0 to 255, float32 with whole numbers, of shape (n, height, width, 3).
     """
-    import tensorflow as tf
-
     pixels = tf.map_fn(
         lambda image: resize(_decode(image), size), encoded, fn_output_signature=tf.TensorSpec((*size, 3), tf.float32)
     )
@@ -51,8 +51,6 @@ def resize(pixels: Any, size: tuple[int, int]) -> Any:
     Returns:
         Whole numbers from 0 to 255, float32 of the new shape.
     """
-    import tensorflow as tf
-
     height, width = size
     values = tf.cast(pixels, tf.float64)
     across = _rounded(tf.einsum("hwc,vw->hvc", values, _weights(tf.shape(pixels)[1], width)))
@@ -64,8 +62,6 @@ def _weights(old: Any, new: int) -> Any:
 
     It is in units of Pillow's fixed point, of which float64 adds and multiplies up to 2 ** 53 exactly.
     """
-    import tensorflow as tf
-
     scale = tf.cast(old, tf.float64) / new
     support = tf.maximum(scale, tf.constant(1, tf.float64))
     centers = (tf.range(new, dtype=tf.float64) + 0.5) * scale
@@ -76,15 +72,11 @@ def _weights(old: Any, new: int) -> Any:
 
 def _rounded(sums: Any) -> Any:
     """Returns sums of pixels times weights in whole pixels, halves rounded up."""
-    import tensorflow as tf
-
     return tf.floor(sums / _ONE + 0.5)
 
 
 def _decode(image: Any) -> Any:
     """Returns RGB from 0 to 255, float32 of shape (height, width, 3), upright."""
-    import tensorflow as tf
-
     look = look_at(image)
     whole = tf.strings.join(["surgeon: ", look.refusal, _ADVICE])
     with tf.control_dependencies([tf.debugging.Assert(look.refusal == "", [whole])]):
@@ -107,15 +99,11 @@ def _decode(image: Any) -> Any:
 
 
 def _opaque(pixels: Any) -> Any:
-    import tensorflow as tf
-
     return tf.cast(pixels, tf.float32)
 
 
 def _first_frame(frames: Any) -> Any:
     """Returns the first image of a GIF, behind which there is one more if it was decoded to its end."""
-    import tensorflow as tf
-
     whole = tf.debugging.Assert(tf.shape(frames)[0] == 2, ["surgeon: a damaged GIF" + _ADVICE])
     with tf.control_dependencies([whole]):
         return tf.cast(frames[0], tf.float32)
@@ -123,15 +111,11 @@ def _first_frame(frames: Any) -> Any:
 
 def _over_white(pixels: Any) -> Any:
     """Returns RGB of RGBA, float32 of shape (height, width, 3)."""
-    import tensorflow as tf
-
     colours, opacity = tf.cast(pixels[..., :3], tf.float32), tf.cast(pixels[..., 3:], tf.float32) / 255.0
     return tf.floor(colours * opacity + 255.0 * (1.0 - opacity) + 0.5)
 
 
 def _upright(pixels: Any, orientation: Any) -> Any:
-    import tensorflow as tf
-
     turned = [
         lambda: pixels,
         lambda: tf.reverse(pixels, [1]),

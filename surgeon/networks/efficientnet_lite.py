@@ -15,13 +15,15 @@ from pathlib import Path
 from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+import keras
+from keras import layers
+
 from surgeon.errors import SurgeonError, install_hint
 from surgeon.networks.torch_file import read_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import keras
     from numpy.typing import NDArray
 
 Lite = Literal[0, 1, 2]
@@ -131,9 +133,6 @@ def efficientnet_lite(
         ``(x - 127) / 128`` of pixels in 0..255, in RGB order. Its output is (batch, 1000), probabilities, or
         without the top (batch, height / 32, width / 32, 1280), rounded up, values in 0..6.
     """
-    import keras
-    from keras import layers
-
     blocks = list(_blocks(variant))
     inputs = keras.Input(input_shape, name="input_layer")
     x = _normalized_convolution(inputs, STEM_CHANNELS, "stem_", kernel=3, stride=2)
@@ -157,24 +156,24 @@ def load_imagenet_weights(model: keras.Model, variant: Lite) -> None:
             file's tensors and the model's layers do not pair off with equal shapes.
     """
     tensors = read_tensors(weights_file(variant), VARIANTS[variant].sha256)
-    layers = {layer.name: layer for layer in model.layers if layer.weights}
+    unset = {layer.name: layer for layer in model.layers if layer.weights}
     fitted = []
     for name, module in _torch_modules(variant).items():
         weights = _take_weights(tensors, module, depthwise=name.endswith("_dwconv"))
-        if name == "predictions" and name not in layers:
+        if name == "predictions" and name not in unset:
             continue
-        shapes = [tuple(weight.shape) for weight in layers[name].weights] if name in layers else []
+        shapes = [tuple(weight.shape) for weight in unset[name].weights] if name in unset else []
         if (found := [weight.shape for weight in weights]) != shapes:
             raise SurgeonError(
                 f"the weights of EfficientNet-Lite{variant} do not fit {model.name}: {module} has tensors of "
                 f"shapes {found}, layer {name} has weights of shapes {shapes}"
             )
-        fitted.append((layers.pop(name), weights))
+        fitted.append((unset.pop(name), weights))
     unused = [name for name in tensors if not name.endswith(".num_batches_tracked")]
-    if unused or layers:
+    if unused or unset:
         raise SurgeonError(
             f"the weights of EfficientNet-Lite{variant} do not fit {model.name}: "
-            f"nothing corresponds to {', '.join([*unused, *layers])}"
+            f"nothing corresponds to {', '.join([*unused, *unset])}"
         )
     for layer, weights in fitted:
         layer.set_weights(weights)
@@ -218,8 +217,6 @@ def _scaled_channels(channels: int, width: float) -> int:
 
 
 def _block(x: Any, block: Block, drop_rate: float) -> Any:
-    from keras import layers
-
     inputs, channels = x, x.shape[-1]
     if block.expansion != 1:
         x = _normalized_convolution(x, channels * block.expansion, f"{block.name}expand_")
@@ -242,8 +239,6 @@ def _block(x: Any, block: Block, drop_rate: float) -> Any:
 
 
 def _normalized_convolution(x: Any, channels: int, prefix: str, kernel: int = 1, stride: int = 1) -> Any:
-    from keras import layers
-
     x = layers.Conv2D(
         channels,
         kernel,
@@ -257,14 +252,10 @@ def _normalized_convolution(x: Any, channels: int, prefix: str, kernel: int = 1,
 
 
 def _batch_norm(x: Any, prefix: str) -> Any:
-    from keras import layers
-
     return layers.BatchNormalization(momentum=0.99, epsilon=1e-3, name=f"{prefix}bn")(x)
 
 
 def _activation(x: Any, prefix: str) -> Any:
-    from keras import layers
-
     return layers.Activation("relu6", name=f"{prefix}activation")(x)
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import tensorflow as tf
+
 from surgeon.formats import MAX_MEGAPIXELS
 
 _MAX_SCANS, _MOST_PIXELS = 50, int(12 * MAX_MEGAPIXELS * 1e6)  # of a JPEG, as surgeon reads them; pixels of all scans
@@ -51,8 +53,6 @@ class _Parts(NamedTuple):
 
 def look_at(image: Any) -> Look:
     """Looks at an image file, a string tensor without dimensions."""
-    import tensorflow as tf
-
     kind = _kind(image)
     if kind == b"JPEG":
         parts = _look_at_jpeg(image)
@@ -77,8 +77,6 @@ def look_at(image: Any) -> Look:
 
 
 def _kind(image: Any) -> Any:
-    import tensorflow as tf
-
     kind = tf.constant(b"")
     for start, name in ((b"\xff\xd8\xff", b"JPEG"), (b"\x89PNG\r\n\x1a\n", b"PNG"), (b"BM", b"BMP")):
         kind = tf.where(_starts(image, start), name, kind)
@@ -88,8 +86,6 @@ def _kind(image: Any) -> Any:
 
 def _look_at_jpeg(image: Any) -> _Parts:
     """Looks at a JPEG; see ITU-T T.81."""
-    import tensorflow as tf
-
     length = _length(image)
     at = start = tf.constant(2, tf.int64)
     marker = tf.constant(0, tf.int64)
@@ -136,8 +132,6 @@ def _scans(rest: Any) -> tuple[Any, Any, Any]:
 
     Where some are missing decoders make them up, each release in its own way.
     """
-    import tensorflow as tf
-
     data = tf.pad(tf.io.decode_raw(rest, tf.uint8), [[0, 16]])
     escapes = tf.where(data[:-16] == 0xFF)[:, 0]
     markers = tf.gather(data, escapes + 1)
@@ -154,8 +148,6 @@ def _scans(rest: Any) -> tuple[Any, Any, Any]:
 
 def _look_at_png(image: Any) -> _Parts:
     """Looks at a PNG; see https://www.w3.org/TR/png-3/."""
-    import tensorflow as tf
-
     length = _length(image)
     at, kind, none = tf.constant(8, tf.int64), tf.constant(b""), tf.constant(0, tf.int64)
     exifs = xmps = transparent = palette = none
@@ -203,8 +195,6 @@ def _look_at_png(image: Any) -> _Parts:
 
 def _look_at_gif(image: Any) -> _Parts:
     """Looks at a GIF; see https://www.w3.org/Graphics/GIF/spec-gif89a.txt."""
-    import tensorflow as tf
-
     width, height, table = _number(image, 6, 2, True), _number(image, 8, 2, True), _colour_table(image, 10)
     at = 13 + table
     transparent = tf.constant(False)
@@ -227,8 +217,6 @@ def _look_at_gif(image: Any) -> _Parts:
 
 def _look_at_bmp(image: Any) -> _Parts:
     """Looks at a BMP, of which TensorFlow knows the plainest kind only."""
-    import tensorflow as tf
-
     width, height, header = (_number(image, at, 4, True) for at in (18, 22, 14))
     plain = (header == 40) | (header == 108) | (header == 124)
     plain &= (_number(image, 26, 4, True) == 24 << 16 | 1) & (_number(image, 30, 4) == 0) & (width < 1 << 31)
@@ -243,8 +231,6 @@ def _look_at_bmp(image: Any) -> _Parts:
 
 def _look_at_webp(image: Any) -> _Parts:
     """Looks at a WebP; see https://developers.google.com/speed/webp/docs/riff_container."""
-    import tensorflow as tf
-
     form, end = _text(image, 12, 4), 8 + _number(image, 4, 4, True)
     extended = form == b"VP8X"
     flags = tf.where(extended, _number(image, 20, 1), tf.constant(0, tf.int64))
@@ -276,8 +262,6 @@ def _look_at_webp(image: Any) -> _Parts:
 
 def _first(*rules: tuple[Any, Any]) -> Any:
     """Returns what the first rule that is broken says, or an empty text."""
-    import tensorflow as tf
-
     text = tf.constant("")
     for broken, what in reversed(rules):
         text = tf.where(broken, what, text)
@@ -291,8 +275,6 @@ def _too_large(width: Any, height: Any) -> tuple[Any, str]:
 
 def _orientation(exif: Any, xmp: Any) -> Any:
     """Returns how an image is stored, from 1 to 8, by the rules of ``surgeon.data.orientation``."""
-    import tensorflow as tf
-
     while _starts(exif, _EXIF):
         exif = _text(exif, len(_EXIF), _length(exif))
     little = _starts(exif, b"II*\0")
@@ -318,8 +300,6 @@ def _orientation(exif: Any, xmp: Any) -> Any:
 
 def _colour_table(image: Any, at: Any) -> Any:
     """Returns the bytes of a GIF's table of colours, of which a byte tells."""
-    import tensorflow as tf
-
     packed = _number(image, at, 1)
     return tf.where(packed & 0x80 > 0, 3 * 2 ** ((packed & 7) + 1), 0)
 
@@ -334,15 +314,11 @@ def _after_blocks(image: Any, at: Any) -> Any:
 
 
 def _length(content: Any) -> Any:
-    import tensorflow as tf
-
     return tf.cast(tf.strings.length(content), tf.int64)
 
 
 def _text(content: Any, at: Any, size: Any) -> Any:
     """Returns some bytes; fewer at the end of what there is, and none behind it."""
-    import tensorflow as tf
-
     return tf.strings.substr(content, tf.minimum(tf.cast(at, tf.int64), _length(content)), tf.cast(size, tf.int64))
 
 
@@ -352,8 +328,6 @@ def _starts(content: Any, start: bytes) -> Any:
 
 def _number(content: Any, at: Any, size: int, little: Any = False) -> Any:
     """Returns a whole number of some bytes; behind the end of what there is are zeros."""
-    import tensorflow as tf
-
     present = tf.strings.join([_text(content, at, size), bytes(size)])
     digits = tf.cast(tf.io.decode_raw(tf.strings.substr(present, 0, size), tf.uint8), tf.int64)
     places = tf.constant([256**place for place in range(size)], tf.int64)

@@ -13,6 +13,11 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import flatbuffers
+import numpy as np
+from tensorflow.lite.python import schema_py_generated as schema
+from tensorflow.lite.tools import flatbuffer_utils
+
 _LABELS = "labels.txt"
 # Members of the schema's unions and enumerations.
 _FEATURE, _IMAGE = 1, 2
@@ -32,9 +37,6 @@ def add_metadata(model: bytes, name: str, labels: str) -> bytes:
         name: What the model is called.
         labels: Names of its outputs, a line each.
     """
-    from tensorflow.lite.python import schema_py_generated as schema
-    from tensorflow.lite.tools import flatbuffer_utils
-
     opened = flatbuffer_utils.convert_bytearray_to_object(bytearray(model))
     buffer, entry = schema.BufferT(), schema.MetadataT()
     buffer.data = list(_encode(_metadata(name)))
@@ -67,8 +69,6 @@ def _metadata(name: str) -> Table:
 
 
 def _encode(table: Table) -> bytes:
-    import flatbuffers
-
     builder = flatbuffers.Builder()
     builder.Finish(_write(builder, table), b"M001")
     return bytes(builder.Output())
@@ -76,8 +76,6 @@ def _encode(table: Table) -> bytes:
 
 def _write(builder: Any, value: str | Table | Sequence[Any]) -> int:
     """Writes a text, a table, or a list of tables or of real numbers; returns where it stands."""
-    import numpy as np
-
     if isinstance(value, str):
         return int(builder.CreateString(value))
     if isinstance(value, Mapping):

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from surgeon.errors import SurgeonError
-from surgeon.evaluation.calibration import bootstrap, calibrate, class_curves
+from surgeon.evaluation.calibration import bootstrap, calibrate
+from surgeon.evaluation.curves import class_curves
 from surgeon.publishing.pictures import (
     find_pictures,
     keep_pictures,
@@ -42,7 +43,7 @@ def publish(plan: Plan, run: Path, result: RunResult) -> Generator[Event, None, 
     failed: list[str] = []
     if not (run / MODEL).exists():
         with _survived(MODEL, failed):
-            from surgeon.inference.whole import save_whole_network  # with TensorFlow, which drawing does without
+            from surgeon.inference.whole import save_whole_network  # noqa: PLC0415  needs TensorFlow, drawing does not
 
             save_whole_network(run)
     if not (run / PICTURES).exists():

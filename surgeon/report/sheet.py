@@ -1,4 +1,4 @@
-"""Findings about images: as a table, and as a sheet that shows the images themselves."""
+"""Findings about images as a sheet that shows the images themselves."""
 
 from __future__ import annotations
 
@@ -6,59 +6,26 @@ import base64
 import html
 import io
 import textwrap
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING
 
+import numpy as np
+from matplotlib.figure import Figure
 from PIL import Image
-from rich.table import Table
 
-from surgeon.report.tables import table
-from surgeon.report.terminal import styled
-from surgeon.results.findings import SEVERITIES, Finding
+from surgeon.report.figures import plain_style
+from surgeon.results.findings import Finding
 from surgeon.text import printable
 
-_ROWS_A_KIND = 10  # of the table
 _SHOWN = 100  # findings on a sheet
 _PICTURES = 8  # images of a finding
 _SIDE = 144  # pixels of a thumbnail
 _CAPTION = 26  # letters under one that a picture has room for
-_STYLES = {"error": "bold red", "warning": "yellow", "info": "dim"}
 _COLOURS = {"error": "#c0392b", "warning": "#b7791f", "info": "#5f6b7a"}
 
-if TYPE_CHECKING:
-    from rich.text import Text
-
 Picture = Callable[[str], Image.Image | None]
-
-
-def findings_table(findings: Sequence[Finding]) -> Table:
-    """Renders findings, of each kind the first ones."""
-    made = table(None, "severity", "finding", "images", "", numbers=("images",))
-    counts = Counter(finding.kind for finding in findings)
-    shown = Counter[str]()
-    for finding in findings:
-        shown[finding.kind] += 1
-        if shown[finding.kind] <= _ROWS_A_KIND:
-            severity = styled((finding.severity, _STYLES[finding.severity]))
-            made.add_row(severity, finding.kind, str(len(finding.files) or ""), finding.message)
-        elif shown[finding.kind] == _ROWS_A_KIND + 1:
-            more = f"{counts[finding.kind] - _ROWS_A_KIND:,} more; --format json names all, --sheet shows them"
-            made.add_row("", finding.kind, "", styled((more, "dim")))
-    return made
-
-
-def findings_summary(findings: Sequence[Finding], images: str) -> Text:
-    """Renders how many findings there are of each severity among some images."""
-    counts = Counter(finding.severity for finding in findings)
-    if not counts:
-        return styled(f"{images}: ", ("OK", "green"))
-    named = [name for name in SEVERITIES if counts[name]]
-    parts = [(f"{counts[name]:,} {name}{'s' if counts[name] > 1 else ''}", _STYLES[name]) for name in named]
-    return styled(f"{images}: ", styled(*parts, separator=", "))
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,8 +51,6 @@ def draw_sheet(findings: Sequence[Finding], picture: Picture, name: str, path: P
     if path.suffix.lower() == ".html":
         path.write_text(_page(title, rows), encoding="utf-8")
     else:
-        from surgeon.report.figures import plain_style
-
         drawn = list(rows)
         names = [name for row in drawn for name, _ in row.pictures]
         with plain_style("".join([title, *names, *(row.finding.message for row in drawn)])):
@@ -146,9 +111,6 @@ def _figure(name: str, image: Image.Image | None) -> str:
 
 def _draw_rows(title: str, rows: Sequence[Row], path: Path) -> None:
     """Draws a row of thumbnails a finding below what it says, on a ground that suits light and dark surroundings."""
-    import numpy as np
-    from matplotlib.figure import Figure
-
     column, line, dpi = _SIDE + 12, 16, 100
     width = _PICTURES * column + 12
     texts = [textwrap.wrap(f"{row.finding.kind}: {printable(row.finding.message)}", width // 7) for row in rows]

@@ -187,7 +187,7 @@ def _most_connections() -> int:
     """Returns how many connections leave descriptors for all else, where these are few."""
     if sys.platform == "win32":
         return _CONNECTIONS
-    import resource
+    import resource  # noqa: PLC0415  Windows has none
 
     free = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - psutil.Process().num_fds() - _OTHER_DESCRIPTORS
     return max(8, min(_CONNECTIONS, free))

@@ -7,6 +7,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import ml_dtypes
 import numpy as np
 
 from surgeon.errors import SurgeonError
@@ -24,8 +25,6 @@ LAYOUT = 2  # of the files of a shelf; another one is another shelf
 def numpy_dtype(name: str) -> np.dtype[Any]:
     """Returns a dtype by its name, bfloat16 included, which NumPy itself does not have."""
     if name == "bfloat16":
-        import ml_dtypes
-
         name = ml_dtypes.bfloat16
     return np.dtype(name)
 

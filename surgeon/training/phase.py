@@ -9,7 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import keras
 import numpy as np
+import tensorflow as tf
 
 from surgeon.catalogue.optimizers import OPTIMIZERS, build_optimizer
 from surgeon.catalogue.schedules import SCHEDULES
@@ -213,8 +215,6 @@ def _build_optimizer(phase: PhasePlan, steps_per_epoch: int, model: Any) -> Any:
 
 def _build_loss(plan: Plan, phase: PhasePlan) -> Callable[..., Any]:
     """Returns the mean cross-entropy of class numbers and outputs, weighted by ``sample_weight``."""
-    import keras
-
     entropy = keras.losses.CategoricalCrossentropy(
         from_logits=plan.loss_from_logits, label_smoothing=phase.label_smoothing
     )
@@ -227,8 +227,6 @@ def _build_loss(plan: Plan, phase: PhasePlan) -> Callable[..., Any]:
 
 def _build_step(setup: Setup, phase: PhasePlan, optimizer: Any, loss: Callable[..., Any], frontier: Frontier) -> Step:
     """Returns the compiled step from tensors, labels and weights to the loss and the number of right answers."""
-    import tensorflow as tf
-
     plan, pipeline, variables = setup.plan, setup.pipeline, setup.network.trainable_variables
     part = training_view(part_of(setup.network, frontier.layers, ()), plan.network, phase)
 

@@ -7,6 +7,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import tensorflow as tf
+
 from surgeon.catalogue.sources.listing import left_out_lines
 from surgeon.data.checks import quick_checks
 from surgeon.data.dataset import Dataset, Index, decode_images, index_images
@@ -56,8 +58,6 @@ def list_session(plan: Plan) -> Generator[Event, None, Index]:
     if plan.precision == "bfloat16" and (note := bfloat16_note()):
         yield Note(note)
     if plan.deterministic:
-        import tensorflow as tf
-
         tf.config.experimental.enable_op_determinism()
     return index
 

@@ -10,6 +10,8 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import tensorflow as tf
+
 from surgeon.errors import SurgeonError, require_modules
 from surgeon.files import read_regular
 from surgeon.records import damage_told
@@ -72,8 +74,6 @@ def tracked(trackers: Collection[Tracker], plan: Plan, folder: Path, warn: Calla
 def _tensorboard(_: Plan, folder: Path) -> Iterator[Log]:
     """Writes event files into the run; a phase's figures have its name before theirs."""
     require_modules("tensorboard", ("tensorboard",), "tensorboard")
-    import tensorflow as tf
-
     writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
 
     def log(said: Event | RunResult) -> None:
@@ -92,7 +92,7 @@ def _mlflow(plan: Plan, folder: Path) -> Iterator[Log]:
     """Logs to where MLflow's own environment variables say: the recipe, epochs, and at the end figures and files."""
     require_modules("mlflow", ("mlflow",), "mlflow")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # standard output is the result's
-    import mlflow
+    import mlflow  # noqa: PLC0415  an extra, which reads its environment when it is imported
 
     known = folder / _RUN_ID
     before = _read_run_id(known) if known.exists() else None
