@@ -20,7 +20,8 @@ from surgeon.data.images import load_image
 from surgeon.errors import BadImageError, SurgeonError, UsageError, require_modules
 from surgeon.export.reference import Reference, find_reference, known_images, training_pixels
 from surgeon.export.synthetic import image_files
-from surgeon.inference.classify import classify, open_export, runtime_errors
+from surgeon.inference.classify import classify, open_export
+from surgeon.inference.runtimes import runtime_errors
 from surgeon.inference.whole import usable_network
 from surgeon.model.inference import is_float32
 from surgeon.recipe.bundle import Bundle, read_bundle, write_bundle

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +14,10 @@ from surgeon.data.batches import ahead
 from surgeon.data.images import load_image
 from surgeon.data.threads import in_threads
 from surgeon.errors import BadImageError, SurgeonError, require_modules
+from surgeon.inference.runtimes import runtime_errors, runtime_failure
 from surgeon.recipe.bundle import Bundle, read_bundle
 from surgeon.results.events import Progress
-from surgeon.tensorflow import held_back, load_tensorflow
+from surgeon.tensorflow import load_tensorflow
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -80,27 +79,9 @@ def open_export(spec: ExporterSpec, opened: Callable[[Path], Classifier], path: 
         except BadImageError:
             raise
         except Exception as error:  # runtimes raise whatever an operation provokes
-            raise _failure(f"the {spec.name} runtime cannot compute the network", error, ()) from error
+            raise runtime_failure(f"the {spec.name} runtime cannot compute the network", error, ()) from error
 
     return classify
-
-
-@contextmanager
-def runtime_errors(what: str) -> Iterator[None]:
-    """Turns whatever a converter or a runtime raises into a SurgeonError, and holds back what it writes meanwhile."""
-    try:
-        with held_back() as written:
-            yield
-    except Exception as error:
-        raise _failure(what, error, written) from error
-
-
-def _failure(what: str, error: Exception, written: Sequence[str]) -> SurgeonError:
-    text = str(error)
-    # MLIR quotes source code before it comes to the point.
-    point = re.search(r"(?<=error: ).+", text)
-    reason = " ".join((point.group() if point else text or "".join(written[-3:]) or type(error).__name__).split())
-    return SurgeonError(f"{what}: {reason[:500]}", "try another format: `keras` and `savedmodel` stay in TensorFlow")
 
 
 def classify(

@@ -9,7 +9,7 @@ from scipy.special import softmax
 from surgeon.catalogue.exporters import Classifier, compiled
 from surgeon.catalogue.layer_table import open_model
 from surgeon.catalogue.preprocessing import PREPROCESSINGS
-from surgeon.inference.classify import runtime_errors
+from surgeon.inference.runtimes import runtime_errors
 from surgeon.model.engine import build_engine, pick_engine
 from surgeon.model.pipeline import preprocess
 from surgeon.model.whole import whole_network

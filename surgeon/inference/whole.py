@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from surgeon.catalogue.layer_table import open_model
-from surgeon.inference.classify import runtime_errors
+from surgeon.inference.runtimes import runtime_errors
 from surgeon.model.inference import for_inference
 from surgeon.model.whole import whole_network
 from surgeon.recipe.bundle import read_bundle
