@@ -2,7 +2,7 @@
 
     import surgeon
 
-    run = surgeon.train("photos.yaml", "runs/night", on_event=print)
+    run = surgeon.train("photos.yaml", "runs/night", on_event=surgeon.show_progress)
     run.predict("rose.jpg")
 
 Importing this takes milliseconds; what trains is loaded when it is called.
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from surgeon.api import check, layers, load_recipe, reproduce, train
     from surgeon.errors import BadImageError, RecipeError, RunInterruptedError, SurgeonError, UsageError
     from surgeon.recipe.plan import Plan
+    from surgeon.report.progress import show_progress
     from surgeon.results.events import (
         BatchEnded,
         EpochEnded,
@@ -43,6 +44,7 @@ _HOMES = {
         "PhaseStarted",
         "Progress",
     ),
+    "surgeon.report.progress": ("show_progress",),
     "surgeon.run": ("Run", "open_run"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -68,6 +70,7 @@ __all__ = [  # what TYPE_CHECKING imports above
     "load_recipe",
     "open_run",
     "reproduce",
+    "show_progress",
     "train",
 ]
 

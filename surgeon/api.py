@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
@@ -11,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.entry import find
 from surgeon.catalogue.layer_table import LayerTable, load_table
@@ -18,12 +21,12 @@ from surgeon.data.checks import CheckedImages, by_severity, check_images
 from surgeon.data.dataset import index_images
 from surgeon.data.draft import draft_recipe
 from surgeon.data.survey import survey_folder
-from surgeon.errors import RunInterruptedError, SurgeonError, UsageError, did_you_mean, require_modules
+from surgeon.errors import RunInterruptedError, SurgeonError, UsageError, did_you_mean, quote, require_modules
 from surgeon.recipe.compiler import compile_document, compile_recipe
 from surgeon.recipe.document import overridden, parse_document
 from surgeon.recipe.plan import Plan
 from surgeon.results.events import Event, Note
-from surgeon.results.subscribers import Subscriber, Tracker, broadcast, drive
+from surgeon.results.subscribers import Subscriber, Tracker, broadcast, drive, watched_by
 from surgeon.run import Run
 from surgeon.runs.checkpoint import rewind
 from surgeon.runs.folder import (
@@ -48,19 +51,21 @@ def load_recipe(path: str | Path, overrides: Mapping[str, object] | None = None)
 
     Args:
         path: Its file.
-        overrides: Values for some of its keys, which are checked like the file.
+        overrides: Values for some of its keys, such as ``phases[1].lr``, which are checked like the file: numbers, also
+            NumPy's, strings, paths, lists, mappings. Relative paths start from the current folder.
 
     Returns:
         What it asks for, complete: every name resolved, every default filled in.
 
     Raises:
         RecipeError: With all problems of the recipe at once, each with file, line and column.
+        UsageError: If a value is of another type.
 
     Example:
         >>> surgeon.load_recipe("photos.yaml", {"phases[1].lr": 1e-4}).phases[1].lr.parameters["value"]
         0.0001
     """
-    return compile_recipe(Path(path), [f"{key}={json.dumps(value)}" for key, value in (overrides or {}).items()])
+    return compile_recipe(Path(path), [f"{key}={_yaml_of(key, value)}" for key, value in (overrides or {}).items()])
 
 
 def train(
@@ -68,7 +73,7 @@ def train(
     folder: str | Path | None = None,
     *,
     on_event: Subscriber | None = None,
-    log: Collection[Tracker | str] = (),
+    log: Collection[Tracker | str] | str = (),
 ) -> Run:
     """Trains what a recipe asks for, phase by phase, measures it, and puts everything into a folder.
 
@@ -78,12 +83,12 @@ def train(
     Args:
         recipe: A plan, or a recipe's file.
         folder: Where the run goes: a new folder, or that of a run which is not finished; by default ``runs/NAME-TIME``.
-        on_event: Is told of every event: progress, notes, epochs, phases. If it raises, it is told nothing more, and
-            the run goes on.
+        on_event: Is told of every event: progress, notes, epochs, phases; ``surgeon.show_progress`` writes them. If it
+            raises, it is told nothing more, a warning says why, and the run goes on; a KeyboardInterrupt stops the run.
         log: ``tensorboard`` and ``mlflow``: what logs the run besides.
 
     Raises:
-        UsageError: If the folder holds something else, or a run that is finished.
+        UsageError: If ``on_event`` is not a function, or the folder holds something else, or a run that is finished.
         SurgeonError: If the images or the weights are not what the plan needs, or training diverges.
         RunInterruptedError: After Ctrl-C.
 
@@ -92,17 +97,19 @@ def train(
         >>> run.result.evaluation.accuracy
         0.968
     """
+    watching = watched_by(on_event)
+    trackers = [_tracker(name) for name in ([log] if isinstance(log, str) else log)]
     plan = recipe if isinstance(recipe, Plan) else load_recipe(recipe)
     path = new_folder(plan) if folder is None else Path(folder)
     if is_finished(path):
-        raise UsageError(f"{path} holds a finished run, and a run never overwrites", "open it, or give another folder")
-    trackers = [_tracker(name) for name in log]
+        hint = f"open it, `surgeon.open_run({str(path)!r})`, or give another folder"
+        raise UsageError(f"{path} holds a finished run, and a run never overwrites", hint)
     if holds_run(path):
-        _train_into(path, plan, on_event, trackers)
+        _train_into(path, plan, watching, trackers)
     else:
         with _removed_unless_begun(path):
             create_run_folder(plan, path)
-            _train_into(path, plan, on_event, trackers)
+            _train_into(path, plan, watching, trackers)
     return Run(path)
 
 
@@ -113,18 +120,18 @@ def reproduce(run: Run, folder: str | Path | None = None, *, on_event: Subscribe
         UsageError: If the run is not finished, or the folder is not empty.
         SurgeonError: As ``train``; its images are needed again.
     """
+    watching = watched_by(on_event)
     plan, _ = read_run(run.folder)
     path = new_folder(plan) if folder is None else Path(folder)
     with _removed_unless_begun(path):
         create_run_folder(plan, path)
-        _train_into(path, plan, on_event, (), read_lock(run.folder) or {})
+        _train_into(path, plan, watching, (), read_lock(run.folder) or {})
     return Run(path)
 
 
 def check(
     source: Plan | str | Path,
     *,
-    overrides: Sequence[str] = (),
     labels: bool = False,
     on_event: Subscriber | None = None,
 ) -> CheckedImages:
@@ -132,7 +139,6 @@ def check(
 
     Args:
         source: A plan, a recipe's file, or a folder of class folders.
-        overrides: Assignments such as ``data.split.seed=1`` for a file or a folder.
         labels: Whether to look for wrong labels too, by the features of every image; needs the extra ``labels``.
         on_event: Is told of progress.
 
@@ -143,10 +149,11 @@ def check(
         >>> [finding.kind for finding in surgeon.check("photos").findings]
         ['duplicate']
     """
-    plan = source if isinstance(source, Plan) else _plan_of(Path(source), overrides)
+    watching = watched_by(on_event)
+    plan = source if isinstance(source, Plan) else plan_to_check(Path(source))
     if labels:
         require_modules("the check of labels", ("cleanlab",), "labels")
-    return drive(_look_at(plan, labels=labels), broadcast([on_event] if on_event else []))
+    return drive(_look_at(plan, labels=labels), watching)
 
 
 def layers(network: str) -> LayerTable:
@@ -161,6 +168,21 @@ def layers(network: str) -> LayerTable:
     """
     spec = find("backbone", BACKBONES, network)
     return load_table(spec.name, (spec.image_size, spec.image_size))
+
+
+def _yaml_of(key: str, value: object) -> str:
+    """Returns a value of ``overrides`` as YAML, of which JSON is a part."""
+
+    def plain(inner: object) -> object:
+        if isinstance(inner, os.PathLike):
+            return os.fspath(inner)
+        if isinstance(inner, np.generic):
+            return inner.item()
+        raise UsageError(
+            f"{key}: expected a number, text, a path, a list or a mapping, found {type(inner).__name__} {quote(inner)}"
+        )
+
+    return json.dumps(value, default=plain)
 
 
 def _tracker(name: str) -> Tracker:
@@ -192,13 +214,12 @@ def _removed_unless_begun(folder: Path) -> Iterator[None]:
 def _train_into(
     folder: Path,
     plan: Plan,
-    on_event: Subscriber | None,
+    watching: Subscriber,
     log: Collection[Tracker],
     repeated: Mapping[str, Any] | None = None,
 ) -> None:
     """Does what is left of the run in a folder; what was written before an error stays."""
-    watching = broadcast([on_event] if on_event else [])
-    go_on = f"go on with `surgeon resume {folder}`"
+    go_on = f"go on with `surgeon resume {folder}` or, in Python, `surgeon.train(recipe, {str(folder)!r})`"
     try:
         with run_in_use(folder):
             if not has_plan(folder):
@@ -228,7 +249,7 @@ def _train_into(
         raise SurgeonError(f"cannot use {where}: {error.strerror or error}", remedy) from error
 
 
-def _plan_of(path: Path, overrides: Sequence[str]) -> Plan:
+def plan_to_check(path: Path, overrides: Sequence[str] = ()) -> Plan:
     """Compiles a recipe, or for a folder the one that ``surgeon init`` would write, without writing it."""
     if not path.is_dir():
         return compile_recipe(path, overrides)

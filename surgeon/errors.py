@@ -59,7 +59,7 @@ class Diagnostic:
 
 
 class SurgeonError(Exception):
-    """A problem that the user can mend; its text is all that the user sees.
+    """A problem that the user can mend; its text, the message and the hint, is all that the user sees.
 
     Args:
         message: What was found and what was expected.
@@ -72,6 +72,9 @@ class SurgeonError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.hint}" if self.hint else self.message
 
 
 class UsageError(SurgeonError):

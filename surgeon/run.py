@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -17,20 +18,31 @@ from surgeon.catalogue.entry import find
 from surgeon.catalogue.exporters import EXPORTERS
 from surgeon.catalogue.sources.listing import LabelledImage
 from surgeon.data.images import load_image
-from surgeon.errors import UsageError, did_you_mean
+from surgeon.errors import BadImageError, UsageError, did_you_mean
 from surgeon.recipe.plan import Plan
 from surgeon.report.notebook import notebook_html
 from surgeon.results.run import RunResult
 from surgeon.results.subscribers import drive
 from surgeon.results.use import ExportResult, OtherData, Prediction, predictions_of
-from surgeon.runs.folder import HISTORY_COLUMNS, REPORT, Predictions, read_predictions, read_result, recipe_of
+from surgeon.runs.folder import (
+    HISTORY_COLUMNS,
+    REPORT,
+    Predictions,
+    is_finished,
+    read_predictions,
+    read_result,
+    recipe_of,
+)
 from surgeon.runs.plan_file import read_plan, read_run
+from surgeon.text import printable
 
 if TYPE_CHECKING:
-    pass
+    from surgeon.catalogue.exporters import Classifier
+    from surgeon.recipe.bundle import Bundle
 
 Pixels: TypeAlias = "NDArray[np.uint8]"
 ImageLike: TypeAlias = "str | Path | bytes | Pixels"
+_METHODS = ("grad-cam", "occlusion")
 
 
 @dataclass(frozen=True)
@@ -111,30 +123,45 @@ class Run:
     def _tested(self) -> Predictions | None:
         return read_predictions(self.folder)
 
-    def predict(self, images: ImageLike | Sequence[ImageLike], top: int | None = None) -> list[Prediction]:
+    def _classifier(self, images: int = 1) -> tuple[Bundle, Classifier]:
+        """Opens the network once for few images and once for many: that takes longer than the answers to a few."""
+        from surgeon.inference.classify import open_classifier
+        from surgeon.inference.trained import MANY
+
+        many = images >= MANY
+        if many not in self._opened:
+            self._opened[many] = open_classifier(self.folder, images)
+        return self._opened[many]
+
+    @cached_property
+    def _opened(self) -> dict[bool, tuple[Bundle, Classifier]]:
+        return {}
+
+    def predict(self, images: ImageLike | Iterable[ImageLike], top: int | None = None) -> list[Prediction]:
         """Tells the classes of images.
 
         Args:
             images: One or several: paths, the bytes of image files, or RGB arrays of any size, uint8 of shape
-                (height, width, 3).
-            top: How many classes are told of each image, the likeliest first; by default all.
+                (height, width, 3), or (n, height, width, 3) for several.
+            top: How many classes are told of each image, the likeliest first, at least 1; by default all.
 
         Returns:
             A prediction per image, in their order. Of an image that cannot be read ``reason`` says why, and there
             are no classes.
 
         Raises:
-            UsageError: If the run has no network yet, or an array is not an image.
+            UsageError: If the run has no network yet, or what is given is not an image.
 
         Example:
             >>> run.predict(["rose.jpg"])[0].classes[0]
             'rose'
         """
-        from surgeon.inference.classify import classify, open_classifier
+        from surgeon.inference.classify import classify
 
-        given = [images] if isinstance(images, str | Path | bytes | np.ndarray) else list(images)
-        encoded = [_encoded(image, at) for at, image in enumerate(given)]
-        bundle, classifier = open_classifier(self.folder, len(encoded))
+        if top is not None and top < 1:
+            raise UsageError(f"top is {top}", "give at least 1, or leave it out for all classes")
+        encoded = [_encoded(image, at) for at, image in enumerate(_several(images))]
+        bundle, classifier = self._classifier(len(encoded))
         probabilities, bad = drive(classify(bundle, classifier, encoded))
         names = [image.name for image in encoded]
         return predictions_of(names, bundle.classes, probabilities.tolist(), bad, top or len(bundle.classes))
@@ -172,16 +199,21 @@ class Run:
             The image with heat over it, RGB, at the size of the network's input.
 
         Raises:
-            UsageError: If there is no such class.
+            UsageError: If there is no such class or method, or what is given is not an image.
             BadImageError: If the image cannot be read.
         """
-        from surgeon.inference.classify import open_classifier
         from surgeon.inference.explaining import build_explainer
 
         if label is not None and label not in self.classes:
-            raise UsageError(f"{label!r} is not a class of {self.folder}", did_you_mean(label, self.classes))
-        bundle, classifier = open_classifier(self.folder)
-        pixels = load_image(_encoded(image, 0).read(), bundle.image_size)
+            raise UsageError(f"{label!r} is not a class of {self.folder}", _instead(label, self.classes))
+        if method not in _METHODS:
+            raise UsageError(f"no method is called {method!r}", _instead(method, _METHODS))
+        encoded = _encoded(image, 0)
+        bundle, classifier = self._classifier()
+        try:
+            pixels = load_image(encoded.read(), bundle.image_size)
+        except BadImageError as error:
+            raise BadImageError(f"{encoded.name}: {error.reason}") from error
         number = int(classifier(pixels[None])[0].argmax()) if label is None else bundle.classes.index(label)
         return build_explainer(self.folder, bundle, method, classifier)(pixels, number)
 
@@ -231,6 +263,8 @@ class Run:
 
     def _repr_html_(self) -> str:
         """Shows the run in a notebook: figures, curves, confusion matrix."""
+        if not is_finished(self.folder):
+            return f"<div>{escape(printable(str(self.folder)))}: a run that is not finished</div>"
         return notebook_html(self.folder, self.result)
 
 
@@ -249,12 +283,31 @@ def open_run(folder: str | Path) -> Run:
     return Run(path)
 
 
+def _several(images: ImageLike | Iterable[ImageLike]) -> Sequence[ImageLike]:
+    """Returns one or several images as several."""
+    if isinstance(images, np.ndarray):
+        return list(images) if images.ndim == 4 else [images]
+    if isinstance(images, str | Path | bytes) or not isinstance(images, Iterable):
+        return [images]
+    return list(images)
+
+
+def _instead(found: str, known: Sequence[str]) -> str:
+    """Returns what there is instead of a name that there is not."""
+    return did_you_mean(found, known) or f"expected {', '.join(known[:10])}{', ...' if len(known) > 10 else ''}"
+
+
 def _encoded(image: ImageLike, number: int) -> LabelledImage:
     """Returns an image as one of a source, which is decoded in one way, whatever it came as."""
     if isinstance(image, str | Path):
         return LabelledImage(str(image), "", None, path=Path(image))
     if isinstance(image, bytes):
         return LabelledImage(f"image {number}", "", None, data=image)
+    if not isinstance(image, np.ndarray):
+        raise UsageError(
+            f"image {number} is of the type {type(image).__name__}",
+            "give a path, the bytes of a file or an array; numpy.array(image.convert('RGB')) is one of a Pillow image",
+        )
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3:
         raise UsageError(
             f"image {number} is an array of {image.dtype} of the shape {image.shape}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import tempfile
@@ -80,5 +81,14 @@ def held_back() -> Iterator[list[str]]:
                 restored.enter_context(redirect_stderr(held))
                 yield written
         finally:
+            _release_handlers(held)
             held.seek(0)
             written.extend(held)
+
+
+def _release_handlers(held: object) -> None:
+    """Points handlers that logging libraries made meanwhile to standard error; what holds them now is closed soon."""
+    for logger in (logging.root, *logging.root.manager.loggerDict.values()):
+        for handler in getattr(logger, "handlers", ()):
+            if isinstance(handler, logging.StreamHandler) and handler.stream is held:
+                handler.setStream(sys.stderr)

@@ -330,7 +330,7 @@ def test_many_images_get_the_same_answers_as_one(
     overrides = ("--set", f"head[1].dense.activation={head}")
     assert surgeon("run", tiny, "--out", out, *overrides).code == 0
     one = [json.loads(line) for line in surgeon("predict", out, photos, "--format", "jsonl").out.splitlines()]
-    monkeypatch.setattr(trained_networks, "_MANY", 2)
+    monkeypatch.setattr(trained_networks, "MANY", 2)
     many = [json.loads(line) for line in surgeon("predict", out, photos, "--format", "jsonl").out.splitlines()]
     assert len(one) == 24
     for a, b in zip(one, many, strict=True):

@@ -51,11 +51,11 @@ def command(
     output_format: FormatOption = Format.text,
 ) -> None:
     """Find what is wrong with the images: damaged, doubled, leaking between splits, labelled twice."""
-    from surgeon.api import check
+    from surgeon.api import check, plan_to_check
 
     _check_options(labels, sheet)
     with ProgressDisplay(Terminal(stderr=True, quiet=output_format is Format.json)) as display:
-        found = check(checked, overrides=overrides or (), labels=labels, on_event=display.show)
+        found = check(plan_to_check(checked, overrides or ()), labels=labels, on_event=display.show)
     index, findings = found.index, found.findings
     if output_format is Format.json:
         records = [dataclasses.asdict(finding) for finding in findings]

@@ -62,10 +62,10 @@ class Index:
         left_out: The names of photographs that are not among the images, by reason.
     """
 
-    images: tuple[LabelledImage, ...]
+    images: tuple[LabelledImage, ...] = field(repr=False)  # thousands, which would fill a notebook
     classes: tuple[str, ...]
-    digests: tuple[str, ...]
-    splits: tuple[str, ...]
+    digests: tuple[str, ...] = field(repr=False)
+    splits: tuple[str, ...] = field(repr=False)
     ignored: int
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 

@@ -66,7 +66,7 @@ def export(
         raise UsageError(f"{spec.name} cannot be written as {quantize}", hint)
     require_modules(spec.name, spec.modules, spec.name)
     if out.exists():
-        raise UsageError(f"{out} exists", "give another --out")
+        raise UsageError(f"{out} exists", "give another folder (--out)")
     bundle = read_bundle(run)
     trained = open_model(run / bundle.file)
     network = usable_network(bundle, trained)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from surgeon.recipe.bundle import Bundle
 
-_MANY = 64  # images that a faster engine is worth its start for
+MANY = 64  # images that a faster engine is worth its start for
 
 
 def open_trained(folder: Path, bundle: Bundle, images: int) -> Classifier:
@@ -36,7 +36,7 @@ def open_trained(folder: Path, bundle: Bundle, images: int) -> Classifier:
     path = folder / bundle.file
     network = open_model(path)
     with runtime_errors(f"{path.name} does not go with what {folder} says about it"):
-        return _pass(bundle, network) if images >= _MANY else compiled(whole_network(bundle, network))
+        return _pass(bundle, network) if images >= MANY else compiled(whole_network(bundle, network))
 
 
 def _pass(bundle: Bundle, network: Any) -> Classifier:

@@ -24,7 +24,7 @@ def write_card(plan: Plan, run: Path, result: RunResult, path: Path) -> None:
         UsageError: If there is such a file already.
     """
     if path.exists():
-        raise UsageError(f"{path} exists", "give another --out")
+        raise UsageError(f"{path} exists", "give another file (--out)")
     tested = read_predictions(run)
     calibration = calibrate(tested.probabilities, tested.labels) if tested else None
     intervals = bootstrap(tested.labels, tested.predicted) if tested else {}

@@ -7,7 +7,7 @@ import fnmatch
 import itertools
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from surgeon.catalogue.backbones import BACKBONES
@@ -49,8 +49,8 @@ class Network:
 
     name: str
     cut: int
-    rows: tuple[LayerRow, ...]
-    dropped: tuple[str, ...] = ()
+    rows: tuple[LayerRow, ...] = field(repr=False)  # hundreds, which would fill a notebook
+    dropped: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def backbone(self) -> tuple[LayerRow, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -141,5 +141,5 @@ class Plan:
     expected: Mapping[str, Mapping[str, float]]
     classes: tuple[str, ...]
     network: Network
-    recipe: Mapping[str, Any]
-    origins: Mapping[str, str]
+    recipe: Mapping[str, Any] = field(repr=False)
+    origins: Mapping[str, str] = field(repr=False)

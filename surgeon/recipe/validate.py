@@ -107,15 +107,19 @@ def _check_backbone(findings: Findings) -> None:
 
 
 def _open_model_file(findings: Findings, backbone: Values) -> None:
-    for key, hint in (
-        ("preprocessing", "a model file does not say how it wants its pixels"),
-        ("cut", "name the last layer to keep"),
+    path = Path(backbone["model"] or "")
+    for key, hint, matters in (
+        (
+            "preprocessing",
+            "a model file does not say how it wants its pixels",
+            is_file(path) or bool(path.suffix),
+        ),  # a run does
+        ("cut", "name the last layer to keep", True),
     ):
-        if key not in backbone:
+        if key not in backbone and matters:
             findings.report(("backbone", key), "missing-key", f"{key!r} is missing", hint)
     if backbone["model"] is None:
         return
-    path = Path(backbone["model"])
     if not is_file(path) and not os.path.isdir(path):  # noqa: PTH112 - also of a path that is too long
         findings.report(("backbone", "model"), "missing-path", f"no file at {path}", RELATIVE)
         return

@@ -19,7 +19,7 @@ from rich.progress import (
     Progress as Bars,
 )
 
-from surgeon.report.terminal import styled
+from surgeon.report.terminal import Terminal, styled
 from surgeon.results.events import (
     AuditResult,
     BatchEnded,
@@ -35,7 +35,24 @@ from surgeon.results.events import (
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from surgeon.report.terminal import Terminal
+
+def show_progress(event: Event) -> None:
+    """Writes what happens to standard output: a line per phase and epoch and, meanwhile, how far the work is.
+
+    It is for ``on_event``, in a notebook as in a terminal. How far the work is stands in one line, which is written
+    anew; where output goes to a file, that line is left out.
+
+    Example:
+        >>> run = surgeon.train("photos.yaml", "runs/night", on_event=surgeon.show_progress)
+        phase 1/2: warm-up, 2,562 parameters trained, 10 epochs of 16 steps
+    """
+    # Bars of rich need somebody who ends them and, in a notebook, ipywidgets; a carriage return needs neither.
+    terminal = Terminal()
+    line = _line(event)
+    if line is not None:
+        terminal.write_line(str(line))
+    else:
+        terminal.overwrite(_step(event))
 
 
 class _LineColumn(TextColumn):
@@ -82,23 +99,13 @@ class ProgressDisplay:
         """Shows one event."""
         if isinstance(event, Progress):
             self._show_work(event)
-        elif isinstance(event, Note):
-            self._console.show(event.text)
-        elif isinstance(event, FeaturesKept):
-            self._console.show(_kept(event))
-        elif isinstance(event, PhaseStarted):
+        elif isinstance(event, BatchEnded):
+            if self._phase is not None:
+                self._show_step(event, self._phase)
+        elif (line := _line(event, len(str(self._phase.epochs)) if self._phase else 1)) is not None:
+            self._console.show(line)
+        if isinstance(event, PhaseStarted):
             self._phase = event
-            title = f"phase {event.number}/{event.phases}: {event.phase}"
-            said = f", {event.trainable_parameters:,} parameters trained, {event.epochs} epochs of {event.steps} steps"
-            self._console.show(styled((title, "bold"), said))
-        elif isinstance(event, BatchEnded) and self._phase is not None:
-            self._show_step(event, self._phase)
-        elif isinstance(event, EpochEnded):
-            width = len(str(self._phase.epochs)) if self._phase else 1
-            self._console.show(f"  epoch {event.epoch:{width}}  {_figures(event.figures)}  {event.seconds:.1f} s")
-        elif isinstance(event, PhaseResult):
-            best = f", ends with epoch {event.best_epoch}" if event.best_epoch else ""
-            self._console.show(f"  {event.epochs} epochs in {event.seconds:.1f} s{best}; {_audit(event.audit)}")
 
     def _show_work(self, event: Progress) -> None:
         task = self._task(event.task, event.total)
@@ -107,8 +114,7 @@ class ProgressDisplay:
     def _show_step(self, event: BatchEnded, phase: PhaseStarted) -> None:
         """Advances the bar of the whole phase, so that what is left is the phase's time."""
         task = self._task(f"{phase.phase}, epoch {event.epoch}/{phase.epochs}", phase.epochs * phase.steps, phase.phase)
-        figures = f"step {event.step}/{phase.steps}  loss {event.loss:.3f}  accuracy {event.accuracy:.3f}"
-        self._bars.update(task, completed=(event.epoch - 1) * phase.steps + event.step, figures=figures)
+        self._bars.update(task, completed=(event.epoch - 1) * phase.steps + event.step, figures=_figures_so_far(event))
 
     def _task(self, description: str, total: int | None, key: str | None = None) -> TaskID:
         """Returns the bar of a piece of work; validation between epochs does not make a phase's bar start anew."""
@@ -121,6 +127,38 @@ class ProgressDisplay:
             self._work = (key, task)
         self._bars.update(self._work[1], description=description, visible=True)
         return self._work[1]
+
+
+def _line(event: Event, width: int = 2) -> str | Text | None:
+    """Returns the line that stays of an event, with epochs so wide; of steps there is none."""
+    if isinstance(event, Note):
+        return event.text
+    if isinstance(event, FeaturesKept):
+        return _kept(event)
+    if isinstance(event, PhaseStarted):
+        title = f"phase {event.number}/{event.phases}: {event.phase}"
+        said = f", {event.trainable_parameters:,} parameters trained, {event.epochs} epochs of {event.steps} steps"
+        return styled((title, "bold"), said)
+    if isinstance(event, EpochEnded):
+        return f"  epoch {event.epoch:{width}}  {_figures(event.figures)}  {event.seconds:.1f} s"
+    if isinstance(event, PhaseResult):
+        best = f", ends with epoch {event.best_epoch}" if event.best_epoch else ""
+        return f"  {event.epochs} epochs in {event.seconds:.1f} s{best}; {_audit(event.audit)}"
+    return None
+
+
+def _step(event: Event) -> str:
+    """Returns how far the work is; nothing where it is done."""
+    if isinstance(event, BatchEnded):
+        return f"  epoch {event.epoch:2}  {_figures_so_far(event)}"
+    if isinstance(event, Progress) and event.done != event.total:
+        of = "" if event.total is None else f"/{event.total:,}"
+        return f"{event.task}: {event.done:,}{of} {event.unit}"
+    return ""
+
+
+def _figures_so_far(event: BatchEnded) -> str:
+    return f"step {event.step}/{event.steps}  loss {event.loss:.3f}  accuracy {event.accuracy:.3f}"
 
 
 def _audit(audit: AuditResult) -> str:

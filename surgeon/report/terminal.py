@@ -31,6 +31,21 @@ class Terminal(Console):
         for one in shown:
             self.print(one, soft_wrap=isinstance(one, str | Text) and not self.is_terminal)
 
+    def write_line(self, text: str) -> None:
+        """Writes a line without colours over the one that ``overwrite`` wrote."""
+        self.file.write(f"\r{printable(text):<{self._overwritten}}\n" if self.is_terminal else f"{printable(text)}\n")
+
+    def overwrite(self, text: str) -> None:
+        """Writes a line that the next one is written over; where there is neither terminal nor notebook, nothing."""
+        if self.is_terminal:
+            self.file.write(f"\r{printable(text)[: self._overwritten]:<{self._overwritten}}\r")
+            self.file.flush()
+
+    @property
+    def _overwritten(self) -> int:
+        """How many columns are: one more, and a narrow terminal would wrap the line."""
+        return min(self.width - 1, 79)
+
 
 def styled(*parts: str | tuple[str, str] | Text, separator: str = "") -> Text:
     """Returns one line of text of which some parts, given with a style, look different."""

@@ -65,11 +65,12 @@ class PhaseStarted:
 
 @dataclass(frozen=True)
 class BatchEnded:
-    """A step was made; the figures are means over the epoch so far."""
+    """A step, counted from 1, was made; ``steps`` has the epoch. The figures are means over the epoch so far."""
 
     phase: str
     epoch: int
     step: int
+    steps: int
     loss: float
     accuracy: float
 

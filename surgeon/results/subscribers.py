@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import enum
+import warnings
 from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TypeVar
 
+from surgeon.errors import UsageError, quote
 from surgeon.results.events import Event, Note
+from surgeon.text import printable
 
 Result = TypeVar("Result")
 Subscriber = Callable[[Event], None]
@@ -24,6 +27,7 @@ def broadcast(subscribers: Sequence[Subscriber]) -> Subscriber:
     """Returns a function that tells each subscriber of an event.
 
     One that raises is left out from then on, and the others are told: what is trained is worth more than who watches.
+    If there are no others, a RuntimeWarning says it.
     """
     listening = list(subscribers)
 
@@ -34,9 +38,26 @@ def broadcast(subscribers: Sequence[Subscriber]) -> Subscriber:
             except Exception as error:  # a terminal, a disk, a notebook: whatever it is, the work goes on
                 listening.remove(subscriber)
                 name = getattr(subscriber, "__qualname__", type(subscriber).__name__)
-                tell(Note(f"{name} is told nothing more, since it failed: {type(error).__name__}: {error}"))
+                said = f"{name} is told nothing more, since it failed: {type(error).__name__}: {error}"
+                tell(Note(said))
+                if not listening:
+                    with suppress(RuntimeWarning):  # where warnings are errors, the work goes on too
+                        warnings.warn(printable(said), RuntimeWarning, stacklevel=2)
 
     return tell
+
+
+def watched_by(on_event: Subscriber | None) -> Subscriber:
+    """Returns what tells the function of a caller, if there is one.
+
+    Raises:
+        UsageError: If it is not a function.
+    """
+    if on_event is not None and not callable(on_event):
+        raise UsageError(
+            f"on_event is {quote(on_event)}, not a function", "give one that takes an event, as surgeon.show_progress"
+        )
+    return broadcast([on_event] if on_event else [])
 
 
 def drive(work: Generator[Event, None, Result], tell: Subscriber = lambda _: None) -> Result:

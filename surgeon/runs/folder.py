@@ -83,10 +83,10 @@ def check_is_free(folder: Path) -> None:
     if holds_run(folder) and not is_finished(folder):
         raise UsageError(
             f"{folder} holds a run that was not finished, and a run never overwrites",
-            f"go on with it, `surgeon resume {folder}`, or give another --out",
+            f"go on with it, `surgeon resume {folder}`, or give another folder (--out)",
         )
     if folder.exists() and any(folder.iterdir()):
-        raise UsageError(f"{folder} is not empty, and a run never overwrites", "give another --out")
+        raise UsageError(f"{folder} is not empty, and a run never overwrites", "give another folder (--out)")
 
 
 def holds_run(folder: Path) -> bool:
@@ -127,10 +127,20 @@ def recipe_of(folder: Path) -> Path:
     Raises:
         UsageError: If the folder holds no run.
     """
-    path = folder / _RECIPE
     if not holds_run(folder):
-        raise UsageError(f"{folder} holds no run: there is no {_RECIPE} in it", "give the folder that a run named")
-    return path
+        missing = f"there is no {_RECIPE} in it" if folder.is_dir() else "it is not a folder that exists"
+        raise UsageError(f"{folder} holds no run: {missing}", _runs_in(folder) or "give the folder that a run named")
+    return folder / _RECIPE
+
+
+def _runs_in(folder: Path) -> str | None:
+    """Returns which runs lie in a folder that is none, the latest; None if there are none, or it cannot be read."""
+    with suppress(OSError):
+        runs = sorted(inner.parent for inner in folder.glob(f"*/{_RECIPE}"))
+        if runs:
+            latest = max(runs, key=lambda run: (run / _RECIPE).stat().st_mtime)
+            return f"there are runs in it, {len(runs)}; the latest is {latest}"
+    return None
 
 
 @contextmanager

@@ -263,6 +263,7 @@ def _train_epoch(
     if plan.views:
         order += len(examples.numbers) * random.integers(1, plan.views + 1, len(order))
     total, right, seen = 0.0, 0, 0
+    steps = math.ceil(len(order) / plan.data.batch_size)
     for number, (tensors, labels) in enumerate(examples.batches(plan.data.batch_size, order), start=1):
         loss, hits = training.step(tensors, labels, class_weights[labels])
         if not math.isfinite(loss):
@@ -273,7 +274,7 @@ def _train_epoch(
         seen += len(labels)
         total += float(loss) * len(labels)
         right += int(hits)
-        yield BatchEnded(phase.name, epoch, number, total / seen, right / seen)
+        yield BatchEnded(phase.name, epoch, number, steps, total / seen, right / seen)
     return {"loss": total / seen, "accuracy": right / seen}
 
 

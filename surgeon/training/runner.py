@@ -84,13 +84,13 @@ def _settle_lock(folder: Path, lock: Lock, repeated: Mapping[str, Any] | None) -
     if begun is None and is_begun(folder):
         raise SurgeonError(
             f"{folder} was begun, but nothing tells with what: its lock.json is missing",
-            "bring it back from a copy, or start the recipe again with another --out",
+            "bring it back from a copy, or start the recipe again in another folder (--out)",
         )
     differences = [str(difference) for difference in compare(begun, lock) if difference.part in INPUTS] if begun else []
     if differences:
         raise SurgeonError(
             f"{folder} was begun with something else:\n" + "\n".join(some(differences)),
-            "put it back, or start the recipe again with another --out",
+            "put it back, or start the recipe again in another folder (--out)",
         )
     other = begun or repeated
     for text in some([str(difference) for difference in compare(other, lock)] if other else []):
