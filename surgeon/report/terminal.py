@@ -33,13 +33,18 @@ class Terminal(Console):
 
     def write_line(self, text: str) -> None:
         """Writes a line without colours over the one that ``overwrite`` wrote."""
-        self.file.write(f"\r{printable(text):<{self._overwritten}}\n" if self.is_terminal else f"{printable(text)}\n")
+        self.file.write(f"\r{printable(text):<{self._overwritten}}\n" if self._overwrites else f"{printable(text)}\n")
 
     def overwrite(self, text: str) -> None:
         """Writes a line that the next one is written over; where there is neither terminal nor notebook, nothing."""
-        if self.is_terminal:
+        if self._overwrites:
             self.file.write(f"\r{printable(text)[: self._overwritten]:<{self._overwritten}}\r")
+        if self.is_terminal:  # a notebook shows several times a second what was written, and would wait for each
             self.file.flush()
+
+    @property
+    def _overwrites(self) -> bool:
+        return self.is_terminal or self.is_jupyter
 
     @property
     def _overwritten(self) -> int:
