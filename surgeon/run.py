@@ -38,6 +38,7 @@ from surgeon.text import printable
 
 if TYPE_CHECKING:
     from surgeon.catalogue.exporters import Classifier
+    from surgeon.inference.explaining import Explainer
     from surgeon.recipe.bundle import Bundle
 
 Pixels: TypeAlias = "NDArray[np.uint8]"
@@ -137,6 +138,10 @@ class Run:
     def _opened(self) -> dict[bool, tuple[Bundle, Classifier]]:
         return {}
 
+    @cached_property
+    def _explainers(self) -> dict[str, Explainer]:
+        return {}
+
     def predict(self, images: ImageLike | Iterable[ImageLike], top: int | None = None) -> list[Prediction]:
         """Tells the classes of images.
 
@@ -215,7 +220,9 @@ class Run:
         except BadImageError as error:
             raise BadImageError(f"{encoded.name}: {error.reason}") from error
         number = int(classifier(pixels[None])[0].argmax()) if label is None else bundle.classes.index(label)
-        return build_explainer(self.folder, bundle, method, classifier)(pixels, number)
+        if method not in self._explainers:
+            self._explainers[method] = build_explainer(self.folder, bundle, method, classifier)
+        return self._explainers[method](pixels, number)
 
     def export(self, format: str, quantize: str | None = None, out: str | Path | None = None) -> ExportResult:  # noqa: A002
         """Writes the network in another format, and compares it with the run before that counts.

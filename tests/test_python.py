@@ -116,6 +116,8 @@ def test_a_run_opens_its_network_once(trained: Path, photos: Path, monkeypatch: 
     run, path = surgeon.open_run(trained), photos / "across" / "3.png"
     assert run.predict(path) == run.predict([path, path])[:1]
     run.explain(path, method="occlusion")
+    monkeypatch.setattr("surgeon.inference.explaining.build_explainer", None)  # a second one fails
+    run.explain(path, method="occlusion")
     assert opened == [1]
 
 
