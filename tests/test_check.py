@@ -303,12 +303,12 @@ def test_a_crowd_of_plain_surfaces_is_told_apart_by_brightness(monkeypatch: pyte
 
 
 @pytest.mark.slow
-def test_two_hundred_thousand_pictures_take_no_minutes() -> None:
+def test_a_hundred_thousand_pictures_take_no_minute() -> None:
     distances = [6, 18, 31, 40, 48] * 100
-    prints = plant(np.random.default_rng(0), 200_000, distances)
+    prints = plant(np.random.default_rng(0), 100_000, distances)
     started = time.perf_counter()
     pairs = near_pairs(prints)
-    assert time.perf_counter() - started < 120
+    assert time.perf_counter() - started < 60
     found = [distances[at] for at in pairs[:, 0]]
     assert [found.count(distance) for distance in (6, 18, 31, 40)] == [100] * 4
     assert found.count(48) >= 95
@@ -432,7 +432,7 @@ def test_wrong_labels_of_flowers_are_found(surgeon: Surgeon, mirror: Path, tmp_p
     recipe = tmp_path / "flowers.yaml"
     recipe.write_text(
         "recipe: 1\n"
-        "data: {source: {csv: flowers.csv}}\n"
+        "data: {source: {csv: flowers.csv}, image_size: 160}\n"
         "backbone: {name: efficientnetlite0}\n"
         "head: [global_average_pooling, {dense: {units: classes, activation: softmax}}]\n"
         "phases: [{trainable: head, lr: 0.001, epochs: 1}]\n"

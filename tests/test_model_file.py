@@ -333,6 +333,7 @@ def test_a_former_run_gets_a_new_head(bring: Callable[..., Path], tmp_path: Path
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("without_pictures")
 @pytest.mark.parametrize("kind", TAKEN)
 def test_every_kind_trains(kind: str, bring: Callable[..., Path], surgeon: Callable[..., Any], tmp_path: Path) -> None:
     recipe = bring(TAKEN[kind](), trainable="all")

@@ -75,7 +75,7 @@ def test_the_page_works_in_a_browser(surgeon: Surgeon, run: Path) -> None:
 @pytest.mark.mirror
 def test_the_page_of_the_flowers(surgeon: Surgeon, tmp_path: Path, mirror: Path) -> None:
     """The whole 340 test images, by the headline's recipe with a few epochs and without changed copies."""
-    sets = ["phases[0].epochs=4", "phases[1].epochs=1", "augment={}", "precision=float32", "data.image_size=96"]
+    sets = ["phases[0].epochs=4", "phases[1].epochs=1", "augment={}", "precision=float32", "data.image_size=64"]
     recipe = Path(__file__).parent.parent / "recipes" / "vgg16_flowers17.yaml"
     options = [part for override in sets for part in ("--set", override)]
     done = surgeon("run", recipe, "--out", tmp_path / "run", *options)
