@@ -40,7 +40,7 @@ from surgeon.runs.folder import (
     run_in_use,
 )
 from surgeon.runs.lock import read_lock
-from surgeon.runs.plan_file import has_plan, read_run, write_plan
+from surgeon.runs.plan_file import has_plan, read_plan, read_run, write_plan
 
 # Of a folder without a recipe nothing is held out but what it holds out itself, and nothing is trained.
 _FOLDER_OVERRIDES = ("data.split={test: 0, validation: 0}", "phases=[{trainable: head, lr: 0.001, epochs: 1}]")
@@ -88,7 +88,8 @@ def train(
         log: ``tensorboard`` and ``mlflow``: what logs the run besides.
 
     Raises:
-        UsageError: If ``on_event`` is not a function, or the folder holds something else, or a run that is finished.
+        UsageError: If ``on_event`` is not a function, or the folder holds something else, such as a run that is
+            finished or of another recipe.
         SurgeonError: If the images or the weights are not what the plan needs, or training diverges.
         RunInterruptedError: After Ctrl-C.
 
@@ -105,6 +106,8 @@ def train(
         hint = f"open it, `surgeon.open_run({str(path)!r})`, or give another folder"
         raise UsageError(f"{path} holds a finished run, and a run never overwrites", hint)
     if holds_run(path):
+        if has_plan(path) and read_plan(path).recipe != plan.recipe:
+            raise UsageError(f"{path} holds a run of another recipe", "go on with that one, or give another folder")
         _train_into(path, plan, watching, trackers)
     else:
         with _removed_unless_begun(path):

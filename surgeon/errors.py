@@ -167,6 +167,11 @@ def _installed_from() -> tuple[str, str]:
     return "", DISTRIBUTION
 
 
+def reason_of(error: Exception) -> str:
+    """Returns what was raised in words; of what is no error of surgeon's own its class as well."""
+    return error.message if isinstance(error, SurgeonError) else f"{type(error).__name__}: {error}"
+
+
 def quote(value: object) -> str:
     """Returns a value as a message shows it: on one line, and short."""
     text = repr(value)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from zipfile import ZipFile
 
 
 # Opening a pipe without a writer would wait for one. Windows has no such flag, but one that keeps line ends.
@@ -54,6 +55,16 @@ def read_regular(path: Path, most: int) -> bytes:
     if len(content) > most:
         raise _too_large(path, len(content), most)
     return content
+
+
+def check_stored(archive: ZipFile, size: int) -> None:
+    """Makes sure that an archive of what is not compressed holds no more than it has bytes, as a bomb does.
+
+    Raises:
+        ValueError: If it does.
+    """
+    if sum(member.file_size for member in archive.infolist()) > size:
+        raise ValueError("it holds more than was put into it")
 
 
 def _too_large(path: Path, size: int, most: int) -> FileTooLargeError:

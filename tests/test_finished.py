@@ -170,7 +170,7 @@ def test_whatever_a_picture_raises_is_a_note(surgeon: Surgeon, run: Path, monkey
 
 @pytest.mark.parametrize(
     ("raising", "missing"),
-    [("page.find_pictures", "images on the page"), ("pictures.build_explainer", "explanations")],
+    [("page.explained_pictures", "images on the page"), ("pictures.build_explainer", "explanations")],
 )
 def test_a_page_does_without_what_cannot_be_shown(
     run: Path, surgeon: Surgeon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raising: str, missing: str

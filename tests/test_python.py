@@ -173,6 +173,8 @@ def test_training_goes_on_where_it_was_stopped(desk: Path) -> None:
         surgeon.train("photos.yaml", "stopped", on_event=stop)
     assert "`surgeon resume stopped` or, in Python, `surgeon.train(recipe, 'stopped')`" in str(stopped.value)
     assert "not finished" in surgeon.open_run("stopped")._repr_html_()
+    with pytest.raises(surgeon.UsageError, match="a run of another recipe"):
+        surgeon.train(surgeon.load_recipe("photos.yaml", {"seed": 8}), "stopped")
     run = surgeon.train("photos.yaml", "stopped")
     whole = surgeon.train("photos.yaml", "whole")
     assert [phase.audit.digest for phase in run.result.phases] == [phase.audit.digest for phase in whole.result.phases]

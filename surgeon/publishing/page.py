@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from surgeon.errors import SurgeonError
+from surgeon.errors import reason_of
 from surgeon.evaluation.calibration import bootstrap, calibrate
 from surgeon.evaluation.curves import class_curves
 from surgeon.publishing.pictures import (
-    find_pictures,
+    explained_pictures,
     keep_pictures,
     look_at_phases,
     opened,
@@ -67,8 +67,7 @@ def _survived(what: str, failed: list[str]) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        reason = error.message if isinstance(error, SurgeonError) else f"{type(error).__name__}: {error}"
-        failed.append(f"no {what}: {reason}")
+        failed.append(f"no {what}: {reason_of(error)}")
 
 
 def write_report(plan: Plan, run: Path, result: RunResult, path: Path) -> Generator[Event, None, None]:
@@ -108,7 +107,7 @@ def write_report(plan: Plan, run: Path, result: RunResult, path: Path) -> Genera
 def _look_at(plan: Plan, run: Path, tested: Predictions) -> Generator[Event, None, tuple[list[Shown], str]]:
     """Returns the images that the page shows, and how they are explained, if any is."""
     order = [int(at) for at in page_order(tested)]
-    pictures = yield from find_pictures(plan, run, [tested.files[at] for at in order])
+    pictures = yield from explained_pictures(plan, run, tested)
     found = {at: pictures[tested.files[at]] for at in order if tested.files[at] in pictures}
     small = {at: drawn for at, picture in found.items() if (drawn := opened(picture.thumbnail)) is not None}
     return [

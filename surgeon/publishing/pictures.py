@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 from surgeon.data.dataset import list_images
 from surgeon.data.images import decode_image, fit_image, load_image, look_at
 from surgeon.data.threads import BATCH, in_threads
-from surgeon.errors import BadImageError, SurgeonError
+from surgeon.errors import BadImageError, reason_of
 from surgeon.inference.explaining import Explainer, build_explainer
 from surgeon.planning.frontier import phase_frontiers
 from surgeon.planning.modes import layer_states
@@ -62,7 +62,7 @@ def keep_pictures(plan: Plan, run: Path) -> Generator[Event, None, None]:
     """
     tested, splits = read_predictions(run), read_splits(run)
     shown = [tested.files[at] for at in page_order(tested)] if tested else []
-    mistakes = _mistakes(tested)
+    mistakes = _mistakes(tested) if tested else {}
     exact = {*mistakes, *(name for split in _COMPARED for name in _some_of(splits, split))}
     pictures = yield from _look_at_all(plan, exact.union(shown), exact, splits)
     write_pictures(run, (yield from _explained(run, pictures, mistakes)))
@@ -79,18 +79,23 @@ def find_pictures(plan: Plan, run: Path, files: Collection[str]) -> Generator[Ev
     Raises:
         SurgeonError: If it keeps none and its source is gone.
     """
-    kept: Sequence[Picture] | None = read_pictures(run)
-    if kept is None:
-        found = yield from _look_at_all(plan, files, files, read_splits(run))
-        kept = yield from _explained(run, found, _mistakes(read_predictions(run)))
-    return {picture.name: picture for picture in kept}
+    pictures: Sequence[Picture] | None = read_pictures(run)
+    if pictures is None:
+        pictures = yield from _look_at_all(plan, files, files, read_splits(run))
+    return {picture.name: picture for picture in pictures}
 
 
-def _mistakes(tested: Predictions | None) -> dict[str, int]:
+def explained_pictures(plan: Plan, run: Path, tested: Predictions) -> Generator[Event, None, dict[str, Picture]]:
+    """Returns the images that a page shows, by their names, the first mistakes among them with an explanation."""
+    pictures = yield from find_pictures(plan, run, [tested.files[at] for at in page_order(tested)])
+    explained = yield from _explained(run, list(pictures.values()), _mistakes(tested))
+    return {picture.name: picture for picture in explained}
+
+
+def _mistakes(tested: Predictions) -> dict[str, int]:
     """Returns the mistakes that are explained, by their names, with the numbers of the classes they were taken for."""
-    order = page_order(tested) if tested else ()
-    wrong = [int(at) for at in order if tested and tested.predicted[at] != tested.labels[at]]
-    return {tested.files[at]: int(tested.predicted[at]) for at in wrong[:_EXPLAINED]} if tested else {}
+    wrong = [int(at) for at in page_order(tested) if tested.predicted[at] != tested.labels[at]]
+    return {tested.files[at]: int(tested.predicted[at]) for at in wrong[:_EXPLAINED]}
 
 
 def _explained(
@@ -98,11 +103,11 @@ def _explained(
 ) -> Generator[Event, None, list[Picture]]:
     """Returns images of which the mistakes have heat where the network saw what it took them for.
 
-    A network may be such that this fails in any way; then they have none.
+    Those that have it already keep it. A network may be such that this fails in any way; then the others have none.
     """
     explained: dict[str, Picture] = {}
     explain: Explainer | None = None
-    wrong = [picture for picture in pictures if picture.name in mistakes and picture.pixels]
+    wrong = [picture for picture in pictures if picture.name in mistakes and picture.pixels and not picture.explanation]
     try:
         bundle = read_bundle(run)
         for picture in wrong:
@@ -113,8 +118,7 @@ def _explained(
             explained[picture.name] = replace(picture, explanation=small, explained_by=explain.method)
             yield Progress("explain mistakes", len(explained), len(wrong), "images")
     except Exception as error:
-        reason = error.message if isinstance(error, SurgeonError) else f"{type(error).__name__}: {error}"
-        yield Note(f"no explanations: {reason}")
+        yield Note(f"no explanations: {reason_of(error)}")
     return [explained.get(picture.name, picture) for picture in pictures]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,7 @@ from surgeon.recipe.text import ValuePath, spell_path
 
 _AUGMENT: ValuePath = ("augment",)
 _CHANGES: ValuePath = ("augment", "changes")
+_AT = re.compile(r"augment\.changes\[(\d+)\]")
 
 
 def in_short(document: Document, known: Collection[Diagnostic]) -> tuple[Document, list[Diagnostic]]:
@@ -33,8 +35,9 @@ def in_short(document: Document, known: Collection[Diagnostic]) -> tuple[Documen
         for name in beside
     ]
     locations = {path: place for path, place in document.locations.items() if path[:2] != _CHANGES}
+    broken = {int(found[1]) for problem in known if (found := _AT.match(problem.path))}
     for at, change in enumerate(changes):
-        if any(problem.path.startswith(spell_path((*_CHANGES, at))) for problem in known):
+        if at in broken:
             continue
         written = {change: {}} if isinstance(change, str) else change
         ((name, value),) = written.items()

@@ -41,10 +41,8 @@ def validate(document: Document, *, counts_images: bool = False) -> Findings:
         document: The recipe.
         counts_images: Whether the source lists all its images, if they are here. Whatever trains lists them anyway.
     """
-    problems = check_schema(document)
-    document, more = in_short(document, problems)
-    problems += more
-    findings = Findings(document, complete(document, problems), problems, counts_images)
+    findings = _begin(document, counts_images=counts_images)
+    problems = findings.problems
     for check in (_check_augment, check_data, _check_backbone, _check_cut_and_head, _check_phases, _check_packages):
         check(findings)
     order = {file: at for at, file in enumerate(dict.fromkeys(problem.location.file for problem in problems))}
@@ -61,16 +59,21 @@ def validate(document: Document, *, counts_images: bool = False) -> Findings:
 
 def assume(document: Document, classes: tuple[str, ...], table: LayerTable) -> Findings:
     """Returns what a document comes to with known classes and a known backbone; nothing is looked for on the disk."""
-    problems = check_schema(document)
-    document, more = in_short(document, problems)
-    problems += more
-    findings = Findings(document, complete(document, problems), problems, classes=classes, table=table)
+    findings = _begin(document, classes=classes, table=table)
     data = findings.values.get("data") or {}
     if is_whole(data.get("image_size")):
         findings.image_size = sides_of(data["image_size"])
     for check in (_check_cut_and_head, _check_phases):
         check(findings)
     return findings
+
+
+def _begin(document: Document, **known: Any) -> Findings:
+    """Returns what is known of a document before its parts are checked one against another."""
+    problems = check_schema(document)
+    document, more = in_short(document, problems)
+    problems += more
+    return Findings(document, complete(document, problems), problems, **known)
 
 
 def _check_augment(findings: Findings) -> None:
@@ -108,16 +111,12 @@ def _check_backbone(findings: Findings) -> None:
 
 def _open_model_file(findings: Findings, backbone: Values) -> None:
     path = Path(backbone["model"] or "")
-    for key, hint, matters in (
-        (
-            "preprocessing",
-            "a model file does not say how it wants its pixels",
-            is_file(path) or bool(path.suffix),
-        ),  # a run does
-        ("cut", "name the last layer to keep", True),
-    ):
-        if key not in backbone and matters:
-            findings.report(("backbone", key), "missing-key", f"{key!r} is missing", hint)
+    # A run knows its preprocessing; what has a suffix was meant to be a file.
+    if "preprocessing" not in backbone and (path.suffix or is_file(path)):
+        hint = "a model file does not say how it wants its pixels"
+        findings.report(("backbone", "preprocessing"), "missing-key", "'preprocessing' is missing", hint)
+    if "cut" not in backbone:
+        findings.report(("backbone", "cut"), "missing-key", "'cut' is missing", "name the last layer to keep")
     if backbone["model"] is None:
         return
     if not is_file(path) and not os.path.isdir(path):  # noqa: PTH112 - also of a path that is too long

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import zipfile
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 
 from surgeon.errors import SurgeonError
-from surgeon.files import open_regular
+from surgeon.files import check_stored, open_regular
 from surgeon.records import check_version, damage_told, record_of
 from surgeon.results.events import PhaseResult
 from surgeon.runs.folder import CHECKPOINT, HISTORY, mend_events, write_history
@@ -155,7 +154,7 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
     with damage_told(path, _REMEDY), open_regular(path, _MOST_BYTES) as file:
         _check_digest(file)
         with np.load(file, allow_pickle=False) as arrays:
-            _check_sizes(arrays.zip, path.stat().st_size)
+            check_stored(arrays.zip, path.stat().st_size)
             value = json.loads(str(arrays[_RECORD]))
             check_version(path, value, _VERSION)
             record = record_of(value, _Record)
@@ -180,12 +179,6 @@ def _check_digest(file: BinaryIO) -> None:
     if digest.digest() != tail.removeprefix(_MARK):
         raise ValueError("its bytes do not match its checksum")
     file.seek(0)
-
-
-def _check_sizes(archive: zipfile.ZipFile, size: int) -> None:
-    """Raises ValueError if what is in a checkpoint would take more room than the file itself, as a bomb does."""
-    if sum(member.file_size for member in archive.infolist()) > size:
-        raise ValueError("it holds more than was put into it")
 
 
 def rewind(plan: Plan, folder: Path) -> None:

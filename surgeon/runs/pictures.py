@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from surgeon.catalogue.sources.listing import LabelledImage
-from surgeon.files import open_regular
+from surgeon.files import check_stored, open_regular
 from surgeon.records import check_version, damage_told, record_of
 
 PICTURES = "pictures.zip"
@@ -94,8 +94,7 @@ def read_pictures(folder: Path) -> tuple[Picture, ...] | None:
     if not path.exists():
         return None
     with damage_told(path, _REMEDY), open_regular(path, _MOST_BYTES) as file, zipfile.ZipFile(file) as archive:
-        if sum(member.file_size for member in archive.infolist()) > path.stat().st_size:
-            raise ValueError("it holds more than was put into it")
+        check_stored(archive, path.stat().st_size)
         record = json.loads(archive.read(_INDEX))
         check_version(path, record, _VERSION)
         return tuple(
