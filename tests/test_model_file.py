@@ -341,3 +341,26 @@ def test_every_kind_trains(kind: str, bring: Callable[..., Path], surgeon: Calla
     outcome = surgeon("run", recipe, "--set", "data.batch_size=9", "--out", out, "-q", "--format", "json")
     assert outcome.code == 0, outcome.err
     assert (out / "result.json").exists()
+
+
+def test_the_usable_network_of_a_run_is_not_prepared_twice(finished_run: Path, tiny: Path) -> None:
+    """``model.keras`` prepares pixels itself: with a preprocessing the network inside it is meant."""
+    cut = "cut: block1a_project_bn"
+
+    def model(backbone: str) -> str:
+        plan = compile_recipe(
+            tiny, [f"backbone={{{backbone}, {cut}}}", "phases=[{trainable: head, lr: 0.1, epochs: 1}]"]
+        )
+        assert plan.backbone.model is not None
+        return f"{plan.backbone.model.name} {plan.backbone.preprocessing}"
+
+    assert model(f"model: '{finished_run}'") == "network.keras lite"
+    assert model(f"model: '{finished_run}/model.keras', preprocessing: lite") == "network.keras lite"
+    assert model(f"model: '{finished_run}/model.keras', preprocessing: none") == "model.keras none"
+
+
+def test_the_usable_network_has_the_layers_of_the_run(finished_run: Path) -> None:
+    import keras
+
+    layers = {layer.name for layer in keras.saving.load_model(finished_run / "model.keras").layers}
+    assert {"pixels", "block1a_project_bn", "head_dense"} <= layers

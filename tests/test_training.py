@@ -266,8 +266,8 @@ def test_every_augmentation_changes_training_images_only(
     assert np.abs(first - second).max() > 1
     assert first.min() >= 0
     assert first.max() <= 255
-    lazy = "phases=[{trainable: head, optimizer: sgd, lr: 1e-6, epochs: 1}]"
-    _, _, (augmented,) = train(f"augment={{{name}: {AUGMENTED[name]}}}", lazy)
-    _, _, (plain,) = train(lazy)
+    idle = "phases=[{trainable: head, optimizer: sgd, lr: 1e-9, epochs: 4}]"  # what changes are the images alone
+    _, _, (augmented,) = train(f"augment={{{name}: {AUGMENTED[name]}}}", idle)
+    _, _, (plain,) = train(idle)
     assert augmented.history["val_loss"] == pytest.approx(plain.history["val_loss"], rel=1e-5)
-    assert augmented.history["loss"] != pytest.approx(plain.history["loss"], rel=1e-4)
+    assert np.ptp(augmented.history["loss"]) > 10 * np.ptp(plain.history["loss"])

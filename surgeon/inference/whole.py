@@ -8,8 +8,8 @@ from surgeon.catalogue.layer_table import open_model
 from surgeon.inference.runtimes import runtime_errors
 from surgeon.model.inference import for_inference
 from surgeon.model.whole import whole_network
-from surgeon.recipe.bundle import read_bundle
-from surgeon.runs.folder import MODEL, save_model
+from surgeon.recipe.bundle import MODEL, read_bundle
+from surgeon.runs.folder import save_model
 
 if TYPE_CHECKING:
     from pathlib import Path

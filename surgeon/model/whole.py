@@ -22,10 +22,14 @@ def whole_network(bundle: Bundle, network: Any) -> Any:
 
     Returns:
         A model from RGB pixels from 0 to 255, float32 of shape (batch, height, width, 3), to probabilities, float32
-        of shape (batch, classes).
+        of shape (batch, classes). Its layers are those of the network beside what prepares pixels; where two of them
+        would have one name, which Keras does not allow, the network is one layer in it.
     """
     pixels = keras.Input((*bundle.image_size, 3), name="pixels")
-    outputs = network(preprocess(pixels, PREPROCESSINGS[bundle.preprocessing]))
+    prepared = preprocess(pixels, PREPROCESSINGS[bundle.preprocessing])
+    added = {operation.name for operation in keras.Model(pixels, prepared).operations} | {"probabilities"}
+    named = {operation.name for operation in network.operations if not isinstance(operation, keras.layers.InputLayer)}
+    outputs = network(prepared) if added & named else network.call(prepared)
     if bundle.from_logits:
         outputs = keras.layers.Softmax(name="probabilities")(outputs)
     return keras.Model(pixels, outputs, name="classifier")

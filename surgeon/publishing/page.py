@@ -17,11 +17,12 @@ from surgeon.publishing.pictures import (
     opened,
     page_order,
 )
+from surgeon.recipe.bundle import MODEL
 from surgeon.recipe.text import dump_text
 from surgeon.report.figures import draw_confusion, draw_curves
 from surgeon.report.page import Page, Shown, render_page
 from surgeon.results.events import Note
-from surgeon.runs.folder import MODEL, REPORT, count_images, read_notes, read_predictions, write_whole
+from surgeon.runs.folder import REPORT, count_images, read_notes, read_predictions, write_whole
 from surgeon.runs.lock import read_lock
 from surgeon.runs.pictures import PICTURES
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from surgeon.recipe.plan import Plan
 
+NETWORK = "network.keras"  # the network after the last finished phase, from preprocessed pixels, for further surgery
+MODEL = "model.keras"  # the finished one from pixels to probabilities, for use
 _FILE = "bundle.json"
 _VERSION = 1
 _MOST_BYTES = 64 << 20

@@ -11,7 +11,7 @@ from typing import Any
 from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.kinds import KINDS
 from surgeon.errors import Diagnostic, SurgeonError
-from surgeon.recipe.bundle import read_bundle
+from surgeon.recipe.bundle import MODEL, NETWORK, read_bundle
 from surgeon.recipe.document import Document
 from surgeon.recipe.schema import recipe_schema
 from surgeon.recipe.text import ValuePath, spell_path
@@ -121,14 +121,27 @@ def _backbone(given: Values, properties: Mapping[str, Any], document: Document) 
         backbone["model"] = _absolute(backbone["model"], document, ("backbone", "model"))
         if "weights" not in given:
             del backbone["weights"]  # a model file brings its own
-        if os.path.isdir(backbone["model"] or ""):  # noqa: PTH112 - also of a path that is too long
+        folder = _folder_of_a_bundle(backbone)
+        if folder is not None:
             with suppress(SurgeonError):  # said where the file is opened
-                bundle = read_bundle(Path(backbone["model"]))
-                backbone["model"] = str(Path(backbone["model"]) / bundle.file)
+                bundle = read_bundle(folder)
+                backbone["model"] = str(folder / bundle.file)
                 backbone.setdefault("preprocessing", bundle.preprocessing)
     if backbone.get("weights") not in (None, "imagenet", "none"):
         backbone["weights"] = _absolute(backbone["weights"], document, ("backbone", "weights"))
     return backbone
+
+
+def _folder_of_a_bundle(backbone: Values) -> Path | None:
+    """Returns the folder of a run or an export that is meant as a backbone, or None if a file is.
+
+    ``RUN/model.keras`` prepares pixels itself. Who says how they are to be prepared means the network inside it.
+    """
+    model = Path(backbone["model"] or "")
+    if os.path.isdir(model):  # noqa: PTH112 - also of a path that is too long
+        return model
+    prepares_twice = model.name == MODEL and backbone.get("preprocessing") not in (None, "none")
+    return model.parent if prepares_twice and os.path.isfile(model.with_name(NETWORK)) else None  # noqa: PTH113
 
 
 def _data(given: Values, properties: Mapping[str, Any], backbone: Values | None, document: Document) -> Values:

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from surgeon.data.dataset import Dataset
     from surgeon.recipe.plan import Plan
 
-NETWORK = "network.keras"  # the network after the last finished phase, from preprocessed pixels, for further surgery
-MODEL = "model.keras"  # the finished one from pixels to probabilities, for use
 CHECKPOINT = "checkpoint.npz"  # see checkpoint.py
 HISTORY = "history.csv"
 REPORT = "report.html"

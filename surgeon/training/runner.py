@@ -12,12 +12,12 @@ from surgeon.errors import SurgeonError
 from surgeon.features.frozen import FrozenFeatures, Setup
 from surgeon.model.pipeline import build_pipeline
 from surgeon.model.surgery import build_network
-from surgeon.recipe.bundle import bundle_of, write_bundle
+from surgeon.recipe.bundle import NETWORK, bundle_of, write_bundle
 from surgeon.results.events import Event, Note
 from surgeon.results.run import RunResult
 from surgeon.runs.checkpoint import Checkpoints
 from surgeon.runs.differences import compare
-from surgeon.runs.folder import NETWORK, is_begun, write_splits
+from surgeon.runs.folder import is_begun, write_splits
 from surgeon.runs.lock import INPUTS, Lock, build_lock, installed_versions, read_lock, write_lock
 from surgeon.training.audit import variable_digests
 from surgeon.training.session import list_session, open_session, some, tell_what_was_passed_over

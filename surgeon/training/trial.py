@@ -18,10 +18,11 @@ from surgeon.model.precision import computing_in
 from surgeon.model.prediction import build_predictor, predict
 from surgeon.model.surgery import part_of
 from surgeon.planning.schedule import Forget, Measure, Pass, Probe, Restore, Train, schedule
+from surgeon.recipe.bundle import NETWORK
 from surgeon.results.events import Event, Note, PhaseResult, Progress
 from surgeon.results.run import Evaluation, FrozenResult
 from surgeon.runs.checkpoint import Checkpoints, restore
-from surgeon.runs.folder import NETWORK, save_model, write_predictions
+from surgeon.runs.folder import save_model, write_predictions
 from surgeon.training.phase import DivergedError, train_phase, trained_weights
 
 if TYPE_CHECKING:
