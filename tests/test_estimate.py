@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import slow_but
+from conftest import slow_but, write_tiny
 
 from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.layer_table import load_table
@@ -147,6 +148,17 @@ def test_a_forecast_adds_up_and_views_take_a_pass_each(tiny: Path, finish: Calla
     assert three.size == 2 * one.size
     assert three.multiply_adds == 2 * one.multiply_adds
     assert with_views.epochs_seconds == whole_run.epochs_seconds
+
+
+def test_copies_of_an_image_are_forecast_once_with_and_without_views(
+    photos: Path, tmp_path: Path, finish: Callable[..., Any]
+) -> None:
+    folder = shutil.copytree(photos, tmp_path / "photos")
+    shutil.copy(folder / "along" / "1.png", folder / "along" / "copy.png")
+    recipe = write_tiny(tmp_path / "copies.yaml", folder)
+    plain, views = (compile_recipe(recipe, overrides) for overrides in ([], ["augment={views: 3, flip: horizontal}"]))
+    found = [forecast_run(plan, indexed(plan, finish), MACHINE) for plan in (plain, views)]
+    assert [done.images for forecast in found for done in forecast.passes] == [24, 12 + 3 * 12]
 
 
 def test_augmentation_without_views_and_features_off_repeat_the_frozen_layers(

@@ -1,4 +1,4 @@
-"""What a network is fed: the tensors of some images and their classes, a batch at a time."""
+"""What a network is fed: the tensors of images, or of changed copies, and their classes, a batch at a time."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 Item = TypeVar("Item")
@@ -17,17 +18,40 @@ Tensors = tuple[Any, ...]  # NumPy arrays with a row per image
 
 
 @dataclass(frozen=True, eq=False)
+class Samples:
+    """What a network is fed, in some order: images as they are, and changed copies of them.
+
+    Attributes:
+        images: Positions among all images, intp of shape (n,).
+        views: Which changed copy of the image each is, from 1; 0 for the image as it is. Of the same shape.
+    """
+
+    images: NDArray[np.intp]
+    views: NDArray[np.intp]
+
+    @classmethod
+    def unchanged(cls, images: NDArray[np.intp]) -> Samples:
+        """Returns images as they are, by their positions."""
+        return cls(images, np.zeros_like(images))
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, chosen: slice | NDArray[np.intp]) -> Samples:
+        return Samples(self.images[chosen], self.views[chosen])
+
+
+@dataclass(frozen=True, eq=False)
 class Examples:
     """The images of one split, as pixels or as what frozen layers made of them.
 
     Attributes:
-        gather: Returns the tensors of the images at some positions, a row each. With n images in all, a
-            position p of an image stands for it as it is and p + n * v for its changed copy v, from 1.
+        gather: Returns the tensors of samples, a row each.
         numbers: Class numbers of the images of all splits, int32 of shape (n,).
         positions: Which of the n images belong to this split, ascending.
     """
 
-    gather: Callable[[NDArray[np.intp]], Tensors]
+    gather: Callable[[Samples], Tensors]
     numbers: NDArray[np.int32]
     positions: NDArray[np.intp]
 
@@ -39,11 +63,11 @@ class Examples:
         """Class numbers of this split, in the order of its positions."""
         return self.numbers[self.positions]
 
-    def batches(self, size: int, order: NDArray[np.intp]) -> Iterator[tuple[Tensors, NDArray[np.int32]]]:
-        """Yields tensors and class numbers of ``size`` images at a time; ``order`` holds positions."""
-        chosen = [order[start : start + size] for start in range(0, len(order), size)]
-        for positions, tensors in zip(chosen, ahead(self.gather, chosen), strict=True):
-            yield tensors, self.numbers[positions % len(self.numbers)]
+    def batches(self, size: int, samples: Samples) -> Iterator[tuple[Tensors, NDArray[np.int32]]]:
+        """Yields tensors and class numbers of ``size`` samples at a time, in their order."""
+        chosen = [samples[start : start + size] for start in range(0, len(samples), size)]
+        for batch, tensors in zip(chosen, ahead(self.gather, chosen), strict=True):
+            yield tensors, self.numbers[batch.images]
 
 
 def ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:

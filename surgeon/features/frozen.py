@@ -14,12 +14,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from surgeon.data.batches import Examples, Tensors, ahead
+from surgeon.data.batches import Examples, Samples, Tensors, ahead
 from surgeon.data.dataset import pixels_key
 from surgeon.model.engine import build_engine, choose_engine, narrow
 from surgeon.model.surgery import layer_output, part_of
 from surgeon.planning.frontier import Frontier, image_frontier, pass_multiply_adds, recompute_seconds
-from surgeon.planning.samples import BATCH, needed_positions
+from surgeon.planning.samples import BATCH, needed_samples
 from surgeon.results.events import FeaturesKept, Note, Progress
 from surgeon.results.run import FrozenResult
 from surgeon.store.cache import cache_root, facts_of, filling, make_room, note, shelf_in_use
@@ -75,7 +75,7 @@ class Kept:
     """The tensors of a frontier.
 
     Attributes:
-        rows: Where on the shelf the images and their changed copies lie, by position; see ``Examples``.
+        rows: Where on the shelf each view of each image lies, of shape (views + 1, images); see ``Samples``.
     """
 
     shelf: Shelf
@@ -111,11 +111,11 @@ class FrozenFeatures:
         if kept is None:
             frontier = image_frontier(setup.plan.network, ())
 
-        def gather(positions: NDArray[np.intp]) -> Tensors:
+        def gather(samples: Samples) -> Tensors:
             if kept is None:
-                return (_pixels(setup, positions),)
-            self._spared += frontier.once * len(positions)
-            tensors = kept.shelf.gather(kept.rows[positions])
+                return (_pixels(setup, samples),)
+            self._spared += frontier.once * len(samples)
+            tensors = kept.shelf.gather(kept.rows[samples.views, samples.images])
             return tuple(tensor.astype(np.float32, copy=False) for tensor in tensors)
 
         return Feed(frontier, Examples(gather, dataset.labels, dataset.part(split)))
@@ -134,11 +134,10 @@ class FrozenFeatures:
         )
 
 
-def _key(setup: Setup, position: int) -> bytes:
-    """Returns what an image, or a changed copy of it, is called on a shelf; see ``Examples`` for positions."""
-    view, at = divmod(position, len(setup.dataset.digests))
-    digest = setup.dataset.digests[at]
-    return bytes.fromhex(digest) if view == 0 else _view_key(setup, digest, view)
+def _key(setup: Setup, image: int, view: int) -> bytes:
+    """Returns what an image, or a changed copy of it, is called on a shelf; see ``Samples``."""
+    digest = setup.dataset.digests[image]
+    return _view_key(setup, digest, view) if view else bytes.fromhex(digest)
 
 
 def _view_key(setup: Setup, digest: str, view: int) -> bytes:
@@ -147,12 +146,11 @@ def _view_key(setup: Setup, digest: str, view: int) -> bytes:
     return hashlib.sha256(json.dumps([digest, view, setup.plan.seed, changes]).encode()).digest()
 
 
-def _pixels(setup: Setup, positions: NDArray[np.intp]) -> NDArray[np.uint8]:
+def _pixels(setup: Setup, samples: Samples) -> NDArray[np.uint8]:
     """Returns the pixels of images and of changed copies."""
-    views, places = np.divmod(positions, len(setup.dataset.digests))
-    pixels = setup.dataset.pixels(places)
-    for row in np.flatnonzero(views):
-        key = _view_key(setup, setup.dataset.digests[places[row]], int(views[row]))
+    pixels = setup.dataset.pixels(samples.images)
+    for row in np.flatnonzero(samples.views):
+        key = _view_key(setup, setup.dataset.digests[samples.images[row]], int(samples.views[row]))
         pixels[row] = setup.pipeline.view(pixels[row], int.from_bytes(key[:4], "big") >> 1)
     return pixels
 
@@ -207,22 +205,24 @@ class _Wanted:
 
     Attributes:
         keys: What they are called on a shelf, each once.
-        positions: Of the first that is called so.
-        key_of: For every position, the number of its key, or -1 if nobody will ask for it.
+        samples: The first that is called so, for each.
+        key_of: For each view of each image, the number of its key, or -1 if nobody will ask for it; of shape
+            (views + 1, images).
     """
 
     keys: Sequence[bytes]
-    positions: NDArray[np.intp]
+    samples: Samples
     key_of: NDArray[np.intp]
 
 
 def _wanted(setup: Setup) -> _Wanted:
-    positions = needed_positions(setup.plan, setup.dataset.splits)
+    samples = needed_samples(setup.plan, setup.dataset.splits)
+    each = zip(samples.images.tolist(), samples.views.tolist(), strict=True)
     numbers: dict[bytes, int] = {}  # copies of an image in the data have one place on a shelf
-    keys = np.array([numbers.setdefault(_key(setup, at), len(numbers)) for at in positions.tolist()], np.intp)
-    key_of = np.full(len(setup.dataset.digests) * (setup.plan.views + 1), -1)
-    key_of[positions] = keys
-    return _Wanted(list(numbers), positions[np.unique(keys, return_index=True)[1]], key_of)
+    keys = np.array([numbers.setdefault(_key(setup, *sample), len(numbers)) for sample in each], np.intp)
+    key_of = np.full((setup.plan.views + 1, len(setup.dataset.digests)), -1)
+    key_of[samples.views, samples.images] = keys
+    return _Wanted(list(numbers), samples[np.unique(keys, return_index=True)[1]], key_of)
 
 
 def _keep_in(
@@ -323,7 +323,7 @@ def _fill(
     batches = [missing[at : at + BATCH] for at in range(0, len(missing), BATCH)]
     done = 0
     # While one batch is written, the next is computed and the one behind it is decoded.
-    pixels = ahead(lambda batch: _pixels(setup, wanted.positions[batch]), batches)
+    pixels = ahead(lambda batch: _pixels(setup, wanted.samples[batch]), batches)
     for batch, computed in zip(batches, ahead(lambda pixels: compute((pixels,)), pixels), strict=True):
         tensors = iter([narrow(tensor, setup.plan.features_dtype) for tensor in computed])
         for frontier, shelf in shelves.items():

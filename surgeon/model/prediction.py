@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from surgeon.data.batches import Samples
 from surgeon.results.events import Progress
 
 if TYPE_CHECKING:
@@ -62,9 +63,9 @@ def compile_predictor(part: Any, prepare: Prepare | None) -> Predictor:
 def predict(
     predictor: Predictor, examples: Examples, batch_size: int, task: str
 ) -> Generator[Progress, None, NDArray[np.float32]]:
-    """Returns the outputs for every example, in the order of their positions."""
+    """Returns the outputs for every example, unchanged, in the order of their positions."""
     outputs = []
-    for tensors, _ in examples.batches(batch_size, examples.positions):
+    for tensors, _ in examples.batches(batch_size, Samples.unchanged(examples.positions)):
         outputs.append(np.asarray(predictor(tensors), np.float32))
         yield Progress(task, min(len(outputs) * batch_size, len(examples)), len(examples), "images")
     return np.concatenate(outputs)

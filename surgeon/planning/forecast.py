@@ -18,7 +18,7 @@ from surgeon.planning.frontier import (
     probe_frontier,
     recompute_seconds,
 )
-from surgeon.planning.samples import BATCH, needed_positions
+from surgeon.planning.samples import BATCH, needed_samples
 from surgeon.planning.schedule import Forget, Measure, Pass, Probe, Train, schedule
 from surgeon.store.places import Place, choose_place
 from surgeon.store.shelf import TensorSpec
@@ -161,9 +161,11 @@ def _forecast_pass(plan: Plan, step: Pass, index: Index, machine: Machine) -> Pa
 
 def _kept_images(plan: Plan, index: Index) -> int:
     """Returns how many images, changed copies included, need the frozen layers; the same bytes count once."""
-    _, picture_of = np.unique(index.digests, return_inverse=True)
-    views, places = np.divmod(needed_positions(plan, index.splits), len(index.digests))
-    return len(np.unique(views * len(index.digests) + picture_of[places]))
+    content, content_of = np.unique(index.digests, return_inverse=True)
+    samples = needed_samples(plan, index.splits)
+    is_needed = np.zeros((plan.views + 1, len(content)), bool)
+    is_needed[samples.views, content_of[samples.images]] = True
+    return int(is_needed.sum())
 
 
 def _likely_engine(plan: Plan) -> str:

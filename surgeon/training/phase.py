@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from surgeon.catalogue.optimizers import OPTIMIZERS, build_optimizer
 from surgeon.catalogue.schedules import SCHEDULES
+from surgeon.data.batches import Samples
 from surgeon.errors import SurgeonError
 from surgeon.model.freezing import set_trainable, training_view
 from surgeon.model.precision import computing_in
@@ -259,12 +260,12 @@ def _train_epoch(
 ) -> Generator[TrainingEvent, None, dict[str, float]]:
     plan, phase, examples = training.plan, training.phase, training.examples
     random = np.random.default_rng((plan.seed, training.number, epoch))
-    order = random.permutation(examples.positions)
+    samples = Samples.unchanged(random.permutation(examples.positions))
     if plan.views:
-        order += len(examples.numbers) * random.integers(1, plan.views + 1, len(order))
+        samples = replace(samples, views=random.integers(1, plan.views + 1, len(samples), dtype=np.intp))
     total, right, seen = 0.0, 0, 0
-    steps = math.ceil(len(order) / plan.data.batch_size)
-    for number, (tensors, labels) in enumerate(examples.batches(plan.data.batch_size, order), start=1):
+    steps = math.ceil(len(samples) / plan.data.batch_size)
+    for number, (tensors, labels) in enumerate(examples.batches(plan.data.batch_size, samples), start=1):
         loss, hits = training.step(tensors, labels, class_weights[labels])
         if not math.isfinite(loss):
             lr = float(training.optimizer.learning_rate)
