@@ -16,8 +16,8 @@ from surgeon.data import images
 from surgeon.data.dataset import BadImage, Dataset, Index, decode_images, index_images
 from surgeon.errors import SurgeonError
 from surgeon.recipe.plan import Choice, DataPlan, SplitPlan
+from surgeon.results.forecast import Place
 from surgeon.store import rows
-from surgeon.store.places import Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

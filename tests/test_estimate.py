@@ -26,7 +26,7 @@ from surgeon.recipe.compiler import compile_recipe
 from surgeon.recipe.network import Network, whole
 from surgeon.recipe.plan import Plan
 from surgeon.results.events import FeaturesKept
-from surgeon.store.places import Place
+from surgeon.results.forecast import PhaseForecast, Place
 from surgeon.training.runner import run
 
 RECIPE = Path(__file__).parent.parent / "recipes" / "vgg16_flowers17.yaml"
@@ -53,6 +53,10 @@ def epoch(plan: Plan, frontier: Any = None, machine: Machine = MACHINE) -> float
 
 def indexed(plan: Plan, finish: Callable[..., Any]) -> Index:
     return finish(index_images(plan.data))[0]  # type: ignore[no-any-return]
+
+
+def starts_from_images(phase: PhaseForecast) -> bool:
+    return [tensor.layer for tensor in phase.starts_from] == [None]
 
 
 @pytest.mark.parametrize("name", slow_but({"vgg16", "mobilenetv2", "efficientnetlite0"}, BACKBONES))
@@ -141,13 +145,14 @@ def test_a_forecast_adds_up_and_views_take_a_pass_each(tiny: Path, finish: Calla
     index = indexed(plain, finish)
     views = compile_recipe(tiny, ["features=memory", "augment={views: 3, flip: horizontal}"])
     whole_run, with_views = (forecast_run(plan, index, MACHINE) for plan in (plain, views))
-    assert whole_run.seconds == whole_run.pass_seconds + whole_run.epochs_seconds + whole_run.evaluation_seconds
-    assert whole_run.epochs_seconds == sum(phase.seconds for phase in whole_run.phases)
+    expected = whole_run.expected_seconds
+    assert expected.all == expected.passes + expected.epochs + expected.evaluation
+    assert expected.epochs == sum(phase.seconds for phase in whole_run.phases)
     ((one,), (three,)) = whole_run.passes, with_views.passes
     assert (one.images, three.images) == (24, 12 + 3 * 12)
-    assert three.size == 2 * one.size
+    assert three.bytes == 2 * one.bytes
     assert three.multiply_adds == 2 * one.multiply_adds
-    assert with_views.epochs_seconds == whole_run.epochs_seconds
+    assert with_views.expected_seconds.epochs == expected.epochs
 
 
 def test_copies_of_an_image_are_forecast_once_with_and_without_views(
@@ -164,17 +169,28 @@ def test_copies_of_an_image_are_forecast_once_with_and_without_views(
 def test_augmentation_without_views_and_features_off_repeat_the_frozen_layers(
     tiny: Path, finish: Callable[..., Any]
 ) -> None:
-    def forecast(*overrides: str) -> Any:
+    def forecast(*overrides: str) -> tuple[Any, Any]:
+        """What a run takes, and what it would take without validating."""
         plan = compile_recipe(tiny, overrides)
-        return forecast_run(plan, indexed(plan, finish), MACHINE)
+        index = indexed(plan, finish)
+        unvalidated = ["test" if split == "validation" else split for split in index.splits]
+        return tuple(
+            forecast_run(plan, dataclasses.replace(index, splits=tuple(splits)), MACHINE)
+            for splits in (index.splits, unvalidated)
+        )
 
     kept, augmented, off = forecast(), forecast("augment={flip: horizontal}"), forecast("features=off")
-    assert not off.passes
-    for found in (augmented, off):
-        assert all(phase.frontier.is_image for phase in found.phases)
-        assert found.epochs_seconds > kept.epochs_seconds
-    assert augmented.phases[0].training_seconds > off.phases[0].training_seconds
-    assert augmented.phases[0].validation_seconds == kept.phases[0].validation_seconds
+    assert not off[0].passes
+    for whole_run, _ in (augmented, off):
+        assert all(starts_from_images(phase) for phase in whole_run.phases)
+        assert whole_run.expected_seconds.epochs > kept[0].expected_seconds.epochs
+    assert augmented[1].phases[0].seconds_an_epoch > off[1].phases[0].seconds_an_epoch
+    validating, with_augmentation, without_store = (
+        whole_run.phases[0].seconds_an_epoch - training.phases[0].seconds_an_epoch
+        for whole_run, training in (kept, augmented, off)
+    )
+    assert with_augmentation == pytest.approx(validating)
+    assert without_store > 2 * validating
 
 
 def test_without_a_place_there_is_no_pass(
@@ -185,10 +201,10 @@ def test_without_a_place_there_is_no_pass(
     kept = forecast_run(plan, index, MACHINE)
     monkeypatch.setattr(forecasts, "choose_place", lambda *_: Place("nowhere", "nowhere, since there is no room"))
     found = forecast_run(plan, index, MACHINE)
-    assert found.pass_seconds == 0
-    assert all(phase.frontier.is_image for phase in found.phases)
-    assert found.epochs_seconds > kept.epochs_seconds
-    assert found.evaluation_seconds > kept.evaluation_seconds
+    assert found.expected_seconds.passes == 0
+    assert all(starts_from_images(phase) for phase in found.phases)
+    assert found.expected_seconds.epochs > kept.expected_seconds.epochs
+    assert found.expected_seconds.evaluation > kept.expected_seconds.evaluation
 
 
 @pytest.mark.usefixtures("tiny_and_small")
@@ -206,8 +222,6 @@ def test_a_run_keeps_what_was_forecast(tiny: Path, tmp_path: Path, finish: Calla
     _, events = finish(run(plan, tmp_path / "run"))
     kept = [event for event in events if isinstance(event, FeaturesKept)]
     assert [(event.size, event.computed, event.place) for event in kept] == [
-        (done.size, done.images, done.place.reason) for done in forecast.passes
+        (done.bytes, done.images, done.place.reason) for done in forecast.passes
     ]
-    assert [set(event.layers) for event in kept] == [
-        {name for frontier in done.frontiers for name in frontier.layers} for done in forecast.passes
-    ]
+    assert [set(event.layers) for event in kept] == [{tensor.layer for tensor in done.kept} for done in forecast.passes]

@@ -20,7 +20,7 @@ from surgeon.planning.frontier import find_frontier, frozen_prefix
 from surgeon.recipe.compiler import compile_recipe
 from surgeon.recipe.plan import Plan
 from surgeon.results.events import FeaturesKept, PhaseResult
-from surgeon.store.places import Place
+from surgeon.results.forecast import Place
 from surgeon.training.runner import run
 
 pytestmark = pytest.mark.usefixtures("tiny_and_small")

@@ -27,10 +27,11 @@ from surgeon.data.splits import split_images
 from surgeon.data.threads import in_threads
 from surgeon.errors import BadImageError, SurgeonError
 from surgeon.results.events import Note, Progress
+from surgeon.results.forecast import Place
 from surgeon.store.cache import cache_root, filling, make_room, shelf_in_use
 from surgeon.store.digests import keep_digests, known_digests, stamp_of
 from surgeon.store.errors import StoreError
-from surgeon.store.places import Place, choose_place, place_without_disk
+from surgeon.store.places import choose_place, place_without_disk
 from surgeon.store.shelf import LAYOUT, Shelf, TensorSpec
 
 if TYPE_CHECKING:

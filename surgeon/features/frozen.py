@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from surgeon.model.pipeline import Pipeline
     from surgeon.recipe.plan import Plan
     from surgeon.results.events import Event
-    from surgeon.store.places import Place
+    from surgeon.results.forecast import Place
 
 _SPEED = "multiply_adds_per_second"
 

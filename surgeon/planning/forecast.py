@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import numpy as np
+import yaml
 
 from surgeon.planning.estimate import epoch_seconds, forward_seconds
 from surgeon.planning.frontier import (
@@ -18,95 +20,30 @@ from surgeon.planning.frontier import (
     probe_frontier,
     recompute_seconds,
 )
+from surgeon.planning.processor import bfloat16_note
 from surgeon.planning.samples import BATCH, needed_samples
 from surgeon.planning.schedule import Forget, Measure, Pass, Probe, Train, schedule
-from surgeon.store.places import Place, choose_place
+from surgeon.results.forecast import (
+    ExpectedSeconds,
+    Forecast,
+    KeptTensor,
+    PassForecast,
+    PhaseForecast,
+    ViewsForecast,
+)
+from surgeon.store.places import choose_place
 from surgeon.store.shelf import TensorSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
     from surgeon.data.dataset import Index
     from surgeon.planning.machine import Machine
-    from surgeon.recipe.plan import PhasePlan, Plan
+    from surgeon.recipe.plan import Choice, PhasePlan, Plan
 
 _CHANGE_MOVES = 60  # how often each change of images reads or writes their pixels, when a batch is changed at once
 _VIEW_SECONDS = 0.002  # to make a changed copy, for each change, on one core
-
-
-@dataclass(frozen=True)
-class PassForecast:
-    """Frozen layers that images go through once.
-
-    Attributes:
-        before: Number of the phase that begins behind it, from 1.
-        frontiers: Whose tensors it computes.
-        images: How many images and changed copies.
-        size: Bytes that all their tensors take.
-        place: Where these are kept; nowhere means that there is no pass after all.
-        multiply_adds: For all images.
-        seconds: For all images.
-    """
-
-    before: int
-    frontiers: tuple[Frontier, ...]
-    images: int
-    size: int
-    place: Place
-    multiply_adds: int
-    seconds: float
-
-
-@dataclass(frozen=True)
-class PhaseForecast:
-    """What the epochs of a phase take.
-
-    Attributes:
-        frontier: What training starts from.
-        multiply_adds: Of an epoch's training.
-        training_seconds: Of an epoch.
-        validation_seconds: Of an epoch.
-        epochs: At most so many.
-    """
-
-    frontier: Frontier
-    multiply_adds: int
-    training_seconds: float
-    validation_seconds: float
-    epochs: int
-
-    @property
-    def seconds(self) -> float:
-        """All epochs together."""
-        return self.epochs * (self.training_seconds + self.validation_seconds)
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """What a whole run takes, without decoding, starting TensorFlow and fitting the linear probe.
-
-    Attributes:
-        evaluation_seconds: To measure the test images and to gather the linear probe's features.
-    """
-
-    passes: tuple[PassForecast, ...]
-    phases: tuple[PhaseForecast, ...]
-    evaluation_seconds: float
-
-    @property
-    def pass_seconds(self) -> float:
-        """All passes together."""
-        return sum(done.seconds for done in self.passes)
-
-    @property
-    def epochs_seconds(self) -> float:
-        """All epochs of all phases together."""
-        return sum(phase.seconds for phase in self.phases)
-
-    @property
-    def seconds(self) -> float:
-        """The whole run."""
-        return self.pass_seconds + self.epochs_seconds + self.evaluation_seconds
+_VIEWS = 4  # that are suggested where none are kept
 
 
 def forecast_run(plan: Plan, index: Index, machine: Machine) -> Forecast:
@@ -134,25 +71,33 @@ def forecast_run(plan: Plan, index: Index, machine: Machine) -> Forecast:
         elif isinstance(step, Measure):
             frontier = _kept_or_image(plan, plan.phases[-1], step.frontier, kept)
             evaluation += index.splits.count("test") * _measuring_seconds(plan, frontier, machine)
-    return Forecast(tuple(passes), tuple(phases), evaluation)
+    once, repeated = sum(done.seconds for done in passes), sum(phase.seconds for phase in phases)
+    return Forecast(
+        passes=tuple(passes),
+        phases=tuple(phases),
+        expected_seconds=ExpectedSeconds(once, repeated, evaluation, once + repeated + evaluation),
+        with_views=_forecast_views(plan, index, machine),
+        notes=tuple(_notes(plan, passes, machine)),
+    )
 
 
 def _forecast_pass(plan: Plan, step: Pass, index: Index, machine: Machine) -> PassForecast:
     network, engine, frontiers = plan.network, _likely_engine(plan), step.frontiers
     images = _kept_images(plan, index)
-    shapes = {row.name: row.shape for row in network.rows}
-    tensors = [shapes[name] for frontier in frontiers for name in frontier.layers]
-    size = images * sum(TensorSpec(shape, plan.features_dtype).size for shape in tensors)
+    kept = tuple(tensor for frontier in frontiers for tensor in _tensors(plan, frontier))
+    size = images * sum(tensor.bytes_an_image for tensor in kept)
     place = choose_place(plan.features, size, recompute_seconds(network, frontiers, len(index.images)))
     prefix = frozenset[str]().union(*(frontier.prefix for frontier in frontiers))
     computing = images * forward_seconds(network, prefix, machine, BATCH, engine, plan.precision)
     copying = plan.views * index.splits.count("train") * len(plan.augment) * _VIEW_SECONDS
     is_made = place.kind != "nowhere"
     return PassForecast(
-        before=step.before,
-        frontiers=frontiers,
+        before_phase=step.before,
+        kept=kept,
         images=images,
-        size=size,
+        views=plan.views,
+        bytes=size,
+        dtype=plan.features_dtype,
         place=place,
         multiply_adds=is_made * images * pass_multiply_adds(network, frontiers),
         seconds=is_made * max(computing, copying),  # the next copies are made while others are computed
@@ -166,6 +111,14 @@ def _kept_images(plan: Plan, index: Index) -> int:
     is_needed = np.zeros((plan.views + 1, len(content)), bool)
     is_needed[samples.views, content_of[samples.images]] = True
     return int(is_needed.sum())
+
+
+def _tensors(plan: Plan, frontier: Frontier) -> tuple[KeptTensor, ...]:
+    """Returns what is kept of each image at a frontier."""
+    shapes = {row.name: row.shape for row in plan.network.rows}
+    specs = {name: TensorSpec(shapes[name], plan.features_dtype) for name in frontier.layers}
+    image = {None: TensorSpec((*plan.data.image_size, 3), "uint8")}
+    return tuple(KeptTensor(layer, spec.shape, spec.size) for layer, spec in (specs or image).items())
 
 
 def _likely_engine(plan: Plan) -> str:
@@ -184,13 +137,30 @@ def _forecast_phase(
     seconds = epoch_seconds(plan.network, phase, training, machine, plan.data.batch_size, plan.precision)
     if not plan.views:
         seconds += len(plan.augment) * _CHANGE_MOVES * VALUE_BYTES * training.values / machine.bytes_per_second
+    seconds_an_epoch = images * seconds
+    seconds_an_epoch += index.splits.count("validation") * _measuring_seconds(plan, measuring, machine)
+    trained = sum(row.trainable for row in plan.network.rows if row.name in phase.trainable)
     return PhaseForecast(
-        frontier=training,
-        multiply_adds=images * epoch_multiply_adds(plan.network, phase.trainable, training),
-        training_seconds=images * seconds,
-        validation_seconds=index.splits.count("validation") * _measuring_seconds(plan, measuring, machine),
+        name=phase.name,
+        optimizer=phase.optimizer.name,
+        lr=_spell(phase.lr),
+        trained=trained,
+        frozen=sum(row.trainable + row.fixed for row in plan.network.rows) - trained,
         epochs=phase.epochs,
+        may_stop_early=phase.until is not None and phase.until.patience < phase.epochs,
+        steps=math.ceil(images / plan.data.batch_size) * phase.epochs,
+        starts_from=_tensors(plan, training),
+        changed_every_epoch=bool(plan.augment) and not plan.views,
+        multiply_adds_an_epoch=images * epoch_multiply_adds(plan.network, phase.trainable, training),
+        seconds_an_epoch=seconds_an_epoch,
+        seconds=phase.epochs * seconds_an_epoch,
     )
+
+
+def _spell(schedule: Choice) -> str:
+    if schedule.name == "constant":
+        return f"{schedule.parameters['value']:g}"
+    return f"{schedule.name} {yaml.safe_dump(dict(schedule.parameters), default_flow_style=True, width=200).strip()}"
 
 
 def _kept_or_image(plan: Plan, phase: PhasePlan, frontier: Frontier, kept: Collection[Frontier]) -> Frontier:
@@ -210,3 +180,18 @@ def _probing_seconds(plan: Plan, kept: Collection[Frontier], index: Index, machi
     images = index.splits.count("train") + index.splits.count("test")
     layers = [row.name for row in plan.network.backbone]
     return images * forward_seconds(plan.network, layers, machine, plan.data.batch_size, "tensorflow", plan.precision)
+
+
+def _forecast_views(plan: Plan, index: Index, machine: Machine) -> ViewsForecast | None:
+    if not plan.augment or plan.views or plan.features == "off":
+        return None
+    kept = forecast_run(replace(plan, views=_VIEWS), index, machine)
+    return ViewsForecast(_VIEWS, kept.expected_seconds.all)
+
+
+def _notes(plan: Plan, passes: Iterable[PassForecast], machine: Machine) -> list[str]:
+    notes = [bfloat16_note()] if plan.precision == "bfloat16" else []
+    needed = sum(done.bytes for done in passes if done.place.kind == "memory")
+    if needed > machine.memory:
+        notes.append(f"{needed / 1e9:,.1f} GB are kept in memory, but only {machine.memory / 1e9:,.1f} GB are free")
+    return [note for note in notes if note]

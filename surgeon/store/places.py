@@ -5,28 +5,15 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from surgeon.results.forecast import Place
 from surgeon.store.cache import cache_root, lacking_room
 from surgeon.store.errors import StoreError, said_of
 
 _PROBE_BYTES = 32 << 20
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where tensors are kept.
-
-    Attributes:
-        kind: ``disk``, ``memory`` or ``nowhere``.
-        reason: Why there, as the rest of a sentence: "on disk, for the next runs too".
-    """
-
-    kind: str
-    reason: str
 
 
 def choose_place(keep: str, needed: int, recompute_seconds: float) -> Place:
