@@ -34,7 +34,7 @@ from surgeon.runs.folder import (
     recipe_of,
 )
 from surgeon.runs.plan_file import read_plan, read_run
-from surgeon.text import printable
+from surgeon.text import first_few, printable
 
 if TYPE_CHECKING:
     from surgeon.catalogue.exporters import Classifier
@@ -301,7 +301,7 @@ def _several(images: ImageLike | Iterable[ImageLike]) -> Sequence[ImageLike]:
 
 def _instead(found: str, known: Sequence[str]) -> str:
     """Returns what there is instead of a name that there is not."""
-    return did_you_mean(found, known) or f"expected {', '.join(known[:10])}{', ...' if len(known) > 10 else ''}"
+    return did_you_mean(found, known) or f"expected {', '.join(first_few(known, 10))}"
 
 
 def _encoded(image: ImageLike, number: int) -> LabelledImage:

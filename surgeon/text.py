@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 _JOINERS = "\u200c\u200d"  # without them names in Persian, Hindi and many emoji are spelled wrongly
 
 
@@ -15,6 +17,16 @@ def printable(value: object) -> str:
     ('rose\\x1b[31m', 'caf\\xe9.jpg')
     """
     return "".join(map(_visible, str(value)))
+
+
+def first_few(items: Iterable[str], most: int) -> list[str]:
+    """Returns as many items as a person reads at once and, if there are others, a last one that counts them.
+
+    >>> ", ".join(first_few(["rose", "tulip", "iris", "daisy"], 2))
+    'rose, tulip, and 2 more'
+    """
+    every = list(items)
+    return every if len(every) <= most else [*every[:most], f"and {len(every) - most:,} more"]
 
 
 def _visible(character: str) -> str:

@@ -199,7 +199,7 @@ def test_photographs_that_are_left_out_are_findings(surgeon: Surgeon, folder: Pa
     assert [(found["kind"], found["severity"], len(found["files"])) for found in findings] == [
         ("left-out", "warning", 6)
     ] * 2
-    names = "train/cat/x0.jpg, train/cat/x1.jpg, train/cat/x2.jpg, train/cat/x3.jpg and 2 more"
+    names = "train/cat/x0.jpg, train/cat/x1.jpg, train/cat/x2.jpg, train/cat/x3.jpg, and 2 more"
     assert names in findings[0]["message"]
     assert "x0.jpg" in surgeon("check", folder).out
 

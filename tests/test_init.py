@@ -85,11 +85,11 @@ def test_what_is_left_out_is_named(surgeon: Surgeon, tmp_path: Path, write_image
     for number in range(6):
         write_image(root / f"c0/{number}.ppm", number)
     done = surgeon("init", root, "--out", tmp_path / "r.yaml")
-    assert "c0/0.ppm, c0/1.ppm, c0/2.ppm, c0/3.ppm and 2 more" in " ".join(done.out.split())
+    assert "c0/0.ppm, c0/1.ppm, c0/2.ppm, c0/3.ppm, and 2 more" in " ".join(done.out.split())
     assert "c0/0.ppm" in (tmp_path / "r.yaml").read_text(encoding="utf-8")
     assert yaml.safe_load((tmp_path / "r.yaml").read_text(encoding="utf-8"))["recipe"] == 1
     planned = " ".join(surgeon("plan", tmp_path / "r.yaml").out.split())
-    assert "c0/0.ppm, c0/1.ppm, c0/2.ppm, c0/3.ppm and 2 more" in planned
+    assert "c0/0.ppm, c0/1.ppm, c0/2.ppm, c0/3.ppm, and 2 more" in planned
 
 
 @pytest.fixture

@@ -136,7 +136,7 @@ def test_copies_with_two_labels_stay_together() -> None:
         ({"tulip": 10, "rose": 20}, 0.01, "'tulip' (10)"),
         ({"tulip": 10, "rose": 20}, 0.99, "'tulip' (10)"),
         ({"tulip": 10, "rose": 20}, 1.0, "'tulip' (10)"),
-        ({f"class {n}": 1 for n in range(9)}, 0.5, "'class 4' (1) and 4 more"),
+        ({f"class {n}": 1 for n in range(9)}, 0.5, "'class 4' (1), and 4 more"),
     ],
 )
 def test_a_class_too_small_is_named(sizes: dict[str, int], test: float, named: str) -> None:

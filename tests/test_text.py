@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from surgeon.text import printable
+from surgeon.text import first_few, printable
 
 
 @pytest.mark.parametrize(
@@ -24,3 +24,11 @@ from surgeon.text import printable
 def test_what_steers_a_display_is_made_visible(text: str, shown: str) -> None:
     assert printable(text) == shown
     printable(text).encode()
+
+
+@pytest.mark.parametrize(
+    ("count", "named"),
+    [(0, ""), (2, "0, 1"), (3, "0, 1, 2"), (4, "0, 1, 2, and 1 more"), (5003, "0, 1, 2, and 5,000 more")],
+)
+def test_the_first_few_are_named_and_the_others_counted(count: int, named: str) -> None:
+    assert ", ".join(first_few(map(str, range(count)), 3)) == named

@@ -13,6 +13,7 @@ from typing import Any
 from surgeon.errors import SurgeonError
 from surgeon.files import read_regular
 from surgeon.records import damage_told
+from surgeon.text import first_few
 
 _MOST_BYTES = (2 << 30) - 1  # of one message, by protobuf's own bound
 _REMEDY = "if you trust whoever made it, give --trust"
@@ -76,7 +77,7 @@ def check_saved_model(folder: Path) -> None:
     for name, function in functions.items():
         operations |= {node.op for node in function.node_def} - (frozenset() if name in called else SAVING)
     if unknown := sorted(operations - ALLOWED):
-        names = ", ".join(unknown[:5]) + (f" and {len(unknown) - 5} more" if len(unknown) > 5 else "")
+        names = ", ".join(first_few(unknown, 5))
         raise SurgeonError(
             f"{folder} does more than compute, or what surgeon does not know: its graph has the operations {names}",
             _REMEDY,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, TypeVar
@@ -21,6 +21,7 @@ from surgeon.errors import BadImageError
 from surgeon.formats import FORMATS
 from surgeon.results.events import Progress
 from surgeon.results.findings import SEVERITIES, Finding
+from surgeon.text import first_few
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -258,9 +259,8 @@ def _some(index: Index, positions: Sequence[int]) -> str:
     return _listed(_names(index, positions))
 
 
-def _listed(names: Collection[str]) -> str:
-    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
-    return ", ".join(list(names)[:_NAMED]) + more
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(first_few(names, _NAMED))
 
 
 def _count(positions: Sequence[int]) -> str:

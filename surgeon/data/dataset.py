@@ -33,6 +33,7 @@ from surgeon.store.digests import keep_digests, known_digests, stamp_of
 from surgeon.store.errors import StoreError
 from surgeon.store.places import choose_place, place_without_disk
 from surgeon.store.shelf import LAYOUT, Shelf, TensorSpec
+from surgeon.text import first_few
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
@@ -308,7 +309,5 @@ def _digest_of_name(image: LabelledImage) -> str:
 
 def _bad_images(bad: Sequence[BadImage], total: int) -> SurgeonError:
     lines = [f"{len(bad)} of {total} images cannot be decoded:"]
-    lines += [f"  {image.name}: {image.reason}" for image in bad[:NAMED_BAD_IMAGES]]
-    if len(bad) > NAMED_BAD_IMAGES:
-        lines.append(f"  and {len(bad) - NAMED_BAD_IMAGES} more")
+    lines += [f"  {line}" for line in first_few((f"{image.name}: {image.reason}" for image in bad), NAMED_BAD_IMAGES)]
     return SurgeonError("\n".join(lines), "mend them as it says, or leave them out: data.on_bad_image: skip")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from surgeon.catalogue.sources.listing import left_out_lines
-from surgeon.text import printable
+from surgeon.text import first_few, printable
 
 if TYPE_CHECKING:
     from surgeon.data.survey import Survey
@@ -59,7 +59,7 @@ def draft_recipe(survey: Survey, file: Path) -> str:
     """Returns the text of a recipe for a folder; ``file`` is where it will stand."""
     counts = sorted(survey.classes.items(), key=lambda item: -item[1])
     most, least = counts[0][1], counts[-1][1]
-    shown = ", ".join(f"{name} ({number})" for name, number in counts[:8]) + (", ..." if len(counts) > 8 else "")
+    shown = ", ".join(first_few((f"{name} ({number})" for name, number in counts), 8))
     remarks = ""
     if most > 2 * least:
         remarks += f"\n# The largest class has {most / least:.1f} times the images of the smallest, hence class_weight."

@@ -9,6 +9,7 @@ from sklearn.model_selection import train_test_split
 
 from surgeon.errors import SurgeonError
 from surgeon.recipe.plan import drawn_count
+from surgeon.text import first_few
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -72,10 +73,9 @@ def _draw(label_of: Mapping[str, str], count: int, split: str, seed: int) -> tup
 
 
 def _too_small(labels: set[str], sizes: Counter[str], count: int, split: str) -> SurgeonError:
-    named = ", ".join(f"{label!r} ({sizes[label]})" for label in sorted(labels)[:5])
-    more = f" and {len(labels) - 5} more" if len(labels) > 5 else ""
+    named = ", ".join(first_few((f"{label!r} ({sizes[label]})" for label in sorted(labels)), 5))
     return SurgeonError(
         f"cannot take {count} of {sizes.total()} images for {split} with every class on both sides: "
-        f"too few images of {named}{more}; copies of one image count once",
+        f"too few images of {named}; copies of one image count once",
         f"add images of that class, leave it out, or change data.split.{split}",
     )

@@ -17,6 +17,7 @@ from surgeon.results.events import Progress
 from surgeon.results.use import OtherData
 from surgeon.runs.folder import holds_run
 from surgeon.runs.plan_file import read_plan
+from surgeon.text import first_few
 
 _TABLE_SUFFIXES = {"", ".csv", ".tsv", ".txt"}
 
@@ -37,8 +38,8 @@ def evaluate_images(folder: Path, listing: Listing, *, trust: bool = False) -> G
     known = [image for image in listing.images if image.label in numbers]
     if not known:
         raise SurgeonError(
-            f"the network knows none of the classes {', '.join(listing.classes[:5])}",
-            f"its own are {', '.join(bundle.classes[:5])}; name the folders or labels like them",
+            f"the network knows none of the classes {', '.join(first_few(listing.classes, 5))}",
+            f"its own are {', '.join(first_few(bundle.classes, 5))}; name the folders or labels like them",
         )
     probabilities, bad = yield from classify(bundle, classifier, known)
     good = [at for at in range(len(known)) if at not in bad]

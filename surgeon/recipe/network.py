@@ -14,6 +14,7 @@ from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.head_layers import HEAD_LAYERS
 from surgeon.catalogue.layer_table import LayerRow, LayerTable
 from surgeon.errors import did_you_mean, quote
+from surgeon.text import first_few
 
 Selector = int | str
 
@@ -151,8 +152,7 @@ class Network:
     def _listed(self) -> str:
         if self.name in BACKBONES:
             return f"`surgeon layers {self.name}` lists them"
-        names = [row.name for row in self.rows]
-        return f"its layers are {', '.join(map(quote, names[:10]))}" + (" and others" if len(names) > 10 else "")
+        return f"its layers are {', '.join(first_few((quote(row.name) for row in self.rows), 10))}"
 
     def _is_dropped(self, wanted: Selector) -> SelectorError:
         listed = f" of `surgeon layers {self.name}`" if self.name in BACKBONES else ""

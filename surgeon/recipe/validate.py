@@ -32,6 +32,7 @@ from surgeon.recipe.network import HeadError, HeadLayer, Network, SelectorError,
 from surgeon.recipe.pace import phase_length, phase_misfits
 from surgeon.recipe.plan import Choice
 from surgeon.recipe.text import MOST_PROBLEMS, ValuePath, first_problems
+from surgeon.text import first_few
 
 
 def validate(document: Document, *, counts_images: bool = False) -> Findings:
@@ -300,7 +301,7 @@ def _check_trainable(findings: Findings, phase: Values, path: ValuePath) -> None
         message = "its weights and their gradients take more than the memory of this machine"
         findings.report(path, "too-large", message, "train fewer layers")
     if not (trains or trained):
-        named = ", ".join(map(quote, selectors[:5])) + (" and others" if len(selectors) > 5 else "")
+        named = ", ".join(first_few(map(quote, selectors), 5))
         message = f"the phase would train nothing: no layer of {named} has weights"
         findings.report(path, "trains-nothing", message, f"`surgeon layers {network.name}` shows where weights are")
 

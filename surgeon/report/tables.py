@@ -14,6 +14,7 @@ from surgeon.catalogue.sources.listing import left_out_lines
 from surgeon.report.terminal import styled
 from surgeon.results.findings import short_value
 from surgeon.results.run import figure
+from surgeon.text import first_few
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -119,8 +120,8 @@ def averages_text(evaluation: Evaluation) -> str | None:
     missing = evaluation.missing
     if not missing:
         return None
-    some = ", ".join(missing[:_NAMED]) + (f" and {len(missing) - _NAMED:,} more" if len(missing) > _NAMED else "")
-    return f"no image of {some}; the averages are over the {len(evaluation.measured):,} classes that have images"
+    named = ", ".join(first_few(missing, _NAMED))
+    return f"no image of {named}; the averages are over the {len(evaluation.measured):,} classes that have images"
 
 
 def methods_table(result: RunResult) -> Table:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from surgeon.errors import SurgeonError
 from surgeon.planning.modes import layers_in_training_mode
 from surgeon.results.events import AuditResult
+from surgeon.text import first_few
 
 if TYPE_CHECKING:
     from surgeon.recipe.network import Network
@@ -108,6 +109,5 @@ def variable_digests(model: Any) -> dict[str, str]:
     }
 
 
-def _listed(items: Collection[str]) -> str:
-    named = list(items)[:_NAMED]
-    return ", ".join(named) + (f" and {len(items) - len(named)} more" if len(items) > len(named) else "")
+def _listed(items: Iterable[str]) -> str:
+    return ", ".join(first_few(items, _NAMED))

@@ -19,8 +19,9 @@ from surgeon.runs.checkpoint import Checkpoints
 from surgeon.runs.differences import compare
 from surgeon.runs.folder import is_begun, write_splits
 from surgeon.runs.lock import INPUTS, Lock, build_lock, installed_versions, read_lock, write_lock
+from surgeon.text import first_few
 from surgeon.training.audit import variable_digests
-from surgeon.training.session import list_session, open_session, some, tell_what_was_passed_over
+from surgeon.training.session import MOST_NOTES, list_session, open_session, tell_what_was_passed_over
 from surgeon.training.trial import run_trial
 
 if TYPE_CHECKING:
@@ -89,10 +90,10 @@ def _settle_lock(folder: Path, lock: Lock, repeated: Mapping[str, Any] | None) -
     differences = [str(difference) for difference in compare(begun, lock) if difference.part in INPUTS] if begun else []
     if differences:
         raise SurgeonError(
-            f"{folder} was begun with something else:\n" + "\n".join(some(differences)),
+            f"{folder} was begun with something else:\n" + "\n".join(first_few(differences, MOST_NOTES)),
             "put it back, or start the recipe again in another folder (--out)",
         )
     other = begun or repeated
-    for text in some([str(difference) for difference in compare(other, lock)] if other else []):
+    for text in first_few(map(str, compare(other, lock)) if other else (), MOST_NOTES):
         yield Note(f"{text}, so figures may differ")
     write_lock(folder, lock)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Collection, Generator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,11 +16,12 @@ from surgeon.errors import SurgeonError
 from surgeon.planning.processor import bfloat16_note
 from surgeon.recipe.pace import check_pace
 from surgeon.results.events import Event, Note
+from surgeon.text import first_few
 
 if TYPE_CHECKING:
     from surgeon.recipe.plan import Plan
 
-_NAMED = 5  # findings or differences that are said one by one
+MOST_NOTES = 5  # findings or differences that are said one by one
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +50,8 @@ def list_session(plan: Plan) -> Generator[Event, None, Index]:
     index = yield from index_images(plan.data)
     if index.classes != plan.classes:
         raise SurgeonError(
-            f"the classes of the images are {', '.join(index.classes[:5])}, and were {', '.join(plan.classes[:5])}",
+            f"the classes of the images are {', '.join(first_few(index.classes, 5))}; "
+            f"they were {', '.join(first_few(plan.classes, 5))}",
             "bring the photographs back as they were, or start again",
         )
     _check_monitors(plan, index.splits)
@@ -102,14 +104,8 @@ def _look_at(index: Index, plan: Plan) -> Generator[Note, None, None]:
     leaks = [finding.message for finding in findings if finding.kind == "leak"]
     if leaks and plan.data.on_leak == "fail":
         raise SurgeonError(
-            "\n".join(some(leaks)),
+            "\n".join(first_few(leaks, MOST_NOTES)),
             "`surgeon check` shows all; remove the copies, or let them pass: data.on_leak: warn",
         )
-    for text in some([finding.message for finding in findings]):
+    for text in first_few((finding.message for finding in findings), MOST_NOTES):
         yield Note(text)
-
-
-def some(messages: Sequence[str]) -> list[str]:
-    """Returns the first of some messages, and how many more there are."""
-    more = len(messages) - _NAMED
-    return [*messages[:_NAMED], *([f"and {more:,} more of the kind"] if more > 0 else [])]

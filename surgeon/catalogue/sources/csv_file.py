@@ -22,6 +22,7 @@ from surgeon.catalogue.sources.split_names import SPLITS, split_called
 from surgeon.cells import unmarked
 from surgeon.errors import Location, SurgeonError, did_you_mean, quote
 from surgeon.files import read_regular
+from surgeon.text import first_few
 
 _MOST_BYTES = 1 << 30
 _SUFFIXES = (".csv", ".tsv", ".txt")
@@ -123,8 +124,7 @@ def _read(parameters: Parameters, paths: tuple[Path, ...]) -> Listing:
         except _RowError as error:
             problems.append(f"{location}: {error}")
     if problems:
-        more = len(problems) - _MOST_PROBLEMS
-        lines = problems[:_MOST_PROBLEMS] + ([f"and {more:,} more rows of {table.file}"] if more > 0 else [])
+        lines = first_few(problems, _MOST_PROBLEMS)
         raise SurgeonError("\n".join(lines), "correct or remove these rows; paths are relative to the CSV file")
     if not images:
         raise SurgeonError(f"{table.file} has no rows", "add a row for each image")

@@ -20,6 +20,7 @@ from surgeon.catalogue.sources.misplaced import describe_file, describe_folder
 from surgeon.catalogue.sources.split_names import split_called, splits_in
 from surgeon.catalogue.sources.walk import EMPTY, STRAY, is_passed_over, walk
 from surgeon.errors import SurgeonError, quote
+from surgeon.text import first_few
 
 
 def _read(parameters: Parameters, paths: tuple[Path, ...]) -> Listing:
@@ -157,7 +158,7 @@ def _doubt(below: Mapping[str, frozenset[str]]) -> str | None:
 
 
 def _listed(names: list[str]) -> str:
-    return ", ".join(map(quote, names[:4])) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+    return ", ".join(first_few(map(quote, names), 4))
 
 
 SPEC = SourceSpec(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from surgeon.catalogue.entry import Entry, Parameters
 from surgeon.errors import SurgeonError
 from surgeon.formats import read_image
+from surgeon.text import first_few
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -113,11 +114,8 @@ def complete_listing(
 
 def left_out_lines(left_out: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     """Returns a line for each reason why photographs are left out, with their number and some of their names."""
-    lines = []
-    for reason, names in left_out.items():
-        more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
-        lines.append(f"left out, {reason}: {', '.join(names[:_NAMED])}{more}")
-    return tuple(lines)
+    named = {reason: ", ".join(first_few(names, _NAMED)) for reason, names in left_out.items()}
+    return tuple(f"left out, {reason}: {names}" for reason, names in named.items())
 
 
 def require_classes(listing: Listing, parameters: Parameters) -> None:
@@ -133,8 +131,8 @@ def require_classes(listing: Listing, parameters: Parameters) -> None:
     message = f"{where} has only one class, {label!r} ({len(listing.images)}); expected two or more"
     below = {folder for image in listing.images for folder in _folders_below(image)}
     if len(below) > 1:
-        some = ", ".join(sorted(below)[:5])
-        raise SurgeonError(message, f"if the folders in it are the classes ({some}), give {Path(where) / label}")
+        folders = ", ".join(first_few(sorted(below), 5))
+        raise SurgeonError(message, f"if the folders in it are the classes ({folders}), give {Path(where) / label}")
     raise SurgeonError(message, "put the images of each class into a folder of its own")
 
 
