@@ -89,9 +89,9 @@ def main() -> None:
     try:
         sys.exit(app(standalone_mode=False))
     except typer.TyperException as error:  # the library would print what was typed as it is
-        if said := error.format_message():  # nothing where it has printed the help
+        if message := error.format_message():  # nothing where it has printed the help
             command = getattr(getattr(error, "ctx", None), "command_path", "surgeon")
-            print_error(UsageError(said, f"see `{command} --help`"))
+            print_error(UsageError(message, f"see `{command} --help`"))
         sys.exit(2)
     except SurgeonError as error:
         print_error(error)

@@ -37,27 +37,27 @@ def repeat_and_print(
     from surgeon.runs.folder import holds_run, is_finished, new_folder
     from surgeon.runs.plan_file import read_plan
 
-    folder = new_folder(plans[0]) if out is None else out
+    parent = new_folder(plans[0]) if out is None else out
     console = progress_console(output_format, quiet=quiet)
-    folders = [folder / f"seed-{plan.seed}" for plan in plans]
-    for plan, own in zip(plans, folders, strict=True):
-        if holds_run(own) and read_plan(own).recipe != plan.recipe:
-            raise UsageError(f"{own} is a run of another recipe", "give another --out")
+    folders = [parent / f"seed-{plan.seed}" for plan in plans]
+    for plan, folder in zip(plans, folders, strict=True):
+        if holds_run(folder) and read_plan(folder).recipe != plan.recipe:
+            raise UsageError(f"{folder} is a run of another recipe", "give another --out")
     results = []
-    for plan, own in zip(plans, folders, strict=True):
+    for plan, folder in zip(plans, folders, strict=True):
         console.show(styled((f"seed {plan.seed}", "bold")))
-        if is_finished(own):
-            results.append(open_run(own).result)
+        if is_finished(folder):
+            results.append(open_run(folder).result)
             continue
         with ProgressDisplay(console) as display:
-            results.append(train(plan, own, on_event=display.show, log=log).result)
+            results.append(train(plan, folder, on_event=display.show, log=log).result)
     figures = [headline_figures(result) for result in results]
-    spreads = {name: _spread([own[name] for own in figures]) for name in figures[0]}
+    spreads = {name: _spread([run[name] for run in figures]) for name in figures[0]}
     if not spreads:
         raise SurgeonError("there are no test images, so nothing was measured", "hold some out: data.split.test: 0.2")
     if output_format is Format.json:
         record = {name: dataclasses.asdict(spread) for name, spread in spreads.items()}
-        print_json({"runs": [str(own) for own in folders], "figures": record})
+        print_json({"runs": [str(folder) for folder in folders], "figures": record})
     else:
         from surgeon.report.tables import spread_table
 

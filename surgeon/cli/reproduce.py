@@ -56,9 +56,9 @@ def command(
 def _verdict(figures: int, differing: int, *, has_causes: bool, deterministic: bool) -> str:
     if not differing:
         return f"all {figures} figures match, bit for bit, the weights after every phase among them"
-    said = f"{figures - differing} of {figures} figures match, bit for bit"
+    matching = f"{figures - differing} of {figures} figures match, bit for bit"
     if has_causes:
-        return f"{said}; what the runs stand on differs, see above"
+        return f"{matching}; what the runs stand on differs, see above"
     if not deterministic:
-        return f"{said}; both stand on the same, but only `deterministic: true` promises the same bits"
-    return f"{said}, though both stand on the same and are deterministic; please report this"
+        return f"{matching}; both stand on the same, but only `deterministic: true` promises the same bits"
+    return f"{matching}, though both stand on the same and are deterministic; please report this"

@@ -111,7 +111,7 @@ class Dataset:
 
     def part(self, split: str) -> NDArray[np.intp]:
         """Returns the positions of a split's images, ascending."""
-        return np.flatnonzero([own == split for own in self.splits])
+        return np.flatnonzero([name == split for name in self.splits])
 
 
 def index_images(plan: DataPlan) -> Generator[Progress, None, Index]:
@@ -124,8 +124,8 @@ def index_images(plan: DataPlan) -> Generator[Progress, None, Index]:
     require_classes(listing, plan.source.parameters)
     digests = yield from _digests(listing.images)
     labels = [image.label for image in listing.images]
-    own = [image.split for image in listing.images]
-    splits = split_images(labels, digests, own, plan.split)
+    source_splits = [image.split for image in listing.images]
+    splits = split_images(labels, digests, source_splits, plan.split)
     return Index(listing.images, listing.classes, digests, splits, listing.ignored, listing.left_out)
 
 
@@ -144,7 +144,7 @@ def list_images(plan: DataPlan) -> Generator[Progress, None, Listing]:
 
 
 def decode_images(
-    index: Index, plan: DataPlan, keep: str, life: ExitStack
+    index: Index, plan: DataPlan, keep: str, resources: ExitStack
 ) -> Generator[Progress | Note, None, Dataset]:
     """Decodes every image that is not kept decoded already, and keeps it.
 
@@ -152,14 +152,14 @@ def decode_images(
         index: The images.
         plan: How they are read.
         keep: ``auto``, ``memory``, ``disk`` or ``off``, the recipe's ``features``.
-        life: Until it is closed the decoded images stay in the cache.
+        resources: Until it is closed the decoded images stay in the cache.
 
     Raises:
         SurgeonError: If images cannot be decoded and the plan does not skip them, or if fewer than two classes
             are left to train on.
         StoreError: If ``keep`` is ``disk`` and that is not possible.
     """
-    pixels, bad = yield from _keep_pixels(index, plan, keep, life)
+    pixels, bad = yield from _keep_pixels(index, plan, keep, resources)
     unopened = [BadImage(name, "cannot be opened") for name in index.left_out.get(UNOPENED, ())]
     if (bad or unopened) and plan.on_bad_image == "fail":
         raise _bad_images([*bad.values(), *unopened], len(index.images) + len(unopened))
@@ -184,7 +184,7 @@ def decode_images(
 
 
 def _keep_pixels(
-    index: Index, plan: DataPlan, keep: str, life: ExitStack
+    index: Index, plan: DataPlan, keep: str, resources: ExitStack
 ) -> Generator[Progress | Note, None, tuple[Pixels, dict[int, BadImage]]]:
     """Returns what gives the pixels of images by their position in ``index``, and those that have none."""
     count = len(set(index.digests))
@@ -192,17 +192,17 @@ def _keep_pixels(
     # Without kept features the decoded images are kept nonetheless; nobody gains by decoding them again.
     place = choose_place("auto" if keep == "off" else keep, needed, count * _DECODE_SECONDS)
     try:
-        return (yield from _keep_pixels_in(place, index, plan.image_size, life))
+        return (yield from _keep_pixels_in(place, index, plan.image_size, resources))
     except StoreError as error:
         if keep == "disk":
             raise
         place = place_without_disk(needed, error.message)
     yield Note(f"decoded images are kept {place.reason}")
-    return (yield from _keep_pixels_in(place, index, plan.image_size, life))
+    return (yield from _keep_pixels_in(place, index, plan.image_size, resources))
 
 
 def _keep_pixels_in(
-    place: Place, index: Index, size: tuple[int, int], life: ExitStack
+    place: Place, index: Index, size: tuple[int, int], resources: ExitStack
 ) -> Generator[Progress, None, tuple[Pixels, dict[int, BadImage]]]:
     numbers: dict[str, int] = {}  # copies of an image have one
     number_of = np.array([numbers.setdefault(digest, len(numbers)) for digest in index.digests], np.intp)
@@ -212,9 +212,9 @@ def _keep_pixels_in(
         return lambda positions: _decode_now(index, size, positions), bad
     folders = [cache_root() / pixels_key(size)] if place.kind == "disk" else []
     for folder in folders:
-        life.enter_context(shelf_in_use(folder, {"network": "decoded images", "layers": [], "image_size": size}))
+        resources.enter_context(shelf_in_use(folder, {"network": "decoded images", "layers": [], "image_size": size}))
     with filling(folders):
-        shelf = life.enter_context(closing(Shelf([TensorSpec((*size, 3), "uint8")], len(numbers), *folders)))
+        shelf = resources.enter_context(closing(Shelf([TensorSpec((*size, 3), "uint8")], len(numbers), *folders)))
         rows = yield from shelf.find([bytes.fromhex(digest) for digest in numbers], "verify decoded images")
         missing = np.flatnonzero(rows < 0)
         if folders:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def split_images(
-    labels: Sequence[str], digests: Sequence[str], own: Sequence[str | None], plan: SplitPlan
+    labels: Sequence[str], digests: Sequence[str], source_splits: Sequence[str | None], plan: SplitPlan
 ) -> tuple[str, ...]:
     """Assigns each image to a split, stratified by class.
 
@@ -29,7 +29,7 @@ def split_images(
     Args:
         labels: The class of each image.
         digests: The digest of each image's bytes.
-        own: The split of each image where the source says so, else None.
+        source_splits: The split of each image where the source says so, else None.
         plan: What to hold out.
 
     Returns:
@@ -38,7 +38,7 @@ def split_images(
     Raises:
         SurgeonError: If a class has too few images to be in each split that is drawn.
     """
-    held_out = {digest for digest, split in zip(digests, own, strict=True) if split not in (None, "train")}
+    held_out = {digest for digest, split in zip(digests, source_splits, strict=True) if split not in (None, "train")}
     label_of: dict[str, str] = {}
     for digest, label in zip(digests, labels, strict=True):
         if digest not in held_out:
@@ -47,13 +47,13 @@ def split_images(
     undrawn = sorted(label_of)
     drawn: dict[str, str] = {}
     for split, part in (("test", plan.test), ("validation", plan.validation)):
-        if part > 0 and undrawn and split not in own:
+        if part > 0 and undrawn and split not in source_splits:
             count = drawn_count(part, len(label_of))
             undrawn, chosen = _draw({digest: label_of[digest] for digest in undrawn}, count, split, plan.seed)
             drawn |= dict.fromkeys(chosen, split)
     return tuple(
-        source_split if source_split not in (None, "train") else drawn.get(digest, "train")
-        for digest, source_split in zip(digests, own, strict=True)
+        split if split not in (None, "train") else drawn.get(digest, "train")
+        for digest, split in zip(digests, source_splits, strict=True)
     )
 
 

@@ -86,10 +86,10 @@ def _fitting_split(images: Sequence[LabelledImage]) -> SplitPlan:
     sizes = Counter(labels)
     # Copies of an image count once, which in a large class makes no difference.
     contents = [_content(image) if sizes[image.label] <= _SMALL else image.name for image in images]
-    own = [image.split for image in images]
+    source_splits = [image.split for image in images]
     for split in _SPLITS:
         try:
-            parts = split_images(labels, contents, own, split)
+            parts = split_images(labels, contents, source_splits, split)
         except SurgeonError:
             continue
         trained = Counter(label for label, part in zip(labels, parts, strict=True) if part == "train")

@@ -121,7 +121,7 @@ def _compare(
     return ExportResult(
         format=spec.name,
         quantize=quantize,
-        reference=reference.said,
+        reference=reference.source,
         images=len(reference.images),
         split=reference.split,
         largest_difference=float(np.abs(found - reference.probabilities).max()),

@@ -35,13 +35,13 @@ class Reference:
     """Probabilities of images.
 
     Attributes:
-        said: Whose they are.
+        source: Whose they are.
         split: Of which split the images are; ``synthetic`` if they are of none.
         labels: Class numbers, or None where the images have no class.
         probabilities: Of shape (n, classes).
     """
 
-    said: str
+    source: str
     split: str
     images: Sequence[LabelledImage]
     labels: NDArray[np.intp] | None

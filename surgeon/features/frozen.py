@@ -85,10 +85,10 @@ class Kept:
 class FrozenFeatures:
     """What the frozen layers compute, kept from phase to phase of a run."""
 
-    def __init__(self, setup: Setup, life: ExitStack) -> None:
-        """Begins with nothing; until ``life`` is closed what is kept stays in the cache."""
+    def __init__(self, setup: Setup, resources: ExitStack) -> None:
+        """Begins with nothing; until ``resources`` is closed what is kept stays in the cache."""
         self.setup = setup
-        self._life = life
+        self._resources = resources
         self._kept: dict[Frontier, Kept | None] = {}  # None where there is no room
         self._passes: list[Pass] = []
         self._spared = 0  # multiply-adds that reading tensors took the place of
@@ -97,7 +97,7 @@ class FrozenFeatures:
         """Makes sure that the tensors of some frontiers are kept for every image, if there is room."""
         wanted = [frontier for frontier in frontiers if not frontier.is_image and frontier not in self._kept]
         if wanted:
-            kept, done = yield from _keep(self.setup, wanted, self._life)
+            kept, done = yield from _keep(self.setup, wanted, self._resources)
             self._kept |= dict.fromkeys(wanted) | kept
             self._passes.append(done)
 
@@ -175,7 +175,7 @@ class Pass:
 
 
 def _keep(
-    setup: Setup, frontiers: Sequence[Frontier], life: ExitStack
+    setup: Setup, frontiers: Sequence[Frontier], resources: ExitStack
 ) -> Generator[Event, None, tuple[dict[Frontier, Kept], Pass]]:
     """Puts what is missing on the shelves of some frontiers: those images go through the frozen layers once.
 
@@ -191,12 +191,12 @@ def _keep(
     recomputing = recompute_seconds(plan.network, frontiers, len(setup.dataset.names))
     place = choose_place(plan.features, size * len(wanted.keys), recomputing)
     try:
-        return (yield from _keep_in(place, setup, frontiers, wanted, life))
+        return (yield from _keep_in(place, setup, frontiers, wanted, resources))
     except StoreError as error:
         if plan.features != "auto":
             raise
         place = place_without_disk(size * len(wanted.keys), error.message)
-    return (yield from _keep_in(place, setup, frontiers, wanted, life))
+    return (yield from _keep_in(place, setup, frontiers, wanted, resources))
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,7 +226,7 @@ def _wanted(setup: Setup) -> _Wanted:
 
 
 def _keep_in(
-    place: Place, setup: Setup, frontiers: Sequence[Frontier], wanted: _Wanted, life: ExitStack
+    place: Place, setup: Setup, frontiers: Sequence[Frontier], wanted: _Wanted, resources: ExitStack
 ) -> Generator[Event, None, tuple[dict[Frontier, Kept], Pass]]:
     specs = {frontier: _specs(setup, frontier) for frontier in frontiers}
     count = len(wanted.keys)
@@ -239,13 +239,13 @@ def _keep_in(
     keys = {frontier: features_key(setup, frontier, engine) for frontier in frontiers}
     folders = {frontier: cache_root() / key for frontier, key in keys.items()} if place.kind == "disk" else {}
     for frontier, folder in folders.items():
-        life.enter_context(shelf_in_use(folder, _about(setup, frontier)))
+        resources.enter_context(shelf_in_use(folder, _about(setup, frontier)))
     with filling(folders.values()):
         shelves: dict[Frontier, Shelf] = {}
         rows: dict[Frontier, NDArray[np.intp]] = {}  # of each key
         for frontier in frontiers:
             shelf = Shelf(specs[frontier], count, folders.get(frontier))
-            shelves[frontier] = life.enter_context(closing(shelf))
+            shelves[frontier] = resources.enter_context(closing(shelf))
             rows[frontier] = yield from shelf.find(wanted.keys, "verify kept features")
         if folders:
             lacking = (shelf.row_size * int(np.count_nonzero(rows[at] < 0)) for at, shelf in shelves.items())
@@ -327,10 +327,10 @@ def _fill(
     for batch, computed in zip(batches, ahead(lambda pixels: compute((pixels,)), pixels), strict=True):
         tensors = iter([narrow(tensor, setup.plan.features_dtype) for tensor in computed])
         for frontier, shelf in shelves.items():
-            own = [next(tensors) for _ in shelf.specs]
+            outputs = [next(tensors) for _ in shelf.specs]
             lacking = rows[frontier][batch] < 0
             if lacking.any():
-                added = shelf.add([wanted.keys[at] for at in batch[lacking]], [tensor[lacking] for tensor in own])
+                added = shelf.add([wanted.keys[at] for at in batch[lacking]], [tensor[lacking] for tensor in outputs])
                 rows[frontier][batch[lacking]] = added
         done += len(batch)
         yield Progress("compute frozen features", done, len(missing), "images")

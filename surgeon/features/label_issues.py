@@ -43,10 +43,10 @@ def check_labels(plan: Plan, index: Index) -> Generator[Event, None, tuple[Findi
     """Finds labels that are probably wrong among the images of a plan, by the frozen features of its network."""
     # Every image is asked for as it is, and those that cannot be read are named already.
     plan = replace(plan, views=0, data=replace(plan.data, on_bad_image="skip"))
-    with ExitStack() as life:
-        dataset = yield from decode_images(index, plan.data, plan.features, life)
+    with ExitStack() as resources:
+        dataset = yield from decode_images(index, plan.data, plan.features, resources)
         setup = Setup(plan, build_network(plan), build_pipeline(plan), dataset)
-        return (yield from label_findings(FrozenFeatures(setup, life)))
+        return (yield from label_findings(FrozenFeatures(setup, resources)))
 
 
 def label_findings(features: FrozenFeatures) -> Generator[Event, None, tuple[Finding, ...]]:

@@ -78,7 +78,7 @@ def list_other(folder: Path, data: Path, columns: Mapping[str, str]) -> Listing:
         raise UsageError(f"{data} is not a CSV file and has no columns", "leave out --image-column and --label-column")
     kind = "csv" if is_table else "folder"
     source = read_plan(folder).data.source if holds_run(folder) else None
-    own = source.parameters if source and source.name == kind else {}
+    asked = source.parameters if source and source.name == kind else {}
     defaults = {key: schema["default"] for key, schema in SOURCES[kind].parameters.items() if "default" in schema}
-    own = {key: value for key, value in own.items() if key != "split_column"}  # of other images all are measured
-    return SOURCES[kind].read({**defaults, **own, **columns, "path": str(data.absolute())}, ())
+    asked = {key: value for key, value in asked.items() if key != "split_column"}  # of other images all are measured
+    return SOURCES[kind].read({**defaults, **asked, **columns, "path": str(data.absolute())}, ())

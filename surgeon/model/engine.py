@@ -53,8 +53,9 @@ class Engine:
 
 def choose_engine(plan: Plan) -> Engine:
     """Returns the engine that a plan names or, for ``auto``, the one that is faster here; loads TensorFlow."""
-    own = plan.backbone.model is not None
-    return pick_engine(plan.engine, plan.precision, {row.kind for row in plan.network.backbone} if own else set())
+    is_from_a_file = plan.backbone.model is not None
+    kinds = {row.kind for row in plan.network.backbone} if is_from_a_file else set()
+    return pick_engine(plan.engine, plan.precision, kinds)
 
 
 def pick_engine(asked: str, precision: str, kinds: Set[str]) -> Engine:

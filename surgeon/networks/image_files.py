@@ -201,12 +201,12 @@ def _look_at_gif(image: Any) -> _Parts:
     while _number(image, at, 1) == 0x21:
         transparent |= (_number(image, at + 1, 1) == 0xF9) & (_number(image, at + 3, 1) & 1 == 1)
         at = _after_blocks(image, at + 2)
-    own = _colour_table(image, at + 9)
+    local_table = _colour_table(image, at + 9)
     is_whole = (_number(image, at + 1, 4) == 0) & (_number(image, at + 5, 4) == _number(image, 6, 4))
-    end = _after_blocks(image, at + 11 + own)
+    end = _after_blocks(image, at + 11 + local_table)
     refusal = _first(
         ((_number(image, at, 1) != 0x2C) | (end > _length(image)), "a GIF that is cut off, or damaged"),
-        (table + own == 0, "a GIF without colours"),
+        (table + local_table == 0, "a GIF without colours"),
         (transparent, "a transparent GIF"),
         (~is_whole, "a GIF whose first image is smaller than the whole"),
         _too_large(width, height),
@@ -285,9 +285,9 @@ def _orientation(exif: Any, xmp: Any) -> Any:
     while found < 0 and count > 0 and at + 8 <= _length(exif):
         kind = _number(exif, at + 2, 2, little)
         value, size = tf.constant(-1, tf.int64), tf.constant(0, tf.int64)
-        for number, own in ((1, 1), (3, 2), (4, 4)):  # EXIF's types that are whole numbers, and their bytes
-            value = tf.where(kind == number, _number(exif, at + 8, own, little), value)
-            size = tf.where(kind == number, tf.constant(own, tf.int64), size)
+        for number, width in ((1, 1), (3, 2), (4, 4)):  # EXIF's types that are whole numbers, and their bytes
+            value = tf.where(kind == number, _number(exif, at + 8, width, little), value)
+            size = tf.where(kind == number, tf.constant(width, tf.int64), size)
         is_it = (_number(exif, at, 2, little) == 0x0112) & (_number(exif, at + 4, 4, little) == 1)
         is_it &= at + 8 + size <= _length(exif)
         found = tf.where(is_it, value, found)

@@ -82,6 +82,6 @@ def _head(layers: Sequence[Mapping[str, Any]]) -> list[str]:
     named = []
     for layer in layers:
         ((kind, parameters),) = layer.items()
-        told = {name: parameters[name] for name in ("units", "activation", "rate") if parameters.get(name) is not None}
-        named.append(" ".join([kind.replace("_", " "), *map(str, told.values())]))
+        shown = {name: parameters[name] for name in ("units", "activation", "rate") if parameters.get(name) is not None}
+        named.append(" ".join([kind.replace("_", " "), *map(str, shown.values())]))
     return named

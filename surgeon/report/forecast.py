@@ -74,10 +74,10 @@ def _expectation(forecast: Forecast) -> str:
         f"for {epochs:,} epochs": seconds.epochs,
         "for measuring": seconds.evaluation,
     }
-    told = ", ".join(f"{_duration(part)} {what}" for what, part in parts.items() if part >= 1)
+    by_part = ", ".join(f"{_duration(part)} {what}" for what, part in parts.items() if part >= 1)
     return (
         f"{_about(seconds.all)} on this processor, when it is idle and nothing is kept yet"
-        f"{f': {told}' if told else ''}; starting, decoding and fitting the linear probe come on top"
+        f"{f': {by_part}' if by_part else ''}; starting, decoding and fitting the linear probe come on top"
     )
 
 

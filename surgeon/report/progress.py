@@ -137,8 +137,8 @@ def _line(event: Event, width: int = 2) -> str | Text | None:
         return _kept(event)
     if isinstance(event, PhaseStarted):
         title = f"phase {event.number}/{event.phases}: {event.phase}"
-        said = f", {event.trainable_parameters:,} parameters trained, {event.epochs} epochs of {event.steps} steps"
-        return styled((title, "bold"), said)
+        details = f", {event.trainable_parameters:,} parameters trained, {event.epochs} epochs of {event.steps} steps"
+        return styled((title, "bold"), details)
     if isinstance(event, EpochEnded):
         return f"  epoch {event.epoch:{width}}  {_figures(event.figures)}  {event.seconds:.1f} s"
     if isinstance(event, PhaseResult):
@@ -169,9 +169,9 @@ def _audit(audit: AuditResult) -> str:
 
 def _kept(event: FeaturesKept) -> str:
     """Returns where frozen features are kept; where that is nowhere, there is nothing to count."""
-    said = f"frozen features of {', '.join(event.layers)}, {event.size / 1e6:,.0f} MB, are kept {event.place}"
+    kept = f"frozen features of {', '.join(event.layers)}, {event.size / 1e6:,.0f} MB, are kept {event.place}"
     counts = f"; {event.known:,} images known, {event.computed:,} to compute" if event.known + event.computed else ""
-    return said + counts
+    return kept + counts
 
 
 def _figures(figures: Mapping[str, float]) -> str:

@@ -187,7 +187,7 @@ def rewind(plan: Plan, folder: Path) -> None:
     mend_events(folder)
     if latest is not None:
         histories = (*(phase.history for phase in latest.finished), latest.history)
-        write_history(folder, [(phase.name, own) for phase, own in zip(plan.phases, histories, strict=False)])
+        write_history(folder, [(phase.name, history) for phase, history in zip(plan.phases, histories, strict=False)])
     else:
         (folder / HISTORY).unlink(missing_ok=True)
 

@@ -319,7 +319,7 @@ def _expect_columns(header: Sequence[str], expected: Sequence[str]) -> tuple[str
 
 
 @dataclass(frozen=True)
-class _Said:
+class _EventLine:
     """A line of ``events.jsonl``, as far as a page shows it."""
 
     event: str
@@ -335,7 +335,7 @@ def read_notes(folder: Path) -> list[str]:
     path = folder / _EVENTS
     with damage_told(path, "bring it back from a copy, or remove it: then the page is without the notes of the run"):
         lines = read_regular(path, _MOST_BYTES).splitlines() if path.exists() else []
-        events = [record_of(json.loads(line), _Said) for line in lines]
+        events = [record_of(json.loads(line), _EventLine) for line in lines]
     return list(dict.fromkeys(event.text for event in events if event.event == Note.__name__))
 
 

@@ -87,14 +87,14 @@ def build_app(bundle: Bundle, classify: Classify, explain: Explain, limits: Limi
     work = Work(bundle, classify, explain, limits)
 
     @asynccontextmanager
-    async def life(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with work.going_on():
             yield
 
     app = FastAPI(
         title=printable(bundle.name),
         version=surgeon.__version__,
-        lifespan=life,
+        lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,

@@ -39,28 +39,28 @@ class Hosts:
     A stranger's page can make its own name lead to this machine (DNS rebinding), but not an address.
 
     Attributes:
-        own: Names of this machine.
+        local: Names of this machine.
         allowed: Names that the user gave; ``*`` stands for all.
         addresses: Whether any IP address will do.
     """
 
-    own: frozenset[str]
+    local: frozenset[str]
     allowed: frozenset[str]
     addresses: bool
 
     def __contains__(self, name: object) -> bool:
-        known = name in self.own or name in self.allowed or "*" in self.allowed
+        known = name in self.local or name in self.allowed or "*" in self.allowed
         return known or (self.addresses and _address(str(name)) is not None)
 
 
 def hosts_of(host: str, allowed: Iterable[str] = ()) -> Hosts:
     """Returns the names that a service answers to by where it listens and what its user allows besides."""
     address = _address(host)
-    own = {"localhost", "127.0.0.1", "::1", host.lower()}
-    local = host.lower() == "localhost" or (address is not None and address.is_loopback)
-    if not local:
-        own.add(socket.gethostname().lower())
-    return Hosts(frozenset(own), frozenset(name.lower() for name in allowed), addresses=not local)
+    local = {"localhost", "127.0.0.1", "::1", host.lower()}
+    is_local = host.lower() == "localhost" or (address is not None and address.is_loopback)
+    if not is_local:
+        local.add(socket.gethostname().lower())
+    return Hosts(frozenset(local), frozenset(name.lower() for name in allowed), addresses=not is_local)
 
 
 def guard(app: ASGIApp, hosts: Hosts, most_bytes: int) -> ASGIApp:

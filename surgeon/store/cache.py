@@ -18,7 +18,7 @@ import platformdirs
 from filelock import FileLock, Timeout
 
 from surgeon.files import read_regular
-from surgeon.store.errors import StoreError, said_of
+from surgeon.store.errors import StoreError, as_store_error
 
 _RESERVE = 2 << 30  # bytes of the disk that are left alone
 _ABOUT_BYTES = 1 << 20
@@ -54,7 +54,7 @@ def list_shelves(root: Path) -> list[ShelfSummary]:
         StoreError: If the cache cannot be read.
     """
     summaries = []
-    with said_of(root):
+    with as_store_error(root):
         folders = [entry for entry in root.iterdir() if entry.name != _LOCK] if root.is_dir() else []
     for folder in folders:
         with suppress(FileNotFoundError):  # another process is removing it
@@ -84,9 +84,9 @@ def shelf_in_use(folder: Path, about: Mapping[str, object]) -> Iterator[None]:
         StoreError: If the cache cannot be written.
     """
     users = folder / "users"
-    own = users / uuid.uuid4().hex
-    lock = FileLock(own)
-    with _settled(folder.parent), said_of(folder.parent):
+    user = users / uuid.uuid4().hex
+    lock = FileLock(user)
+    with _settled(folder.parent), as_store_error(folder.parent):
         users.mkdir(parents=True, exist_ok=True)
         _drop_dead(users)
         note(folder, **about)
@@ -96,14 +96,14 @@ def shelf_in_use(folder: Path, about: Mapping[str, object]) -> Iterator[None]:
     finally:
         lock.release()
         with suppress(OSError):
-            own.unlink()
+            user.unlink()
 
 
 @contextmanager
 def _settled(root: Path) -> Iterator[None]:
     """Keeps others meanwhile from taking shelves into use and from removing them."""
     lock = FileLock(root / _LOCK)
-    with said_of(root):
+    with as_store_error(root):
         root.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     try:
@@ -119,7 +119,7 @@ def note(folder: Path, **facts: object) -> None:
         StoreError: If the cache cannot be written.
     """
     partial = folder / f"{uuid.uuid4().hex}.partial"
-    with said_of(folder.parent):
+    with as_store_error(folder.parent):
         partial.write_text(json.dumps({**facts_of(folder), **facts}), encoding="utf-8")
         partial.replace(folder / "about")
 
@@ -142,7 +142,7 @@ def filling(folders: Collection[Path]) -> Iterator[None]:
     """
     with ExitStack() as locks:
         for folder in sorted(folders):  # in one order, so that nobody waits for each other
-            with said_of(folder.parent):
+            with as_store_error(folder.parent):
                 locks.enter_context(FileLock(folder / "filling"))
         yield
 
@@ -181,7 +181,7 @@ def make_room(root: Path, needed: int) -> None:
 
 
 def _limit(root: Path, shelves: Collection[ShelfSummary]) -> int:
-    with said_of(root):
+    with as_store_error(root):
         free = shutil.disk_usage(root).free
     return (free - _RESERVE + sum(shelf.size for shelf in shelves)) // 2
 
@@ -193,12 +193,12 @@ def remove_shelf(shelf: ShelfSummary) -> bool:
         StoreError: If it cannot be removed.
     """
     gone = shelf.folder.with_name(uuid.uuid4().hex)
-    with _settled(shelf.folder.parent), said_of(shelf.folder):
+    with _settled(shelf.folder.parent), as_store_error(shelf.folder):
         if _is_used(shelf.folder):
             return False
         with suppress(FileNotFoundError):  # another process has removed it
             shelf.folder.rename(gone)  # at once, however many files it holds: nobody shall find half of it
-    with said_of(shelf.folder), suppress(FileNotFoundError):
+    with as_store_error(shelf.folder), suppress(FileNotFoundError):
         shutil.rmtree(gone) if _is_folder(gone) else gone.unlink()
     return True
 
@@ -216,7 +216,7 @@ def _drop_dead(users: Path) -> None:
 
 
 def _is_held(user: Path) -> bool:
-    with said_of(user.parent.parent):
+    with as_store_error(user.parent.parent):
         try:
             with FileLock(user, timeout=0):
                 return False

@@ -17,7 +17,7 @@ class StoreError(SurgeonError):
 
 
 @contextmanager
-def said_of(folder: Path) -> Iterator[None]:
+def as_store_error(folder: Path) -> Iterator[None]:
     """Turns what the system says of the cache into an error that says what to do."""
     try:
         yield

@@ -11,7 +11,7 @@ import psutil
 
 from surgeon.results.forecast import Place
 from surgeon.store.cache import cache_root, lacking_room
-from surgeon.store.errors import StoreError, said_of
+from surgeon.store.errors import StoreError, as_store_error
 
 _PROBE_BYTES = 32 << 20
 
@@ -69,7 +69,7 @@ def disk_speed(folder: Path) -> float:
         StoreError: If the disk does not take it.
     """
     content = os.urandom(_PROBE_BYTES)
-    with said_of(folder), tempfile.TemporaryFile(dir=folder) as file:
+    with as_store_error(folder), tempfile.TemporaryFile(dir=folder) as file:
         started = time.perf_counter()
         file.write(content)
         file.flush()

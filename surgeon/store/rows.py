@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from surgeon.results.events import Progress
-from surgeon.store.errors import StoreError, said_of
+from surgeon.store.errors import StoreError, as_store_error
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -46,7 +46,7 @@ class RowFile:
         self._folder, self._size = folder, size
         self._keys_file = folder / "keys"
         self._lock = threading.Lock()  # around a position in the file and what is read there
-        with said_of(folder):
+        with as_store_error(folder):
             (folder / "rows").touch()
             self._keys_file.touch()
             self._records = np.fromfile(self._keys_file, _RECORD)
@@ -70,7 +70,7 @@ class RowFile:
             StoreError: If the file cannot be read.
         """
         rows = _locate(self._records["key"], np.frombuffer(b"".join(keys), _RECORD["key"]))
-        with said_of(self._folder):
+        with as_store_error(self._folder):
             whole = os.fstat(self._file.fileno()).st_size // self._size
         known = np.unique(rows[(rows >= 0) & (rows < whole)])
         sound = np.zeros(len(self._records) + 1, bool)  # the last is for what is at -1
@@ -90,7 +90,7 @@ class RowFile:
         """
         content = np.empty((len(rows), self._size), np.uint8)
         starts = np.flatnonzero(np.diff(rows, prepend=-2) != 1)  # rows that lie in a line are read at once
-        with said_of(self._folder), self._lock:
+        with as_store_error(self._folder), self._lock:
             for start, stop in pairwise([*starts, len(rows)]):
                 self._file.seek(int(rows[start]) * self._size)
                 left = content[start:stop].data.cast("B")
@@ -118,7 +118,7 @@ class RowFile:
         records["key"] = np.frombuffer(joined, _RECORD["key"])
         records["checksum"] = _checksums(joined, content)
         first = self._count
-        with said_of(self._folder), self._lock:
+        with as_store_error(self._folder), self._lock:
             _write(self._file, first * self._size, content.data.cast("B"))
         self._count += len(keys)
         self._pending.append(records.tobytes())
@@ -134,7 +134,7 @@ class RowFile:
             StoreError: If the disk is full or fails; what was settled before stays.
         """
         if self._pending:
-            with said_of(self._folder), self._keys_file.open("r+b", buffering=0) as file:
+            with as_store_error(self._folder), self._keys_file.open("r+b", buffering=0) as file:
                 os.fsync(self._file.fileno())
                 _write(file, self._settled * _RECORD.itemsize, memoryview(b"".join(self._pending)))
                 os.fsync(file.fileno())

@@ -47,17 +47,17 @@ def run(plan: Plan, folder: Path, repeated: Mapping[str, Any] | None = None) -> 
     started = time.perf_counter()
     index = yield from list_session(plan)
     network = build_network(plan)  # weights that do not fit are said before the long work
-    with ExitStack() as life:
-        session = yield from open_session(plan, index, life)
+    with ExitStack() as resources:
+        session = yield from open_session(plan, index, resources)
         dataset = session.dataset
         yield from _settle_lock(folder, build_lock(plan, dataset, variable_digests(network)), repeated)
         write_splits(folder, dataset)
         write_bundle(folder, bundle_of(plan, NETWORK))
         yield from tell_what_was_passed_over(index, dataset)
         setup = Setup(plan, network, build_pipeline(plan), dataset)
-        checkpoints = life.enter_context(Checkpoints(folder))
+        checkpoints = resources.enter_context(Checkpoints(folder))
         spent = checkpoints.latest.spent if checkpoints.latest else 0.0
-        trial = yield from run_trial(setup, FrozenFeatures(setup, life), folder, checkpoints)
+        trial = yield from run_trial(setup, FrozenFeatures(setup, resources), folder, checkpoints)
     return RunResult(
         name=plan.name,
         images=dict(Counter(dataset.splits)),

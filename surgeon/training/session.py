@@ -31,12 +31,12 @@ class Session:
     Attributes:
         index: The images as they are listed.
         dataset: Those that can be decoded.
-        life: Until it is closed, what is kept of them stays in the cache.
+        resources: Until it is closed, what is kept of them stays in the cache.
     """
 
     index: Index
     dataset: Dataset
-    life: ExitStack
+    resources: ExitStack
 
 
 def list_session(plan: Plan) -> Generator[Event, None, Index]:
@@ -64,15 +64,15 @@ def list_session(plan: Plan) -> Generator[Event, None, Index]:
     return index
 
 
-def open_session(plan: Plan, index: Index, life: ExitStack) -> Generator[Event, None, Session]:
+def open_session(plan: Plan, index: Index, resources: ExitStack) -> Generator[Event, None, Session]:
     """Decodes the images of a plan, or finds them decoded.
 
     Raises:
         SurgeonError: If they cannot be decoded, or too few are left.
     """
-    dataset = yield from decode_images(index, plan.data, plan.features, life)
+    dataset = yield from decode_images(index, plan.data, plan.features, resources)
     check_pace(plan, dataset.splits.count("train"))  # without those that were skipped
-    return Session(index, dataset, life)
+    return Session(index, dataset, resources)
 
 
 def tell_what_was_passed_over(index: Index, dataset: Dataset) -> Generator[Note, None, None]:

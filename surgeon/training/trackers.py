@@ -40,10 +40,10 @@ def tracked(trackers: Collection[Tracker], plan: Plan, folder: Path, warn: Calla
     """
     logs: dict[Tracker, Log] = {}
 
-    def log(said: Event | RunResult) -> None:
-        for tracker, own in list(logs.items()):
+    def log(entry: Event | RunResult) -> None:
+        for tracker, log_one in list(logs.items()):
             try:
-                own(said)
+                log_one(entry)
             except Exception as error:  # a server, a disk, a limit: whatever it is, training goes on
                 del logs[tracker]
                 warn(f"{tracker.value} is left out from here on: {error}")
@@ -76,11 +76,11 @@ def _tensorboard(_: Plan, folder: Path) -> Iterator[Log]:
     require_modules("tensorboard", ("tensorboard",), "tensorboard")
     writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
 
-    def log(said: Event | RunResult) -> None:
-        if isinstance(said, EpochEnded):
-            with writer.as_default(step=said.epoch):
-                for name, value in said.figures.items():
-                    tf.summary.scalar(f"{said.phase}/{name}", value)
+    def log(entry: Event | RunResult) -> None:
+        if isinstance(entry, EpochEnded):
+            with writer.as_default(step=entry.epoch):
+                for name, value in entry.figures.items():
+                    tf.summary.scalar(f"{entry.phase}/{name}", value)
             writer.flush()
 
     with closing(writer):
@@ -100,12 +100,12 @@ def _mlflow(plan: Plan, folder: Path) -> Iterator[Log]:
         known.write_text(run.info.run_id, encoding="utf-8")
         mlflow.log_params({".".join(map(str, path)): value for path, value in leaves(plan.recipe)})
 
-        def log(said: Event | RunResult) -> None:
-            if isinstance(said, EpochEnded):
-                figures = {f"{said.phase}/{name}": value for name, value in said.figures.items()}
-                mlflow.log_metrics(_allowed(figures), step=said.epoch)
-            elif isinstance(said, RunResult):
-                mlflow.log_metrics(_allowed(headline_figures(said)))
+        def log(entry: Event | RunResult) -> None:
+            if isinstance(entry, EpochEnded):
+                figures = {f"{entry.phase}/{name}": value for name, value in entry.figures.items()}
+                mlflow.log_metrics(_allowed(figures), step=entry.epoch)
+            elif isinstance(entry, RunResult):
+                mlflow.log_metrics(_allowed(headline_figures(entry)))
                 mlflow.log_artifacts(str(folder))
 
         yield log
