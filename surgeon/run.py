@@ -6,7 +6,6 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -34,7 +33,7 @@ from surgeon.runs.folder import (
     recipe_of,
 )
 from surgeon.runs.plan_file import read_plan, read_run
-from surgeon.text import first_few, printable
+from surgeon.text import first_few
 
 if TYPE_CHECKING:
     from surgeon.catalogue.exporters import Classifier
@@ -270,9 +269,7 @@ class Run:
 
     def _repr_html_(self) -> str:
         """Shows the run in a notebook: figures, curves, confusion matrix."""
-        if not is_finished(self.folder):
-            return f"<div>{escape(printable(str(self.folder)))}: a run that is not finished</div>"
-        return notebook_html(self.folder, self.result)
+        return notebook_html(self.folder, self.result if is_finished(self.folder) else None)
 
 
 def open_run(folder: str | Path) -> Run:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import re
 import shutil
@@ -14,10 +15,11 @@ import pytest
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
-# Run in the page: what a person would see, written where --dump-dom shows it.
+# Run in the page: what a person would see, written where --dump-dom shows it. A light page is brighter than its ink.
 _PROBE = """
 <script>
 const faults = [];
+const brightness = part => getComputedStyle(document.body)[part].match(/\\d+/g).map(Number).reduce((a, b) => a + b);
 addEventListener("error", event => faults.push(event.message ?? "a resource"), true);
 addEventListener("load", () => setTimeout(() => {
   const images = [...document.images];
@@ -26,24 +28,30 @@ addEventListener("load", () => setTimeout(() => {
     broken: images.filter(image => !image.complete || !image.naturalWidth).length,
     requests: performance.getEntriesByType("resource").map(({name}) => name).filter(name => !name.startsWith("data:")),
     overflow: document.documentElement.scrollWidth > innerWidth,
+    light: brightness("backgroundColor") > brightness("color"),
   };
   const end = document.createElement("pre");
   end.id = "told";
   end.textContent = btoa(unescape(encodeURIComponent(JSON.stringify(told))));
-  document.body.append(end);
+  parent.document.body.append(end);
 }, 300));
 </script>
 """
 
 
-def look(page: Path, width: int, script: str) -> dict[str, Any]:
-    """Opens a page; returns what the probe saw, and the object that ``script`` returns inside the page."""
+def look(page: Path, width: int, script: str, *, dark: bool = False) -> dict[str, Any]:
+    """Opens a page; returns what the probe saw, and the object that ``script`` returns inside the page.
+
+    It is opened in a frame, since a window of Chromium is never narrower than 500 pixels.
+    """
     if CHROMIUM is None:
         pytest.skip("there is no Chromium")
     probed = page.with_name("probed.html")
     text = page.read_text(encoding="utf-8").replace("<body>", f"<body>{_PROBE % script}", 1)
-    probed.write_text(text, encoding="utf-8")
+    frame = f'<iframe style="width:{width}px;height:900px;border:0" srcdoc="{html.escape(text)}"></iframe>'
+    probed.write_text(f'<!doctype html><meta charset="utf-8"><body style="margin:0">{frame}', encoding="utf-8")
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=10000", "--dump-dom"]
+    options += ["--blink-settings=preferredColorScheme=0"] if dark else []
     command = [CHROMIUM, *options, f"--window-size={width},900", probed.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     found = re.search(r'<pre id="told">([^<]+)</pre>', done.stdout)

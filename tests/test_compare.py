@@ -105,7 +105,7 @@ def test_the_page_shows_both_runs_and_what_they_see_differently(
     assert first is not None
     assert second is not None
     differing = sum(a != b for a, b in zip(first.predicted, second.predicted, strict=True))
-    for width in (1200, 500):
+    for width in (1200, 380):
         told = look(page, width, CHOOSE_PATTERNS)
         assert told["faults"] == told["requests"] == []
         assert (told["broken"], told["overflow"]) == (0, False)

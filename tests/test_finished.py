@@ -135,7 +135,7 @@ def test_every_name_is_text_on_the_page(run: Path) -> None:
     assert {printable(name) for name in NAMES} <= tags.text
     assert not {"onclick", "onerror"} & tags.attributes
     assert "no image of accuracy; the averages are over the 19 classes that have images." in tags.text
-    told = look(run / "report.html", 420, "return {cells: document.querySelectorAll('#matrix button').length};")
+    told = look(run / "report.html", 380, "return {cells: document.querySelectorAll('#matrix button').length};")
     assert (told["faults"], told["requests"], told["broken"], told["overflow"]) == ([], [], 0, False)
     assert told["cells"] > 0
 
@@ -233,7 +233,7 @@ def test_a_thousand_classes_fit_on_a_page(surgeon: Surgeon, tmp_path: Path) -> N
     assert sizes["report.html"] < 5_000_000
     assert sizes["result.json"] < 500_000
     assert sizes["confusion.png"] < 2_000_000
-    told = look(tmp_path / "run" / "report.html", 420, CHOOSE_THE_FIRST_PAIR)
+    told = look(tmp_path / "run" / "report.html", 380, CHOOSE_THE_FIRST_PAIR)
     assert (told["faults"], told["requests"], told["broken"], told["overflow"]) == ([], [], 0, False)
     assert told["pairs"] == 100
     assert told["shown"] == told["announced"] > 0

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from browser import look
 from conftest import call, write_tiny
 from sklearn.metrics import average_precision_score
@@ -20,7 +21,7 @@ from surgeon.evaluation.curves import class_curves
 
 Surgeon = Callable[..., Any]
 
-# Chooses each cell of the confusion matrix; tells which images are shown then.
+# Chooses each cell of the confusion matrix; tells which images are shown then, and what the recipe's button copies.
 CHOOSE_CELLS = """
   const cells = [...document.querySelectorAll("#matrix button:not(:disabled)")];
   const shown = () => document.querySelectorAll("#gallery figure:not([hidden])").length;
@@ -28,11 +29,14 @@ CHOOSE_CELLS = """
   const filtered = cells.map(cell => {
     cell.click();
     const right = [...document.querySelectorAll("#gallery figure:not([hidden])")]
-      .every(({dataset}) => dataset.label === cell.dataset.label && dataset.predicted === cell.dataset.predicted);
+      .every(({dataset}) => dataset.is === cell.dataset.shows);
     return [Number(cell.textContent), shown(), right];
   });
   document.getElementById("all").click();
-  return {filtered, before, after: shown()};
+  let copied;
+  Object.defineProperty(navigator, "clipboard", {value: {writeText: text => { copied = text; }}});
+  document.querySelector("[aria-labelledby=recipe] button").click();
+  return {filtered, before, after: shown(), copied};
 """
 
 
@@ -50,9 +54,10 @@ def run(finished: Path, tmp_path: Path) -> Path:
 
 
 def check(page: Path, images: int) -> None:
-    """Holds a page against what is asked of it, wide and narrow."""
-    for width in (1200, 500):
-        told = look(page, width, CHOOSE_CELLS)
+    """Holds a page against what is asked of it, wide and light, narrow and dark."""
+    for width, dark in ((1200, False), (380, True)):
+        told = look(page, width, CHOOSE_CELLS, dark=dark)
+        assert told["light"] is not dark
         assert told["faults"] == []
         assert told["broken"] == 0
         assert told["images"] > images
@@ -61,6 +66,9 @@ def check(page: Path, images: int) -> None:
         assert told["before"] == told["after"] == images
         assert told["filtered"]
         assert all(count == shown and right for count, shown, right in told["filtered"])
+        assert yaml.safe_load(told["copied"]) == yaml.safe_load(
+            (page.parent / "recipe.yaml").read_text(encoding="utf-8")
+        )
 
 
 def test_the_page_works_in_a_browser(surgeon: Surgeon, run: Path) -> None:

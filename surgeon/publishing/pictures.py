@@ -20,7 +20,7 @@ from surgeon.inference.explaining import Explainer, build_explainer
 from surgeon.planning.frontier import phase_frontiers
 from surgeon.planning.modes import layer_states
 from surgeon.recipe.bundle import read_bundle
-from surgeon.report.parts import Phase
+from surgeon.report.drawing import Phase
 from surgeon.results.events import Note, Progress
 from surgeon.runs.folder import read_predictions, read_splits
 from surgeon.runs.pictures import Picture, read_pictures, write_pictures

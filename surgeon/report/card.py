@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from surgeon.report.parts import open_template
+from surgeon.report.markup import render
 from surgeon.report.tables import averages_text
 from surgeon.text import printable
 
@@ -37,7 +37,9 @@ def render_card(
         }
         for phase, done in zip(plan.phases, result.phases, strict=True)
     ]
-    rendered = open_template("card.md.j2", _markdown).render(
+    return render(
+        "card.md.j2",
+        _markdown,
         name=plan.name,
         description=plan.description,
         backbone=plan.network.name,
@@ -57,7 +59,6 @@ def render_card(
         calibration=calibration,
         recipe=_code(recipe),
     )
-    return str(rendered)
 
 
 def _markdown(text: str) -> Markup:

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from surgeon.report.parts import Phase, draw_history, draw_phase, embed_thumbnails, open_template
+from surgeon.report.charts import draw_history
+from surgeon.report.drawing import Phase, draw_phase
+from surgeon.report.markup import embed_thumbnails, render
 from surgeon.report.tables import comparison_rows
 from surgeon.results.findings import short_value
 
@@ -82,11 +84,13 @@ def render_comparison(page: ComparisonPage) -> str:
     columns = page.columns
     thumbnails = embed_thumbnails(image.thumbnail for image in page.disagreements)
     shown = list(zip(page.disagreements, thumbnails, strict=False))
-    rendered = open_template("compare.html.j2").render(
+    return render(
+        "comparison.html.j2",
         title=f"{len(columns)} runs of {' and '.join(dict.fromkeys(column.result.name for column in columns))}",
         page=page,
+        runs=[f"run {number}" for number, _ in enumerate(columns, start=1)],
         figures=comparison_rows([column.figures for column in columns], [column.test for column in columns]),
-        asked=[(name, [short_value(value) for value in values]) for name, values in page.asked.items()],
+        asked=[(name, *map(short_value, values)) for name, values in page.asked.items()],
         histories=[draw_history(column.result) for column in columns],
         strips=[[draw_phase(column.network, phase) for phase in column.phases] for column in columns],
         classes=_classes([column.result for column in columns]),
@@ -94,7 +98,6 @@ def render_comparison(page: ComparisonPage) -> str:
         left_out=page.left_out + len(page.disagreements) - len(shown),
         patterns=Counter(image.pattern for image, _ in shown).most_common(),
     )
-    return str(rendered)
 
 
 def _classes(results: Sequence[RunResult]) -> list[tuple[str, list[tuple[str, bool]]]]:

@@ -56,32 +56,32 @@ def short_label(name: str) -> str:
 def draw_curves(result: RunResult, path: Path) -> None:
     """Draws loss and accuracy over all epochs."""
     with plain_style("".join(phase.name for phase in result.phases)):
-        curves_figure(result).savefig(path, dpi=150)
+        figure = Figure(figsize=(10, 4), layout="constrained")
+        for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+            plot_history(axes, result, name)
+        figure.savefig(path, dpi=150)
 
 
-def curves_figure(result: RunResult) -> Figure:
-    """Returns loss and accuracy over all epochs, the phases side by side."""
-    figure = Figure(figsize=(10, 4), layout="constrained")
+def plot_history(axes: Any, result: RunResult, name: str) -> None:
+    """Plots ``loss`` or ``accuracy`` over all epochs, the phases side by side."""
     marker = "." if sum(phase.epochs for phase in result.phases) <= _DOTTED else ""
-    for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        start = 0
-        for at, phase in enumerate(result.phases):
-            epochs = np.arange(start + 1, start + phase.epochs + 1)
-            if at % 2:
-                axes.axvspan(start + 0.5, start + phase.epochs + 0.5, color="0.95", zorder=0)
-            for series, color in ((name, _TRAIN), (f"val_{name}", _VALIDATION)):
-                if series in phase.history:
-                    label = {"v": "validation"}.get(series[0], "training") if at == 0 else None
-                    axes.plot(epochs, phase.history[series], color=color, marker=marker, label=label)
-            middle = start + (phase.epochs + 1) / 2
-            title = short_label(phase.name)
-            axes.text(middle, 1.01, title, transform=axes.get_xaxis_transform(), ha="center", va="bottom")
-            start += phase.epochs
-        axes.set(xlabel="epoch", ylabel=name, xlim=(0.5, start + 0.5))
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False)
-    return figure
+    start = 0
+    for at, phase in enumerate(result.phases):
+        epochs = np.arange(start + 1, start + phase.epochs + 1)
+        if at % 2:
+            axes.axvspan(start + 0.5, start + phase.epochs + 0.5, color="0.5", alpha=0.1, zorder=0)
+        for series, color in ((name, _TRAIN), (f"val_{name}", _VALIDATION)):
+            if series in phase.history:
+                label = {"v": "validation"}.get(series[0], "training") if at == 0 else None
+                axes.plot(epochs, phase.history[series], color=color, marker=marker, label=label)
+        middle = start + (phase.epochs + 1) / 2
+        title = short_label(phase.name)
+        axes.text(middle, 1.01, title, transform=axes.get_xaxis_transform(), ha="center", va="bottom")
+        start += phase.epochs
+    axes.set(xlabel="epoch", ylabel=name, xlim=(0.5, start + 0.5))
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
 
 
 def confusion_parts(evaluation: Evaluation) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
-import base64
-from html import escape
 from typing import TYPE_CHECKING
 
+from surgeon.report.markup import embed, render
 from surgeon.results.run import headline_figures
-from surgeon.text import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from surgeon.results.run import RunResult
 
-_PICTURES = {"curves.png": "loss and accuracy per epoch", "confusion.png": "confusion matrix"}
+_PICTURES = {"loss and accuracy per epoch": "curves.png", "confusion matrix": "confusion.png"}
 
 
-def notebook_html(folder: Path, result: RunResult) -> str:
-    """Returns figures, curves and confusion matrix of a finished run as HTML that needs nothing else."""
-    rows = "".join(
-        f"<tr><th style='text-align:left'>{escape(printable(name))}</th><td>{value:.4f}</td></tr>"
-        for name, value in headline_figures(result).items()
+def notebook_html(folder: Path, result: RunResult | None) -> str:
+    """Returns figures, curves and confusion matrix of a run as HTML that needs nothing else.
+
+    Args:
+        folder: The run's.
+        result: What it came to; None if it is not finished.
+    """
+    if result is None:
+        return render("notebook.html.j2", title=f"{folder}: a run that is not finished", figures=(), pictures=())
+    return render(
+        "notebook.html.j2",
+        title=f"{result.name}, {result.seconds:.0f} s, in {folder}",
+        figures=[(name, f"{value:.4f}") for name, value in headline_figures(result).items()],
+        pictures=[
+            (alt, embed("png", (folder / name).read_bytes()))
+            for alt, name in _PICTURES.items()
+            if (folder / name).is_file()
+        ],
     )
-    pictures = "".join(_picture(folder / name, alt) for name, alt in _PICTURES.items())
-    title = escape(printable(f"{result.name}, {result.seconds:.0f} s, in {folder}"))
-    return f"<div><b>{title}</b><table>{rows}</table>{pictures}</div>"
-
-
-def _picture(path: Path, alt: str) -> str:
-    if not path.is_file():
-        return ""
-    content = base64.b64encode(path.read_bytes()).decode()
-    return f"<img alt='{alt}' style='max-width:100%' src='data:image/png;base64,{content}'>"

@@ -6,19 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from matplotlib.figure import Figure
-
-from surgeon.report.figures import confusion_parts, short_label
-from surgeon.report.parts import (
-    Phase,
+from surgeon.report.charts import (
+    CURVES,
     draw_chart,
     draw_history,
-    draw_phase,
-    embed_matrix,
-    embed_picture,
-    embed_thumbnails,
-    open_template,
+    draw_matrix,
+    plot_precision_recall,
+    plot_reliability,
 )
+from surgeon.report.drawing import Phase, draw_phase
+from surgeon.report.figures import confusion_parts
+from surgeon.report.markup import embed_picture, embed_thumbnails, render
 from surgeon.report.tables import averages_text, frozen_text
 from surgeon.results.run import figure
 from surgeon.text import printable
@@ -31,10 +29,8 @@ if TYPE_CHECKING:
     from surgeon.results.use import Calibration, ClassCurve, Interval
 
 _SPLITS = {"train": "training", "validation": "validation", "test": "test"}
-_BLUE, _RED = "#2563a8", "#c2410c"
 _CELLS = 100  # classes whose confusion matrix is shown cell by cell
 _PAIRS = 100  # of classes, where there are more of them
-_CURVES = 50  # of precision over recall
 _TOLD = 12  # mistakes, and doubts
 
 
@@ -98,35 +94,53 @@ class Page:
 
 def render_page(page: Page) -> str:
     """Returns the page as HTML with everything in it, pictures and script included."""
-    evaluation = page.result.evaluation
+    result, evaluation = page.result, page.result.evaluation
     thumbnails = embed_thumbnails(shown.thumbnail for shown in page.shown)
     shown = list(zip(page.shown, thumbnails, strict=False))
-    rendered = open_template("page.html.j2").render(
-        title=page.result.name,
+    mistakes = sorted((one for one in shown if not one[0].is_right), key=lambda one: -one[0].probability)
+    doubts = sorted((one for one in shown if one[0].is_right), key=lambda one: one[0].probability)
+    return render(
+        "run.html.j2",
+        title=result.name,
         page=page,
-        result=page.result,
+        result=result,
         evaluation=evaluation,
-        probe=page.result.linear_probe,
-        splits={split: name for split, name in _SPLITS.items() if split in page.result.images},
-        frozen=frozen_text(page.result.frozen),
+        splits={split: name for split, name in _SPLITS.items() if split in result.images},
+        frozen=frozen_text(result.frozen),
         figures=_figures(page),
-        images=_images(page.result.images),
+        images=_images(result.images),
         strips=[draw_phase(page.network, phase) for phase in page.phases],
         cut=page.network.cut_row,
-        history=draw_history(page.result),
-        reliability=page.calibration and draw_chart(_draw_reliability, page.calibration),
-        precision_recall=draw_chart(_draw_precision_recall, page.curves) if page.curves else None,
-        drawn_curves=min(len(page.curves), _CURVES),
+        curves=draw_history(result),
+        reliability=page.calibration and draw_chart(plot_reliability, page.calibration),
+        precision_recall=draw_chart(plot_precision_recall, page.curves) if page.curves else None,
+        drawn_curves=min(len(page.curves), CURVES),
+        measures=_measures(evaluation, result.linear_probe) if evaluation else {},
         averages=averages_text(evaluation) if evaluation else None,
         confusion=_confusion(evaluation) if evaluation else {},
         shown=shown,
         left_out=page.left_out + len(page.shown) - len(shown),
         numbers={name: number for number, name in enumerate(evaluation.classes)} if evaluation else {},
-        mistakes=sorted((one for one in shown if not one[0].is_right), key=lambda one: -one[0].probability)[:_TOLD],
-        doubts=sorted((one for one in shown if one[0].is_right), key=lambda one: one[0].probability)[:_TOLD],
-        picture=embed_picture,
+        mistakes=_explained(mistakes[:_TOLD]),
+        doubts=_explained(doubts[:_TOLD]),
     )
-    return str(rendered)
+
+
+def _explained(shown: Sequence[tuple[Shown, str]]) -> list[tuple[Shown, str, str | None]]:
+    """Returns images and their thumbnails with their explanations, as far as they have any."""
+    return [(one, thumbnail, embed_picture(one.explanation) if one.explanation else None) for one, thumbnail in shown]
+
+
+def _measures(evaluation: Evaluation, probe: Evaluation | None) -> dict[str, Any]:
+    """Returns the table of the classes, those of the linear probe beside them, with the averages at its foot."""
+    averages = [("macro avg", evaluation.macro), ("weighted avg", evaluation.weighted)]
+    beside = [row.f1 for _, row in probe.measured] + [probe.macro.f1, probe.weighted.f1] if probe else None
+    rows = []
+    for at, (name, row) in enumerate([*evaluation.measured, *averages]):
+        parts = [row.precision, row.recall, row.f1, *([beside[at]] if beside else [])]
+        rows.append([name, *(f"{part:.2f}" for part in parts), row.support])
+    columns = ["class", "precision", "recall", "F1", *(["F1, linear probe"] if beside else []), "images"]
+    return {"columns": columns, "rows": rows[:-2], "foot": rows[-2:]}
 
 
 def _confusion(evaluation: Evaluation) -> dict[str, Any]:
@@ -141,7 +155,7 @@ def _confusion(evaluation: Evaluation) -> dict[str, Any]:
         for label, predicted, count in sorted(mistakes, key=lambda mistake: -mistake[2])[:_PAIRS]
         if (measures := evaluation.per_class[label])
     ]
-    return {"names": names, "picture": embed_matrix(parts), "pairs": pairs, "all_pairs": len(mistakes)}
+    return {"names": names, "picture": draw_matrix(parts), "pairs": pairs, "all_pairs": len(mistakes)}
 
 
 def _images(counts: Mapping[str, int]) -> str:
@@ -166,34 +180,7 @@ def _figures(page: Page) -> list[dict[str, Any]]:
             {
                 "title": title,
                 "value": f"{figure(result.evaluation, name):.3f}",
-                "interval": f"{interval.low:.3f} to {interval.high:.3f}",
-                "beside": ", ".join(beside),
+                "notes": [f"95 % interval {interval.low:.3f} to {interval.high:.3f}", ", ".join(beside)],
             }
         )
     return found
-
-
-def _draw_reliability(calibration: Calibration) -> Figure:
-    drawn = Figure(figsize=(4.2, 4), layout="constrained")
-    axes = drawn.subplots()
-    most = max(count for _, _, count in calibration.bins)
-    axes.plot([0, 1], [0, 1], color="0.7", linestyle="--", linewidth=1)
-    for confidence, accuracy, count in calibration.bins:
-        axes.plot([confidence, confidence], [confidence, accuracy], color=_RED, linewidth=1)
-        axes.scatter(confidence, accuracy, s=20 + 180 * count / most, color=_BLUE, alpha=0.8, zorder=3)
-    axes.set(xlim=(0, 1.03), ylim=(0, 1.03), xlabel="confidence", ylabel="accuracy", aspect="equal")
-    return drawn
-
-
-def _draw_precision_recall(curves: Sequence[ClassCurve]) -> Figure:
-    drawn = Figure(figsize=(4.2, 4), layout="constrained")
-    axes = drawn.subplots()
-    worst = sorted(curves, key=lambda curve: curve.average_precision)[:_CURVES]
-    for curve in worst[3:]:
-        axes.plot(curve.recall, curve.precision, color="0.8", linewidth=1, drawstyle="steps-post")
-    for curve, color in zip(worst, (_RED, _BLUE, "#4d7c0f"), strict=False):
-        label = f"{curve.average_precision:.3f} {short_label(curve.name)}"  # a label that begins with _ is not shown
-        axes.plot(curve.recall, curve.precision, color=color, linewidth=1.5, label=label, drawstyle="steps-post")
-    axes.set(xlim=(0, 1.03), ylim=(0, 1.03), xlabel="recall", ylabel="precision", aspect="equal")
-    axes.legend(frameon=False, loc="lower left", title="least average precision", alignment="left")
-    return drawn

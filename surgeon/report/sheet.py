@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import html
-import io
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from string import Template
 
 import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
 from surgeon.report.figures import plain_style
+from surgeon.report.markup import embed_picture, render
 from surgeon.results.findings import Finding
 from surgeon.text import printable
 
@@ -47,14 +44,20 @@ def draw_sheet(findings: Sequence[Finding], picture: Picture, name: str, path: P
     """
     left_out = f", the first {_SHOWN} of them here" if len(findings) > _SHOWN else ""
     title = printable(f"{name}: {len(findings):,} finding{'' if len(findings) == 1 else 's'}{left_out}")
-    rows = (_row(finding, picture) for finding in findings[:_SHOWN])
+    rows = [_row(finding, picture) for finding in findings[:_SHOWN]]
     if path.suffix.lower() == ".html":
         path.write_text(_page(title, rows), encoding="utf-8")
     else:
-        drawn = list(rows)
-        names = [name for row in drawn for name, _ in row.pictures]
-        with plain_style("".join([title, *names, *(row.finding.message for row in drawn)])):
-            _draw_rows(title, drawn, path)
+        names = [name for row in rows for name, _ in row.pictures]
+        with plain_style("".join([title, *names, *(row.finding.message for row in rows)])):
+            _draw_rows(title, rows, path)
+
+
+def _page(title: str, rows: Sequence[Row]) -> str:
+    shown = [
+        (row.finding, [(name, embed_picture(image) if image else None) for name, image in row.pictures]) for row in rows
+    ]
+    return render("sheet.html.j2", title=title, rows=shown, colours=_COLOURS)
 
 
 def _row(finding: Finding, picture: Picture) -> Row:
@@ -65,48 +68,6 @@ def _row(finding: Finding, picture: Picture) -> Row:
             image.thumbnail((_SIDE, _SIDE))
         pictures.append((printable(file), image))
     return Row(finding, tuple(pictures))
-
-
-_PAGE = Template("""\
-<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>$title</title>
-<style>
-:root { color-scheme: light dark; font: 15px/1.4 system-ui, sans-serif }
-body { max-width: 80rem; margin: 2rem auto; padding: 0 1rem; background: Canvas; color: CanvasText }
-section { border-top: 1px solid GrayText; padding: .8rem 0 }
-p { margin: 0 0 .5rem; overflow-wrap: anywhere }
-b { color: #fff; padding: .1rem .5rem; border-radius: .3rem; font-weight: 600 }
-div { display: flex; flex-wrap: wrap; gap: .6rem }
-figure { margin: 0; width: ${side}px }
-figcaption { font-size: .75rem; overflow-wrap: anywhere }
-</style>
-<h1>$title</h1>
-$sections</html>
-""")
-
-
-def _page(title: str, rows: Iterator[Row]) -> str:
-    return _PAGE.substitute(title=html.escape(title), side=_SIDE, sections="".join(map(_section, rows)))
-
-
-def _section(row: Row) -> str:
-    finding = row.finding
-    badge = f'<b style="background:{_COLOURS[finding.severity]}">{finding.severity}: {finding.kind}</b>'
-    figures = "".join(_figure(name, image) for name, image in row.pictures)
-    message = html.escape(printable(finding.message))
-    return f"<section><p>{badge} {message}</p><div>{figures}</div></section>\n"
-
-
-def _figure(name: str, image: Image.Image | None) -> str:
-    shown = "<em>cannot be read</em>"
-    if image is not None:
-        encoded = io.BytesIO()
-        image.save(encoded, "JPEG", quality=85)
-        shown = f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(encoded.getvalue()).decode()}">'
-    return f"<figure>{shown}<figcaption>{html.escape(name)}</figcaption></figure>"
 
 
 def _draw_rows(title: str, rows: Sequence[Row], path: Path) -> None:

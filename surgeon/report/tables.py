@@ -181,26 +181,24 @@ def comparison_table(
 ) -> Table:
     """Renders runs as columns; the tests are each run's against the first, which has none."""
     made = table(None, "", *runs, numbers=runs)
-    for name, cells in comparison_rows(figures, tests):
-        made.add_row(name, *cells)
+    for row in comparison_rows(figures, tests):
+        made.add_row(*row)
     return made
 
 
-def comparison_rows(
-    figures: Sequence[Mapping[str, float]], tests: Sequence[McNemar | None]
-) -> list[tuple[str, list[str]]]:
-    """Returns the lines of such a table: what a line is called, and what each run has there."""
+def comparison_rows(figures: Sequence[Mapping[str, float]], tests: Sequence[McNemar | None]) -> list[list[str]]:
+    """Returns the rows of such a table: what a row is called, then what each run has there."""
     rows = []
     for name in dict.fromkeys(name for own in figures for name in own):
         form = "{:.4f}" if name.startswith(("network", "linear probe")) else "{:,.0f}"
-        rows.append((name, [form.format(own[name]) if name in own else "" for own in figures]))
+        rows.append([name, *(form.format(own[name]) if name in own else "" for own in figures)])
     _, *others = tests
     if any(others):
         told = (
             "other test images" if test is None else f"{test.p_value:.3f} ({test.only_first} : {test.only_second})"
             for test in others
         )
-        rows.append(("McNemar's p, right alone", ["", *told]))
+        rows.append(["McNemar's p, right alone", "", *told])
     return rows
 
 

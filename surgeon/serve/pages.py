@@ -7,17 +7,17 @@ import functools
 import hashlib
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import jinja2
 from fastapi.responses import HTMLResponse
+
+from surgeon.report.markup import render
 
 
 @functools.cache
 def render_page() -> HTMLResponse:
     """Returns the page that takes a photograph and shows the answer."""
-    return _respond((Path(__file__).parent / "page.html").read_text(encoding="utf-8"))
+    return _respond(render("service.html.j2", title="surgeon"))
 
 
 def render_docs(description: Mapping[str, Any]) -> HTMLResponse:
@@ -26,8 +26,10 @@ def render_docs(description: Mapping[str, Any]) -> HTMLResponse:
     Args:
         description: The same as OpenAPI says it.
     """
-    template = (Path(__file__).parent / "docs.html").read_text(encoding="utf-8")
-    return _respond(jinja2.Template(template, autoescape=True, trim_blocks=True).render(description))
+    about = description["info"]
+    return _respond(
+        render("service_docs.html.j2", title=about["title"], version=about["version"], paths=description["paths"])
+    )
 
 
 def _respond(page: str) -> HTMLResponse:
