@@ -233,7 +233,7 @@ def test_a_thousand_classes_fit_on_a_page(surgeon: Surgeon, tmp_path: Path) -> N
     assert sizes["report.html"] < 5_000_000
     assert sizes["result.json"] < 500_000
     assert sizes["confusion.png"] < 2_000_000
-    told = look(tmp_path / "run" / "report.html", 380, CHOOSE_THE_FIRST_PAIR)
+    told = look(tmp_path / "run" / "report.html", 380, CHOOSE_A_PAIR)
     assert (told["faults"], told["requests"], told["broken"], told["overflow"]) == ([], [], 0, False)
     assert told["pairs"] == 100
     assert told["shown"] == told["announced"] > 0
@@ -241,10 +241,10 @@ def test_a_thousand_classes_fit_on_a_page(surgeon: Surgeon, tmp_path: Path) -> N
     assert told["sorted"] == sorted(told["sorted"])
 
 
-# Chooses a mistake, looks for a class, and sorts the classes by their F1.
-CHOOSE_THE_FIRST_PAIR = """
+# Chooses a mistake that is among the images shown, looks for a class, and sorts the classes by their F1.
+CHOOSE_A_PAIR = """
   const pairs = [...document.querySelectorAll("#matrix tbody button")];
-  pairs[0].click();
+  pairs.find(pair => document.querySelector(`#gallery [data-is="${pair.dataset.shows}"]`)).click();
   const shown = document.querySelectorAll("#gallery figure:not([hidden])").length;
   const announced = parseInt(document.getElementById("chosen").textContent);
   const table = document.querySelector("[aria-labelledby=measures] table");

@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, precision_recall_fscore_support
 
 from surgeon.evaluation.measures import evaluate
-from surgeon.report.tables import averages_text
+from surgeon.report.results import averages_text
 from surgeon.results.run import FrozenResult, RunResult, result_figures, result_record, run_result
 
 NAMES = ("accuracy", "macro avg", "weighted avg", "micro avg", "file", "label", "predicted")

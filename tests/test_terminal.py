@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from surgeon.report.findings import findings_summary, findings_table
 from surgeon.report.progress import ProgressDisplay
-from surgeon.report.tables import comparison_table, counts_table, predictions_table, table
-from surgeon.report.terminal import Terminal, styled
+from surgeon.report.recipe import counts_table
+from surgeon.report.results import comparison_table
+from surgeon.report.terminal import Terminal, styled, table
+from surgeon.report.use import predictions_table
 from surgeon.results.events import FeaturesKept, Note, PhaseStarted, Progress
 from surgeon.results.findings import Finding
 from surgeon.results.use import Prediction

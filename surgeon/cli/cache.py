@@ -12,7 +12,7 @@ from rich.filesize import decimal
 
 from surgeon.cli.output import Format, FormatOption, print_json, print_text
 from surgeon.errors import SurgeonError
-from surgeon.report.tables import table
+from surgeon.report.terminal import table
 
 if TYPE_CHECKING:
     from surgeon.store.cache import ShelfSummary

@@ -10,7 +10,7 @@ import typer
 from surgeon.catalogue.entry import Entry, find
 from surgeon.catalogue.kinds import KINDS, LISTED, listing_command
 from surgeon.cli.output import Format, FormatOption, print_json, print_text
-from surgeon.report.tables import entries_table, entry_table
+from surgeon.report.recipe import entries_table, entry_table
 
 
 def register(app: typer.Typer) -> None:

@@ -41,7 +41,7 @@ def command(
             ]
         )
         return
-    from surgeon.report.tables import comparison_table
+    from surgeon.report.results import comparison_table
 
     figures, tests = [run.figures for run in compared], [run.test for run in compared]
     print_text(comparison_table([str(run) for run in runs], figures, tests))

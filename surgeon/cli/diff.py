@@ -34,7 +34,7 @@ def command(
             }
         )
         return
-    from surgeon.report.tables import differences_table
+    from surgeon.report.results import differences_table
 
     for title, differences in (("asked differently", asked), ("came out differently", came)):
         if differences:

@@ -45,7 +45,8 @@ def command(
     if output_format is Format.json:
         print_json(dataclasses.asdict(found))
         return
-    from surgeon.report.tables import classification_table, other_data_lines
+    from surgeon.report.results import classification_table
+    from surgeon.report.use import other_data_lines
 
     print_text(classification_table(found.evaluation, f"{run} on {data}: {found.images:,} images"))
     print_text(*other_data_lines(found))

@@ -44,6 +44,6 @@ def command(
     if output_format is Format.json:
         print_json({**dataclasses.asdict(result), "folder": str(folder)})
     else:
-        from surgeon.report.tables import export_table
+        from surgeon.report.use import export_table
 
         print_text(export_table(result), styled("it is in ", (str(folder), "bold")))

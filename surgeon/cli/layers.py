@@ -15,7 +15,7 @@ from surgeon.cli.output import Format, FormatOption, SetOption, print_json, prin
 from surgeon.planning.frontier import phase_frontiers
 from surgeon.planning.modes import layer_states
 from surgeon.recipe.compiler import compile_recipe
-from surgeon.report.tables import layer_table, network_table
+from surgeon.report.layers import layer_table, network_table
 
 
 def command(

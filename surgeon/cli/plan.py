@@ -52,7 +52,7 @@ def command(recipe: RecipeArgument, overrides: SetOption = None, output_format: 
         )
         return
     from surgeon.report.forecast import forecast_text
-    from surgeon.report.tables import counts_table, values_table
+    from surgeon.report.recipe import counts_table, values_table
 
     print_text(values_table(values), counts_table(index.counts(), index.classes), *forecast_text(forecast))
     print_text(*left_out)

@@ -115,7 +115,7 @@ def _matching(text: str) -> list[Path]:
 
 def _print(predictions: Sequence[Prediction], output_format: PredictFormat) -> None:
     if output_format is PredictFormat.text:
-        from surgeon.report.tables import predictions_table
+        from surgeon.report.use import predictions_table
 
         print_text(predictions_table(predictions))
     elif output_format is PredictFormat.jsonl:

@@ -10,7 +10,7 @@ import yaml
 
 from surgeon.cli.output import Format, FormatOption, print_file, print_json, print_text
 from surgeon.errors import UsageError, did_you_mean
-from surgeon.report.tables import table
+from surgeon.report.terminal import table
 from surgeon.share import share_path
 
 app = typer.Typer(help="The recipes that come with the package.", no_args_is_help=True)

@@ -59,7 +59,7 @@ def repeat_and_print(
         record = {name: dataclasses.asdict(spread) for name, spread in spreads.items()}
         print_json({"runs": [str(folder) for folder in folders], "figures": record})
     else:
-        from surgeon.report.tables import spread_table
+        from surgeon.report.results import spread_table
 
         where = styled("the runs are in ", (str(folder), "bold"))
         print_text(spread_table(spreads), *_expected(spreads), where)

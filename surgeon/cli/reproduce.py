@@ -40,7 +40,7 @@ def command(
             }
         )
     else:
-        from surgeon.report.tables import differences_table
+        from surgeon.report.results import differences_table
 
         if differences and not quiet:
             print_text(differences_table("what came out differently", differences, "before", "now"))

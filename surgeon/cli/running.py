@@ -45,7 +45,7 @@ def print_run(run: Run, output_format: Format, *, quiet: bool) -> None:
 
 def _print_result(result: RunResult, folder: Path) -> None:
     """Prints the table of the classes, the methods side by side, and where everything lies."""
-    from surgeon.report.tables import averages_text, classification_table, expectation_text, frozen_text, methods_table
+    from surgeon.report.results import averages_text, classification_table, expectation_text, frozen_text, methods_table
 
     if result.evaluation is not None:
         total = result.evaluation.weighted.support

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from surgeon.report.markup import render
-from surgeon.report.tables import averages_text
+from surgeon.report.results import averages_text
 from surgeon.text import printable
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from surgeon.report.charts import draw_history
 from surgeon.report.drawing import Phase, draw_phase
 from surgeon.report.markup import embed_thumbnails, render
-from surgeon.report.tables import comparison_rows
+from surgeon.report.results import comparison_rows
 from surgeon.results.findings import short_value
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from surgeon.report.tables import table
-from surgeon.report.terminal import styled
+from surgeon.report.terminal import styled, table
 from surgeon.results.findings import SEVERITIES, Finding
 
 if TYPE_CHECKING:

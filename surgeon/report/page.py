@@ -17,7 +17,7 @@ from surgeon.report.charts import (
 from surgeon.report.drawing import Phase, draw_phase
 from surgeon.report.figures import confusion_parts
 from surgeon.report.markup import embed_picture, embed_thumbnails, render
-from surgeon.report.tables import averages_text, frozen_text
+from surgeon.report.results import averages_text, frozen_text
 from surgeon.results.run import figure
 from surgeon.text import printable
 

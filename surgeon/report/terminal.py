@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from rich import box
 from rich.console import Console, RenderableType
+from rich.table import Table
 from rich.text import Text
 
 from surgeon.text import printable
@@ -50,6 +53,15 @@ class Terminal(Console):
     def _overwritten(self) -> int:
         """How many columns are: one more, and a narrow terminal would wrap the line."""
         return min(self.width - 1, 79)
+
+
+def table(title: str | None, *columns: str, numbers: Iterable[str] = ()) -> Table:
+    """Returns an empty table in the house's style; the columns in ``numbers`` are aligned to the right."""
+    made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    right = set(numbers)
+    for column in columns:
+        made.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    return made
 
 
 def styled(*parts: str | tuple[str, str] | Text, separator: str = "") -> Text:

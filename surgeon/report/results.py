@@ -1,0 +1,140 @@
+"""What runs came to."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from surgeon.report.terminal import table
+from surgeon.results.findings import short_value
+from surgeon.results.run import figure
+from surgeon.text import first_few
+
+if TYPE_CHECKING:
+    from surgeon.results.findings import Difference
+    from surgeon.results.run import Evaluation, FrozenResult, Measures, RunResult, Spread
+    from surgeon.results.use import McNemar
+
+_SHOWN = 20  # differences of a part
+_NAMED = 10  # classes without an image
+
+
+def classification_table(evaluation: Evaluation, title: str) -> Table:
+    """Renders precision, recall, F1 and support of each class that has an image, then the averages."""
+    columns = ("precision", "recall", "f1-score", "support")
+    made = table(title, "class", *columns, numbers=columns)
+    for name, measures in evaluation.measured:
+        made.add_row(name, *_measures(measures))
+    made.add_section()
+    made.add_row("accuracy", "", "", f"{evaluation.accuracy:.2f}", str(evaluation.weighted.support))
+    made.add_row("macro avg", *_measures(evaluation.macro))
+    made.add_row("weighted avg", *_measures(evaluation.weighted))
+    return made
+
+
+def _measures(measures: Measures) -> list[str]:
+    parts = (measures.precision, measures.recall, measures.f1)
+    return [*(f"{part:.2f}" for part in parts), str(measures.support)]
+
+
+def averages_text(evaluation: Evaluation) -> str | None:
+    """Says over which classes the averages are; None if that is over all of them."""
+    missing = evaluation.missing
+    if not missing:
+        return None
+    named = ", ".join(first_few(missing, _NAMED))
+    return f"no image of {named}; the averages are over the {len(evaluation.measured):,} classes that have images"
+
+
+def methods_table(result: RunResult) -> Table:
+    """Renders the trained network beside the linear probe and what the recipe's author measured."""
+    names = ("accuracy", "macro_f1", "weighted_f1")
+    made = table(None, "method", *names, numbers=names)
+    for method, evaluation in result.methods().items():
+        made.add_row(method, *(f"{figure(evaluation, name):.4f}" for name in names))
+    if result.expected:
+        made.add_row("expected", *(_spread(result.expected.get(name, {})) for name in names), style="dim")
+    return made
+
+
+def _spread(figure: Mapping[str, float]) -> str:
+    """Returns a mean with its standard deviation, as far as they are known."""
+    return " ± ".join(f"{figure[name]:.4f}" for name in ("mean", "std") if name in figure)
+
+
+def expectation_text(result: RunResult) -> str | None:
+    """Says how far a result is from what the recipe's author measured; None where that is not known."""
+    if result.evaluation is None or not result.expected:
+        return None
+    said = []
+    for name, expected in result.expected.items():
+        off = figure(result.evaluation, name) - expected["mean"]
+        if abs(off) < 5e-5:  # which would show as 0.0000
+            said.append(f"{name} is what the author measured")
+            continue
+        spread = (
+            f", {abs(off) / expected['std']:.1f} standard deviations of a change of seed" if expected.get("std") else ""
+        )
+        said.append(f"{name} is {abs(off):.4f} {'above' if off > 0 else 'below'} what the author measured{spread}")
+    return "; ".join(said)
+
+
+def frozen_text(frozen: FrozenResult) -> str:
+    """Returns what the store was good for."""
+    done = f"frozen layers: {frozen.known:,} images known, {frozen.computed:,} computed in {frozen.seconds:.0f} s"
+    if frozen.saved_seconds is None or frozen.saved_seconds < 0.5:  # which would show as 0 s
+        return done
+    saved = f"{frozen.saved_seconds / 60:,.0f} min" if frozen.saved_seconds >= 60 else f"{frozen.saved_seconds:.0f} s"
+    return f"{done}; without the store the run would have taken about {saved} more"
+
+
+def spread_table(spreads: Mapping[str, Spread]) -> Table:
+    """Renders what runs that differ in their seed came to: a row a figure."""
+    columns = ("mean", "std", "min", "max")
+    made = table(None, "figure", *columns, numbers=columns)
+    for name, spread in spreads.items():
+        numbers = (spread.mean, spread.std, min(spread.values), max(spread.values))
+        made.add_row(name, *(f"{number:.4f}" for number in numbers))
+    return made
+
+
+def comparison_table(
+    runs: Sequence[str], figures: Sequence[Mapping[str, float]], tests: Sequence[McNemar | None]
+) -> Table:
+    """Renders runs as columns; the tests are each run's against the first, which has none."""
+    made = table(None, "", *runs, numbers=runs)
+    for row in comparison_rows(figures, tests):
+        made.add_row(*row)
+    return made
+
+
+def comparison_rows(figures: Sequence[Mapping[str, float]], tests: Sequence[McNemar | None]) -> list[list[str]]:
+    """Returns the rows of such a table: what a row is called, then what each run has there."""
+    rows = []
+    for name in dict.fromkeys(name for own in figures for name in own):
+        form = "{:.4f}" if name.startswith(("network", "linear probe")) else "{:,.0f}"
+        rows.append([name, *(form.format(own[name]) if name in own else "" for own in figures)])
+    _, *others = tests
+    if any(others):
+        told = (
+            "other test images" if test is None else f"{test.p_value:.3f} ({test.only_first} : {test.only_second})"
+            for test in others
+        )
+        rows.append(["McNemar's p, right alone", "", *told])
+    return rows
+
+
+def differences_table(title: str, differences: Sequence[Difference], before: str, after: str) -> Table:
+    """Renders what differs, as many of each part as a person reads."""
+    made = table(title, "", "", before, after)
+    for part, found in itertools.groupby(differences, key=lambda difference: difference.part):
+        group = list(found)
+        for difference in group[:_SHOWN]:
+            values = (difference.before, difference.after)
+            made.add_row(part, difference.name, *map(short_value, values))
+        if len(group) > _SHOWN:
+            made.add_row(part, f"and {len(group) - _SHOWN:,} more", "", "")
+    return made
