@@ -175,6 +175,22 @@ def test_what_is_read_is_what_was_planned(tiny: Path, tmp_path: Path, overrides:
     assert read_plan(tmp_path) == plan
 
 
+def test_a_plan_that_was_written_before_there_was_a_key_has_its_default(tiny: Path, tmp_path: Path) -> None:
+    plan = compile_recipe(tiny, ["phases[0].until={monitor: loss}"])
+    write_plan(tmp_path, plan)
+    record = json.loads((tmp_path / "plan.json").read_text(encoding="utf-8"))
+    first, *_ = record["plan"]["phases"]
+    for former, key in (
+        (record["plan"], "deterministic"),
+        (record["plan"]["data"], "on_leak"),
+        (first, "class_weight"),
+        (first["until"], "restore_best"),
+    ):
+        del former[key]
+    (tmp_path / "plan.json").write_text(json.dumps(record), encoding="utf-8")
+    assert read_plan(tmp_path) == plan
+
+
 def test_the_plan_of_a_run_needs_no_backbone(abandoned: Path) -> None:
     plan = read_plan(abandoned)
     assert plan.recipe["name"] == "tiny"

@@ -75,6 +75,7 @@ def test_every_entry_of_the_catalogue_may_stand_in_a_recipe(kind: str, entry: An
     parameters = fragment.get("then", fragment)
     assert dict(entry.parameters) == parameters["properties"]
     assert list(entry.required) == parameters.get("required", [])
+    assert entry.shorthand in (None, next(iter(parameters["properties"]), None))  # what a bare value is completed to
     is_bare = entry.name in schema.get("else", {}).get("enum", ())
     assert is_bare == (kind not in ("augmentation", "schedule") and not entry.required)
 

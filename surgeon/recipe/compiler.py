@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_args
 
 from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.kinds import KINDS
@@ -12,18 +12,13 @@ from surgeon.catalogue.layer_table import LayerTable
 from surgeon.errors import Diagnostic, RecipeError
 from surgeon.recipe.document import Document, read_document
 from surgeon.recipe.findings import Findings
+from surgeon.recipe.keys import dataclass_in, keys_of
 from surgeon.recipe.network import Network, activation
-from surgeon.recipe.plan import (
-    BackbonePlan,
-    Choice,
-    DataPlan,
-    PhasePlan,
-    Plan,
-    SplitPlan,
-    UntilPlan,
-)
+from surgeon.recipe.plan import BackbonePlan, Choice, DataPlan, PhasePlan, Plan
 from surgeon.recipe.text import ValuePath, spell_path
 from surgeon.recipe.validate import assume, validate
+
+Form = TypeVar("Form")
 
 
 def validate_recipe(path: Path, overrides: Sequence[str] = ()) -> tuple[Diagnostic, ...]:
@@ -80,33 +75,17 @@ def _plan(findings: Findings) -> Plan:
     values, network, head = findings.values, findings.network, findings.head
     if network is None or head is None or findings.image_size is None or findings.classes is None:
         raise AssertionError("a recipe without problems has a network, a size and classes")
-    data = values["data"]
     recipe = {key: value for key, value in values.items() if value not in ({}, "")}
-    return Plan(
-        name=values["name"],
-        description=values["description"],
-        seed=values["seed"],
-        data=DataPlan(
-            source=_choice(data["source"]),
-            image_size=findings.image_size,
-            split=SplitPlan(**data["split"]),
-            batch_size=data["batch_size"],
-            on_leak=data["on_leak"],
-            on_bad_image=data["on_bad_image"],
-        ),
+    return _built(
+        Plan,
+        {**values, **values["evaluate"]},
+        data=_built(DataPlan, values["data"], image_size=findings.image_size),
         augment=tuple(Choice(name, values["augment"][name]) for name in values["augment"] if name != "views"),
         views=values["augment"].get("views", 0),
         backbone=_backbone(values["backbone"], network),
         head=head,
         loss_from_logits=activation(head[-1]) != "softmax",
         phases=tuple(_phase(phase, network) for phase in values["phases"]),
-        features=values["features"],
-        features_dtype=values["features_dtype"],
-        engine=values["engine"],
-        precision=values["precision"],
-        deterministic=values["deterministic"],
-        linear_probe=values["evaluate"]["linear_probe"],
-        expected=values["expected"],
         classes=findings.classes,
         network=network,
         recipe=recipe,
@@ -114,36 +93,34 @@ def _plan(findings: Findings) -> Plan:
     )
 
 
-def _choice(value: Mapping[str, Any]) -> Choice:
-    ((name, parameters),) = value.items()
-    return Choice(name, parameters)
-
-
 def _backbone(values: Mapping[str, Any], network: Network) -> BackbonePlan:
     name = values.get("name")
-    return BackbonePlan(
-        name=name,
-        model=Path(values["model"]) if "model" in values else None,
-        preprocessing=BACKBONES[name].preprocessing if name else values["preprocessing"],
-        weights=values.get("weights"),
-        cut=network.cut_row.name,
-    )
+    preprocessing = BACKBONES[name].preprocessing if name else values["preprocessing"]
+    return _built(BackbonePlan, values, preprocessing=preprocessing, cut=network.cut_row.name)
 
 
 def _phase(values: Mapping[str, Any], network: Network) -> PhasePlan:
     wanted = values["trainable"]
     rows = network.select(wanted if isinstance(wanted, list) else [wanted])
-    return PhasePlan(
-        name=values["name"],
-        trainable=tuple(row.name for row in rows if row.trainable),
-        batch_norm=values["batch_norm"],
-        optimizer=_choice(values["optimizer"]),
-        lr=_choice(values["lr"]),
-        epochs=values["epochs"],
-        until=UntilPlan(**values["until"]) if "until" in values else None,
-        class_weight=values.get("class_weight"),
-        label_smoothing=values["label_smoothing"],
-    )
+    return _built(PhasePlan, values, trainable=tuple(row.name for row in rows if row.trainable))
+
+
+def _built(form: Callable[..., Form], values: Mapping[str, Any], **resolved: Any) -> Form:
+    """Returns a plan: what is resolved, and otherwise what the completed recipe gives for its keys."""
+    keys = {name: key for name, key in keys_of(form).items() if name not in resolved}
+    return form(**{name: _held(values.get(name), key.form) for name, key in keys.items()}, **resolved)
+
+
+def _held(value: Any, form: Any) -> Any:
+    """Returns a completed value in the form that a plan holds it in."""
+    if value is None:
+        return None
+    if Path in get_args(form):
+        return Path(value)
+    nested = dataclass_in(form)
+    if nested is Choice:
+        return Choice(*next(iter(value.items())))
+    return _built(nested, value) if nested else value
 
 
 def _origins(value: Any, path: ValuePath, document: Document) -> Iterator[tuple[ValuePath, str]]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from surgeon.catalogue.backbones import BACKBONES
-from surgeon.catalogue.kinds import KINDS
 from surgeon.errors import Diagnostic, SurgeonError
 from surgeon.recipe.bundle import MODEL, NETWORK, read_bundle
 from surgeon.recipe.document import Document
@@ -22,37 +21,24 @@ Values = dict[str, Any]
 def complete(document: Document, problems: Iterable[Diagnostic]) -> Values:
     """Returns a recipe's values in their long form, with the defaults that the schema and the catalogue give.
 
-    A value that has a problem is None in the result, so that what is sound can still be checked.
+    A value that has a problem, or is missing, is None in the result, so that what is sound can still be checked.
     """
+    given: Values = {"name": document.path.stem, "augment": {}, "evaluate": {}, "expected": {}}
     values = _without(document.values, (), {problem.path for problem in problems})
-    properties = recipe_schema()["properties"]
-    unless_given = {"name": document.path.stem, "augment": {}, "evaluate": {}, "expected": {}}
-    recipe = _filled(properties, unless_given | (values if isinstance(values, dict) else {}))
-    if recipe["evaluate"] is not None:
-        recipe["evaluate"] = _filled(properties["evaluate"]["properties"], recipe["evaluate"])
+    given |= values if isinstance(values, dict) else {}
+    if given.get("data") is not None:
+        given["data"].setdefault("split", {})
+    for number, phase in enumerate(given.get("phases") or (), 1):
+        if phase is not None:
+            phase.setdefault("name", f"phase {number}")
+    recipe: Values = _completed(given, recipe_schema(), document, ())
     if recipe["augment"] is not None:
-        recipe["augment"] = {
-            name: given if name == "views" else _parameters("augmentation", name, given)
-            for name, given in recipe["augment"].items()
-        }
-    if recipe["expected"] is not None:
-        recipe["expected"] = {
-            name: given if isinstance(given, dict) else given and {"mean": given}
-            for name, given in recipe["expected"].items()
-        }
-    backbone = recipe.get("backbone")
+        recipe["augment"] = {name: recipe["augment"].get(name) for name in given["augment"]}  # their order matters
+    data, backbone = recipe["data"], recipe["backbone"]
     if backbone is not None:
-        recipe["backbone"] = _backbone(backbone, properties["backbone"]["properties"], document)
-    if recipe.get("data") is not None:
-        recipe["data"] = _data(recipe["data"], properties["data"]["properties"], recipe.get("backbone"), document)
-    if recipe.get("head") is not None:
-        recipe["head"] = [_chosen("head layer", layer) for layer in recipe["head"]]
-    if recipe.get("phases") is not None:
-        phase_properties = properties["phases"]["items"]["properties"]
-        recipe["phases"] = [
-            None if phase is None else _phase(phase, phase_properties, number)
-            for number, phase in enumerate(recipe["phases"], 1)
-        ]
+        _complete_backbone(backbone, given["backbone"], document)
+        if data is not None and "image_size" not in data and backbone.get("name") in BACKBONES:
+            data["image_size"] = BACKBONES[backbone["name"]].image_size
     return recipe
 
 
@@ -76,49 +62,42 @@ def _without(values: Any, path: ValuePath, broken: set[str]) -> Any:
     return values
 
 
-def _filled(properties: Mapping[str, Any], given: Mapping[str, Any]) -> Values:
-    """Returns the known ones of ``given`` and the schema's defaults, in the schema's order."""
-    filled = {}
-    for name, schema in properties.items():
-        if name in given or "default" in schema:
-            filled[name] = _typed(given.get(name, schema.get("default")), schema)
-    return filled
-
-
-def _typed(value: Any, schema: Mapping[str, Any]) -> Any:
-    """Returns 32 for 32.0 where an integer is asked for, and 1.0 for 1 where Keras would count on in integers."""
+def _completed(value: Any, schema: Mapping[str, Any], document: Document, at: ValuePath) -> Any:
+    """Returns the value at a path in its long form."""
+    if value is None:
+        return None
+    long = schema.get("then", schema)
+    if "properties" in long:
+        return _filled(value if isinstance(value, dict) else _spelled_out(value, long), long, document, at)
     if isinstance(value, list):
-        items = schema.get("then", schema).get("items", {})
-        return [_typed(item, items) for item in value]
-    if schema.get("type") == "number" and value is not None:
-        return float(value)
+        items = long.get("items", {})
+        return [_completed(item, items, document, (*at, number)) for number, item in enumerate(value)]
+    if schema.get("format") == "path":
+        return _absolute(value, document, at)
+    if schema.get("type") == "number":
+        return float(value)  # Keras would count on in integers
     return int(value) if isinstance(value, float) and "integer" in schema.get("type", ()) else value
 
 
-def _chosen(kind: str, value: Any) -> Values | None:
-    """Returns ``{name: parameters}`` with all parameters, for any way to write a choice."""
-    if kind == "schedule" and isinstance(value, int | float):
-        value = {"constant": value}
-    if isinstance(value, str):
-        value = {value: {}}
-    if value is None or value.keys() - KINDS[kind].keys():
-        return None
-    return {name: _parameters(kind, name, given) for name, given in value.items()}
+def _spelled_out(bare: Any, long: Mapping[str, Any]) -> Values:
+    """Returns the mapping that a bare value means: the entry of that name where one is chosen, else the first key."""
+    is_name = isinstance(bare, str) and "minProperties" in long
+    return {bare: {}} if is_name else {next(iter(long["properties"])): bare}
 
 
-def _parameters(kind: str, name: str, given: Any) -> Values | None:
-    entry = KINDS[kind].get(name)
-    if entry is None or given is None:
-        return None
-    if not isinstance(given, dict):
-        given = {entry.shorthand: given}
-    return _filled(entry.parameters, given) if given.keys() >= set(entry.required) else None
+def _filled(given: Values, schema: Mapping[str, Any], document: Document, at: ValuePath) -> Values | None:
+    """Returns the known ones of ``given`` and all defaults in the schema's order, or None if too few are known."""
+    filled = {
+        name: _completed(given.get(name, known.get("default")), known, document, (*at, name))
+        for name, known in schema["properties"].items()
+        if name in given or "default" in known or name in schema.get("required", ())
+    }
+    return filled if len(filled) >= schema.get("minProperties", 0) else None
 
 
-def _backbone(given: Values, properties: Mapping[str, Any], document: Document) -> Values:
-    backbone = _filled(properties, given)
+def _complete_backbone(backbone: Values, given: Values, document: Document) -> None:
+    """Fills in what a run says of its own network, and finds the file of weights."""
     if "model" in backbone:
-        backbone["model"] = _absolute(backbone["model"], document, ("backbone", "model"))
         if "weights" not in given:
             del backbone["weights"]  # a model file brings its own
         folder = _folder_of_a_bundle(backbone)
@@ -129,7 +108,6 @@ def _backbone(given: Values, properties: Mapping[str, Any], document: Document) 
                 backbone.setdefault("preprocessing", bundle.preprocessing)
     if backbone.get("weights") not in (None, "imagenet", "none"):
         backbone["weights"] = _absolute(backbone["weights"], document, ("backbone", "weights"))
-    return backbone
 
 
 def _folder_of_a_bundle(backbone: Values) -> Path | None:
@@ -144,32 +122,7 @@ def _folder_of_a_bundle(backbone: Values) -> Path | None:
     return model.parent if prepares_twice and os.path.isfile(model.with_name(NETWORK)) else None  # noqa: PTH113
 
 
-def _data(given: Values, properties: Mapping[str, Any], backbone: Values | None, document: Document) -> Values:
-    data = _filled(properties, given)
-    split = given.get("split", {})
-    data["split"] = None if split is None else _filled(properties["split"]["properties"], split)
-    source = _chosen("source", data.get("source"))
-    for name, parameters in (source or {}).items():
-        for key, schema in KINDS["source"][name].parameters.items():
-            if parameters is not None and schema.get("format") == "path" and key in parameters:
-                parameters[key] = _absolute(parameters[key], document, ("data", "source", name, key))
-    if "image_size" not in data and backbone is not None and backbone.get("name") in BACKBONES:
-        data["image_size"] = BACKBONES[backbone["name"]].image_size
-    return {**data, "source": source}
-
-
-def _phase(given: Values, properties: Mapping[str, Any], number: int) -> Values:
-    phase = {"name": f"phase {number}", **_filled(properties, given)}
-    phase["optimizer"] = _chosen("optimizer", phase["optimizer"])
-    phase["lr"] = _chosen("schedule", phase.get("lr"))
-    if isinstance(phase.get("until"), dict):
-        phase["until"] = _filled(properties["until"]["properties"], phase["until"])
-    return phase
-
-
-def _absolute(path: str | None, document: Document, at: ValuePath) -> str | None:
-    if path is None:
-        return None
+def _absolute(path: str, document: Document, at: ValuePath) -> str:
     try:
         expanded = Path(path).expanduser()
     except RuntimeError:  # a tilde and the name of nobody

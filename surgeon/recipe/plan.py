@@ -1,4 +1,8 @@
-"""A compiled recipe: every name resolved, every default filled in, nothing left to decide."""
+"""A compiled recipe: every name resolved, every default filled in, nothing left to decide.
+
+A field that is annotated with a JSON Schema is a key of recipes, and this is where it is declared: the schema, the
+defaults, the reference and the compiler follow.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,25 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from surgeon.catalogue.augmentations import AUGMENTATIONS
+from surgeon.catalogue.entry import boolean, choice, integer, number, path
+from surgeon.recipe.keys import (
+    REQUIRED,
+    Section,
+    figure,
+    mapping,
+    name_of,
+    one_of,
+    parameters_of,
+    section,
+    selector,
+    selectors,
+    sequence,
+    sides,
+    text,
+)
 from surgeon.recipe.network import HeadLayer, Network
 
 
@@ -21,11 +42,15 @@ class Choice:
 
 @dataclass(frozen=True)
 class SplitPlan:
-    """Which part of the images, between 0 and 1, is held out; a source's own splits come first."""
+    """How images are held out, unless the source has splits of its own."""
 
-    test: float
-    validation: float
-    seed: int
+    test: Annotated[
+        float, number("Part of all images that is held out for the test.", 0.25, minimum=0, exclusiveMaximum=1)
+    ]
+    validation: Annotated[
+        float, number("Part of all images that training watches itself by.", 0.0, minimum=0, exclusiveMaximum=1)
+    ]
+    seed: Annotated[int, integer("Chooses among the possible splits.", 0, minimum=0, maximum=2**32 - 1)]
 
 
 def drawn_count(part: float, images: int) -> int:
@@ -35,20 +60,26 @@ def drawn_count(part: float, images: int) -> int:
 
 @dataclass(frozen=True)
 class DataPlan:
-    """Where the images come from and how they are read.
+    """The images.
 
     Attributes:
         image_size: Height and width in pixels to which each image is resized.
-        on_leak: ``fail`` or ``warn``.
-        on_bad_image: ``fail`` or ``skip``.
     """
 
-    source: Choice
-    image_size: tuple[int, int]
-    split: SplitPlan
-    batch_size: int
-    on_leak: str
-    on_bad_image: str
+    source: Annotated[Choice, one_of("source", "Where the images come from."), REQUIRED]
+    image_size: Annotated[
+        tuple[int, int],
+        sides(
+            "Side in pixels, or [height, width], to which images are resized; "
+            "by default what the backbone was trained on, and 224 for a model file that takes any size."
+        ),
+    ]
+    split: Annotated[SplitPlan, section(SplitPlan)]
+    batch_size: Annotated[int, integer("Images per step.", 32, minimum=1, maximum=1_000_000)]
+    on_leak: Annotated[
+        str, choice("What to do about an image that is in more than one split.", ("fail", "warn"), "fail")
+    ]
+    on_bad_image: Annotated[str, choice("What to do about a file that cannot be decoded.", ("fail", "skip"), "fail")]
 
 
 @dataclass(frozen=True)
@@ -63,21 +94,27 @@ class BackbonePlan:
         cut: Name of the last layer that is kept.
     """
 
-    name: str | None
-    model: Path | None
-    preprocessing: str
-    weights: str | None
-    cut: str
+    name: Annotated[str | None, name_of("backbone", "The pretrained network.")]
+    model: Annotated[
+        Path | None, path("Instead of `name`: the folder of a run, or a functional Keras model in a `.keras` file.")
+    ]
+    preprocessing: Annotated[str, name_of("preprocessing", "With `model`: how it wants its pixels; a run knows.")]
+    weights: Annotated[
+        str | None, text("`imagenet`, `none`, or a weights file for the network.", default="imagenet", minLength=1)
+    ]
+    cut: Annotated[str, selector("The last layer that is kept, by index or name; by default the last before the top.")]
 
 
 @dataclass(frozen=True)
 class UntilPlan:
     """When a phase may stop before its last epoch."""
 
-    monitor: str
-    patience: int
-    min_delta: float
-    restore_best: bool
+    monitor: Annotated[
+        str, choice("The figure to watch.", ("val_loss", "val_accuracy", "loss", "accuracy"), "val_loss")
+    ]
+    patience: Annotated[int, integer("Epochs without improvement before the phase stops.", 5, minimum=1)]
+    min_delta: Annotated[float, number("The least change that counts as improvement.", 0.0, minimum=0)]
+    restore_best: Annotated[bool, boolean("End with the weights of the best epoch.", True)]
 
 
 @dataclass(frozen=True)
@@ -86,34 +123,70 @@ class PhasePlan:
 
     Attributes:
         trainable: Names of the layers whose weights are trained, in the network's order.
-        batch_norm: ``inference`` or ``train``: the mode of the backbone's unfrozen BatchNormalization layers.
-        lr: The schedule of the learning rate.
         class_weight: ``balanced`` or None.
     """
 
-    name: str
-    trainable: tuple[str, ...]
-    batch_norm: str
-    optimizer: Choice
-    lr: Choice
-    epochs: int
-    until: UntilPlan | None
-    class_weight: str | None
-    label_smoothing: float
+    name: Annotated[str, text("What to call the phase; by default its number.", minLength=1)]
+    trainable: Annotated[
+        tuple[str, ...],
+        selectors(
+            "The layers to train: `head`, `backbone`, `all`, an index, a name, a range, a glob, or a list of these."
+        ),
+        REQUIRED,
+    ]
+    optimizer: Annotated[Choice, one_of("optimizer", "How gradients become updates.", default="adam")]
+    lr: Annotated[
+        Choice,
+        one_of("schedule", "The learning rate: a number or a schedule.", {"type": "number", "exclusiveMinimum": 0}),
+        REQUIRED,
+    ]
+    epochs: Annotated[
+        int, integer("Passes over the training images, at the most.", minimum=1, maximum=1_000_000), REQUIRED
+    ]
+    until: Annotated[UntilPlan | None, section(UntilPlan)]
+    class_weight: Annotated[str | None, choice("Weigh classes by the inverse of their frequency.", ("balanced",))]
+    label_smoothing: Annotated[
+        float, number("Part of the probability that is spread over all classes.", 0.0, minimum=0, exclusiveMaximum=1)
+    ]
+    batch_norm: Annotated[
+        str,
+        choice(
+            "Mode of the backbone's BatchNormalization layers that are trained.", ("inference", "train"), "inference"
+        ),
+    ]
+
+
+_AUGMENT = mapping(
+    "Random changes of training images, in this order.",
+    {
+        "views": integer(
+            "Keep so many changed copies of each image and draw one per epoch.", minimum=1, maximum=10_000
+        ),
+        "changes": sequence(
+            "The changes as a list, which says their order; instead of one key for each.",
+            one_of("augmentation", "A change."),
+        ),
+        **{entry.name: parameters_of(entry) for entry in AUGMENTATIONS.values()},
+    },
+)
+_EVALUATE = Section("evaluate", "What is measured on the test images at the end.")
+_EXPECTED = mapping(
+    "What the author measured; a run compares itself with it.",
+    {
+        "accuracy": figure("accuracy"),
+        "macro_f1": figure("macro average of F1"),
+        "weighted_f1": figure("weighted average of F1"),
+    },
+)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a recipe asks for, complete.
+    """A pretrained network, where to cut it, what head to sew on, and how to train the result.
 
     Attributes:
         augment: Random changes of training images, in this order.
         views: How many changed copies of each image are kept; 0 if each epoch makes new ones.
-        features: Where the output of frozen layers is kept: ``auto``, ``memory``, ``disk`` or ``off``.
-        features_dtype: What numbers are kept of it: ``float32``, ``bfloat16`` or ``float16``.
-        engine: What computes frozen layers: ``auto``, ``tensorflow`` or ``openvino``.
-        precision: What layers compute with: ``float32`` or ``bfloat16``.
-        deterministic: Whether one machine has to give the same bits again.
         loss_from_logits: Whether the head ends without a softmax.
         expected: What the author measured: ``mean`` and, if known, ``std`` over other seeds of some figures.
         classes: Names of the classes; a class's number is its position.
@@ -122,23 +195,63 @@ class Plan:
         origins: Where each value of ``recipe`` comes from, by its path: a file position, ``--set`` or ``default``.
     """
 
-    name: str
-    description: str
-    seed: int
-    data: DataPlan
-    augment: tuple[Choice, ...]
+    name: Annotated[
+        str,
+        text(
+            "What runs are called; by default the file's name.", minLength=1, **{"not": {"pattern": r"[/\\\x00-\x1f]"}}
+        ),
+    ]
+    description: Annotated[str, text("What the recipe is for.", default="")]
+    seed: Annotated[int, integer("Seeds weights, order, dropout and augmentation.", 0, minimum=0, maximum=2**31 - 1)]
+    data: Annotated[DataPlan, section(DataPlan), REQUIRED]
+    augment: Annotated[tuple[Choice, ...], _AUGMENT]
     views: int
-    backbone: BackbonePlan
-    head: tuple[HeadLayer, ...]
+    backbone: Annotated[BackbonePlan, section(BackbonePlan), REQUIRED]
+    head: Annotated[
+        tuple[HeadLayer, ...],
+        sequence("The layers that are sewn on, in order.", one_of("head layer", "A layer.")),
+        REQUIRED,
+    ]
     loss_from_logits: bool
-    phases: tuple[PhasePlan, ...]
-    features: str
-    features_dtype: str
-    engine: str
-    precision: str
-    deterministic: bool
-    linear_probe: bool
-    expected: Mapping[str, Mapping[str, float]]
+    phases: Annotated[tuple[PhasePlan, ...], sequence("The training.", section(PhasePlan)), REQUIRED]
+    features: Annotated[
+        str,
+        choice(
+            "Where the output of frozen layers is kept; with `off` every epoch computes it again.",
+            ("auto", "memory", "disk", "off"),
+            "auto",
+        ),
+    ]
+    features_dtype: Annotated[
+        str,
+        choice(
+            "The numbers that are kept of it; narrower ones take half the room and are less exact.",
+            ("float32", "bfloat16", "float16"),
+            "float32",
+        ),
+    ]
+    engine: Annotated[
+        str,
+        choice(
+            "What computes frozen layers; `auto` takes OpenVINO where it is installed and can.",
+            ("auto", "tensorflow", "openvino"),
+            "auto",
+        ),
+    ]
+    precision: Annotated[
+        str,
+        choice(
+            "The numbers that layers compute with; weights stay float32. bfloat16 is faster on processors that "
+            "have it, and less exact.",
+            ("float32", "bfloat16"),
+            "float32",
+        ),
+    ]
+    deterministic: Annotated[
+        bool, boolean("Bit-identical results on one machine, whatever may be faster without.", False)
+    ]
+    linear_probe: Annotated[bool, boolean("Also a logistic regression on the same frozen features.", False), _EVALUATE]
+    expected: Annotated[Mapping[str, Mapping[str, float]], _EXPECTED]
     classes: tuple[str, ...]
     network: Network
     recipe: Mapping[str, Any] = field(repr=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.layer_table import LayerTable, load_table, open_model, tabulate
@@ -12,8 +13,9 @@ from surgeon.errors import RecipeError, SurgeonError
 from surgeon.recipe.bundle import read_bundle
 from surgeon.recipe.compiler import compile_known
 from surgeon.recipe.document import read_document
+from surgeon.recipe.keys import dataclass_in, keys_of
 from surgeon.recipe.plan import Plan
-from surgeon.records import damage_told, read_record
+from surgeon.records import damage_told, read_record, record_of
 from surgeon.results.run import RunResult
 from surgeon.runs.folder import RERUN, read_result, recipe_of, write_whole
 
@@ -24,7 +26,7 @@ _MOST_BYTES = 1 << 28
 
 @dataclasses.dataclass(frozen=True)
 class _PlanFile:
-    plan: Plan
+    plan: dict[str, Any]
 
 
 def write_plan(folder: Path, plan: Plan) -> None:
@@ -45,9 +47,22 @@ def read_plan(folder: Path) -> Plan:
         UsageError: If the folder holds no run.
         SurgeonError: If the file is damaged or a newer surgeon wrote it.
     """
-    if has_plan(folder):
-        return read_record(folder / _FILE, _PlanFile, _MOST_BYTES, RERUN, _VERSION).plan
-    return _former_plan(folder)
+    if not has_plan(folder):
+        return _former_plan(folder)
+    record = read_record(folder / _FILE, _PlanFile, _MOST_BYTES, RERUN, _VERSION)
+    with damage_told(folder / _FILE, RERUN):
+        return record_of(_with_later_keys(record.plan, Plan), Plan)
+
+
+def _with_later_keys(value: Any, form: Any) -> Any:
+    """Returns a plan as it was written, with the defaults of those keys that there were not yet."""
+    plan = dataclass_in(form)
+    if plan is not None and isinstance(value, list):
+        return [_with_later_keys(item, plan) for item in value]
+    if plan is None or not isinstance(value, dict):
+        return value
+    keys = keys_of(plan).items()
+    return value | {name: _with_later_keys(value.get(name, key.schema.get("default")), key.form) for name, key in keys}
 
 
 def read_run(folder: Path) -> tuple[Plan, RunResult]:
