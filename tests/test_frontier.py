@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from surgeon.features import frozen as features
 from surgeon.model.pipeline import build_pipeline
 from surgeon.model.surgery import build_network
-from surgeon.planning.frontier import find_frontier, frozen_prefix
+from surgeon.planning.frontier import find_frontier, frozen_prefix, upcoming_frontiers
 from surgeon.recipe.compiler import compile_recipe
 from surgeon.recipe.plan import Plan
 from surgeon.results.events import FeaturesKept, PhaseResult
@@ -52,6 +52,18 @@ def test_skips_across_the_frontier_make_it_several_tensors() -> None:
     phase = "phases=[{trainable: conv5_block3_2_conv.., lr: 0.1, epochs: 1}]"
     (frontier,) = frontiers(RECIPES / "vgg16_flowers17.yaml", backbone, phase)
     assert len(frontier) > 1
+
+
+def test_phases_that_keep_the_same_keep_it_once(tiny: Path) -> None:
+    """The first repeats an expansion, which the second trains."""
+    phases = ", ".join(
+        f"{{trainable: {first}.., lr: 0.1, epochs: 1}}" for first in ("block_13_depthwise", "block_13_expand")
+    )
+    plan = compile_recipe(
+        tiny, ["backbone={name: mobilenetv2, weights: none}", "data.image_size=224", f"phases=[{phases}]"]
+    )
+    assert find_frontier(plan.network, plan.phases[0].trainable).repeated > 0
+    assert [frontier.layers for frontier in upcoming_frontiers(plan, 1)] == [("block_12_add",)]
 
 
 def test_dropout_of_the_head_is_never_frozen(tiny: Path) -> None:

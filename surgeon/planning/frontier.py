@@ -6,7 +6,7 @@ What lies before it is computed once per image and kept; what follows it is trai
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,14 +33,15 @@ class Frontier:
         prefix: All layers up to there, which are computed once.
         values: How many numbers are kept per image.
         once: Multiply-adds per image up to the frontier.
-        repeated: Multiply-adds per image of frozen layers behind it, which every epoch repeats.
+        repeated: Multiply-adds per image of frozen layers behind it, which every epoch repeats. They are of a phase;
+            the frontiers of two phases are the same if they keep the same.
     """
 
     layers: tuple[str, ...]
     prefix: frozenset[str]
     values: int
     once: int
-    repeated: int
+    repeated: int = field(compare=False)
 
     @property
     def is_image(self) -> bool:
