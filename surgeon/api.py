@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from surgeon.catalogue.backbones import BACKBONES
+from surgeon.catalogue.building import load_table
 from surgeon.catalogue.entry import find
-from surgeon.catalogue.layer_table import LayerTable, load_table
+from surgeon.catalogue.layer_table import LayerTable
 from surgeon.data.checks import CheckedImages, by_severity, check_images
 from surgeon.data.dataset import index_images
 from surgeon.data.draft import draft_recipe
@@ -164,13 +165,14 @@ def layers(network: str) -> LayerTable:
 
     Raises:
         UsageError: If there is no such backbone.
+        SurgeonError: If it is another package's and cannot be built.
 
     Example:
         >>> surgeon.layers("vgg16").rows[18].name
         'block5_pool'
     """
     spec = find("backbone", BACKBONES, network)
-    return load_table(spec.name, (spec.image_size, spec.image_size))
+    return load_table(spec, (spec.image_size, spec.image_size))
 
 
 def _yaml_of(key: str, value: object) -> str:

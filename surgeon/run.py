@@ -227,7 +227,7 @@ class Run:
         """Writes the network in another format, and compares it with the run before that counts.
 
         Args:
-            format: ``keras``, ``savedmodel``, ``litert`` or ``onnx``.
+            format: ``keras``, ``savedmodel``, ``litert``, ``onnx``, or what another package adds.
             quantize: ``float16`` or ``int8``, of ``litert`` only.
             out: A new folder; by default ``export/FORMAT`` in the run's.
 

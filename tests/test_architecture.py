@@ -134,7 +134,7 @@ GATES: dict[str, set[str]] = {
     "typer.echo": {"cli/output.py"},
     "typer.secho": set(),
     "typer.style": set(),
-    "warnings.warn": {"results/subscribers.py"},
+    "warnings.warn": {"catalogue/entry.py", "results/subscribers.py"},
 }
 
 

@@ -14,7 +14,8 @@ from conftest import slow_but
 
 import surgeon
 from surgeon.catalogue.backbones import BACKBONES
-from surgeon.catalogue.layer_table import LayerRow, LayerTable, load_table, tabulate
+from surgeon.catalogue.building import load_table
+from surgeon.catalogue.layer_table import LayerRow, LayerTable, tabulate
 from surgeon.catalogue.preprocessing import PREPROCESSINGS
 from surgeon.data.images import load_image
 from surgeon.model import surgery
@@ -53,14 +54,14 @@ def cut_within(table: LayerTable) -> LayerRow:
 
 
 @pytest.mark.usefixtures("without_pictures")
-@pytest.mark.parametrize("name", slow_but(QUICK, BACKBONES))
+@pytest.mark.parametrize("name", slow_but(QUICK, BACKBONES.own))
 def test_cut_within_a_block_trained_shown_exported_and_reopened(
     name: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec, networks = BACKBONES[name], list[Any]()
     # Sizes of either parity that none of the tables was made with, height and width apart.
     height, width = spec.min_image_size + 23, spec.min_image_size + 12
-    table = load_table(name, (height, width))
+    table = load_table(BACKBONES[name], (height, width))
     cut = cut_within(table)
     kept = sorted(table.ancestors(cut.index))
 
@@ -118,7 +119,7 @@ def test_residual_sum_belongs_to_the_layer_before_it(tmp_path: Path) -> None:
     np.testing.assert_array_equal(before_norm(images).numpy(), cut(images).numpy())
 
 
-@pytest.mark.parametrize("name", [name for name, spec in BACKBONES.items() if spec.group != "EfficientNet-Lite"])
+@pytest.mark.parametrize("name", [name for name, spec in BACKBONES.own.items() if spec.group != "EfficientNet-Lite"])
 def test_preprocessing_is_that_of_keras(name: str) -> None:
     function = next(getattr(keras.applications, known) for known in dir(keras.applications) if known.lower() == name)
     pixels = np.random.default_rng(0).uniform(0, 255, (2, 5, 5, 3)).astype(np.float32)

@@ -14,7 +14,7 @@ import pytest
 from conftest import slow_but, write_tiny
 
 from surgeon.catalogue.backbones import BACKBONES
-from surgeon.catalogue.layer_table import load_table
+from surgeon.catalogue.building import load_table
 from surgeon.data.dataset import Index, index_images
 from surgeon.planning import estimate
 from surgeon.planning import forecast as forecasts
@@ -59,10 +59,10 @@ def starts_from_images(phase: PhaseForecast) -> bool:
     return [tensor.layer for tensor in phase.starts_from] == [None]
 
 
-@pytest.mark.parametrize("name", slow_but({"vgg16", "mobilenetv2", "efficientnetlite0"}, BACKBONES))
+@pytest.mark.parametrize("name", slow_but({"vgg16", "mobilenetv2", "efficientnetlite0"}, BACKBONES.own))
 def test_every_backbone_has_an_estimate_that_grows_with_the_image(name: str) -> None:
     side = BACKBONES[name].image_size
-    small, large = (whole(load_table(name, (size, size))) for size in (side, 2 * side))
+    small, large = (whole(load_table(BACKBONES[name], (size, size))) for size in (side, 2 * side))
     for engine in ("tensorflow", "openvino"):
         for precision in ("float32", "bfloat16"):
             seconds = forward(small, engine=engine, precision=precision)
@@ -118,7 +118,7 @@ def test_statistics_of_the_batch_take_longer_than_kept_ones() -> None:
 
 
 def test_grouped_convolutions_are_slow_in_tensorflow() -> None:
-    network = whole(load_table("convnexttiny", (224, 224)))
+    network = whole(load_table(BACKBONES["convnexttiny"], (224, 224)))
     grouped = [row.name for row in network.rows if row.name.endswith("depthwise_conv")]
     assert len(grouped) == 18
     assert forward(network, grouped) > 10 * forward(network, grouped, engine="openvino")

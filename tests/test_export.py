@@ -298,7 +298,7 @@ def test_a_runtime_that_raises_is_told_with_what_it_said(
         raise RuntimeError("no such kernel" if when == "compute" else "")
 
     fields = {"write": {"write": fail}, "open": {"open": fail}, "compute": {"open": lambda _: fail}}[when]
-    monkeypatch.setitem(EXPORTERS, "keras", dataclasses.replace(EXPORTERS["keras"], **fields))
+    monkeypatch.setitem(EXPORTERS.entries, "keras", dataclasses.replace(EXPORTERS["keras"], **fields))
     done = surgeon("export", run, "--to", "keras")
     assert done.code == 1
     assert done.err.startswith("error: ")
@@ -415,7 +415,7 @@ def test_a_decoder_that_differs_silently_fails_the_export(
 
         return classify
 
-    monkeypatch.setitem(EXPORTERS, "keras", dataclasses.replace(spec, open_encoded=open_encoded))
+    monkeypatch.setitem(EXPORTERS.entries, "keras", dataclasses.replace(spec, open_encoded=open_encoded))
     done = surgeon("export", run, "--to", "keras")
     assert done.code == 1
     assert "decodes a synthetic JPEG of orientation 2 otherwise than surgeon does" in done.err
@@ -427,7 +427,7 @@ def test_images_that_an_export_refuses_are_said(surgeon: Surgeon, run: Path, mon
         raise BadImageError("a PNG, for example")
 
     spec = dataclasses.replace(EXPORTERS["keras"], open_encoded=lambda _: refuse)
-    monkeypatch.setitem(EXPORTERS, "keras", spec)
+    monkeypatch.setitem(EXPORTERS.entries, "keras", spec)
     done = surgeon("export", run, "--to", "keras")
     assert done.code == 0
     said = " ".join(done.err.split())

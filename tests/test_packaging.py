@@ -63,9 +63,9 @@ def extras_of_hints() -> Iterator[str]:
             at = {"install_hint": 0, "require_modules": 2}.get(node.func.id)
             if at is not None and isinstance(extra := node.args[at], ast.Constant):
                 yield str(extra.value)
-    yield from (name for name, spec in EXPORTERS.items() if spec.modules)
+    yield from (name for name, spec in EXPORTERS.own.items() if spec.modules)
     # Lite0 is a dependency.
-    yield from {name.removeprefix("efficientnet") for name, spec in BACKBONES.items() if spec.weights_package} - {
+    yield from {name.removeprefix("efficientnet") for name, spec in BACKBONES.own.items() if spec.weights_package} - {
         "lite0"
     }
 
@@ -198,7 +198,7 @@ def test_what_is_imported_is_declared() -> None:
 
 def test_what_is_declared_is_imported() -> None:
     # Converters and servers are also named as text: to `require_modules`, or to be run.
-    named = imported_modules() | {spec.weights_package for spec in BACKBONES.values()}
+    named = imported_modules() | {spec.weights_package for spec in BACKBONES.own.values()}
     named |= {node.value for node in NODES if isinstance(node, ast.Constant) and isinstance(node.value, str)}
     modules: dict[str, set[str]] = {}
     for module, homes in importlib.metadata.packages_distributions().items():

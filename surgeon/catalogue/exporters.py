@@ -45,7 +45,7 @@ class ExporterSpec(Entry):
 
     Attributes:
         file: What a bundle of this format calls its network, a file or a folder.
-        modules: What has to be importable beyond surgeon's own dependencies.
+        modules: What the extra of surgeon that is called like the format brings; a package has its own dependencies.
         quantizations: What its numbers may be narrowed to.
         write: Writes an export to a path.
         open: Returns the function from pixels to probabilities, computed in the format's own runtime.
@@ -53,6 +53,9 @@ class ExporterSpec(Entry):
             function raises BadImageError if it refuses one of them.
         check: Raises SurgeonError if a network may do more than compute, for a format whose runtime would let it.
         in_tensorflow: Whether TensorFlow is its runtime.
+
+    Raises:
+        ValueError: If it is called ``run``, which in a bundle means the network of a run.
     """
 
     file: str
@@ -63,6 +66,11 @@ class ExporterSpec(Entry):
     open_encoded: Callable[[Path], Callable[[Sequence[bytes]], Any]] | None = None
     check: Callable[[Path], None] | None = None
     in_tensorflow: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.name == "run":
+            raise ValueError("no format can be called 'run', which in a bundle means the network of a run")
 
 
 def labels_text(classes: Iterable[str]) -> str:
@@ -259,4 +267,5 @@ EXPORTERS = table(
         open=_open_onnx,
         check=check_onnx,
     ),
+    group="surgeon.exporters",
 )

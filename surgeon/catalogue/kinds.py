@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from surgeon.catalogue.augmentations import AUGMENTATIONS
 from surgeon.catalogue.backbones import BACKBONES
-from surgeon.catalogue.entry import Entry
+from surgeon.catalogue.entry import Table
 from surgeon.catalogue.exporters import EXPORTERS
 from surgeon.catalogue.head_layers import HEAD_LAYERS
 from surgeon.catalogue.optimizers import OPTIMIZERS
@@ -14,7 +15,7 @@ from surgeon.catalogue.preprocessing import PREPROCESSINGS
 from surgeon.catalogue.schedules import SCHEDULES
 from surgeon.catalogue.sources import SOURCES
 
-KINDS: Mapping[str, Mapping[str, Entry]] = {
+KINDS: Mapping[str, Table[Any]] = {
     "backbone": BACKBONES,
     "source": SOURCES,
     "head layer": HEAD_LAYERS,
@@ -24,7 +25,7 @@ KINDS: Mapping[str, Mapping[str, Entry]] = {
     "preprocessing": PREPROCESSINGS,
 }
 # What has a listing: what recipes may name, and the formats that `surgeon export` writes.
-LISTED: Mapping[str, Mapping[str, Entry]] = {**KINDS, "exporter": EXPORTERS}
+LISTED: Mapping[str, Table[Any]] = {**KINDS, "exporter": EXPORTERS}
 
 
 def listing_command(kind: str) -> str:

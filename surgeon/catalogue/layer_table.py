@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from surgeon.errors import SurgeonError
-from surgeon.share import share_path
 from surgeon.tensorflow import load_tensorflow
 
 if TYPE_CHECKING:
@@ -114,10 +113,9 @@ class Extent:
         return Extent(ceiling.stride, ceiling.shift, 2 * ceiling.offset + 2 * half - 1, 2)
 
 
-def load_table(backbone: str, image_size: tuple[int, int]) -> LayerTable:
-    """Returns the table of a backbone of the catalogue for images of ``image_size`` (height, width)."""
-    path = share_path("schemas") / "layers" / f"{backbone}.json"
-    content = json.loads(path.read_text(encoding="utf-8"))
+def read_table(file: Path, image_size: tuple[int, int]) -> LayerTable:
+    """Returns the table in the file of a backbone for images of ``image_size`` (height, width)."""
+    content = json.loads(file.read_text(encoding="utf-8"))
     rows = (_row(index, values, image_size) for index, values in enumerate(content["layers"]))
     return LayerTable(content["backbone"], content["top"], tuple(rows))
 

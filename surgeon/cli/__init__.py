@@ -31,7 +31,7 @@ from surgeon.cli import (
     serve,
     validate,
 )
-from surgeon.cli.output import open_streams, print_error, print_text
+from surgeon.cli.output import open_streams, plain_warnings, print_error, print_text
 from surgeon.errors import RunInterruptedError, SurgeonError, UsageError
 
 app = typer.Typer(
@@ -80,6 +80,7 @@ app.add_typer(cache.app, name="cache")
 catalogue.register(app)
 
 
+@plain_warnings()
 def main() -> None:
     """Runs the command line.
 

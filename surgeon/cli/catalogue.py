@@ -41,6 +41,7 @@ def _record(entry: Entry) -> dict[str, Any]:
     return {
         "name": entry.name,
         "summary": entry.summary,
+        "package": entry.package,
         "parameters": dict(entry.parameters),
         "required": list(entry.required),
         "shorthand": entry.shorthand,

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from surgeon.catalogue.backbones import BACKBONES
+from surgeon.catalogue.building import load_table
 from surgeon.catalogue.entry import find
-from surgeon.catalogue.layer_table import load_table
 from surgeon.cli.output import Format, FormatOption, SetOption, print_json, print_text
 from surgeon.planning.frontier import phase_frontiers
 from surgeon.planning.modes import layer_states
@@ -34,7 +34,7 @@ def command(
 
 def _show_backbone(name: str, output_format: Format) -> None:
     spec = find("backbone", BACKBONES, name)
-    layers = load_table(name, (spec.image_size, spec.image_size))
+    layers = load_table(spec, (spec.image_size, spec.image_size))
     if output_format is Format.json:
         rows = [dataclasses.asdict(row) for row in layers.rows]
         print_json({"backbone": name, "top": layers.top, "default_cut": layers.top - 1, "layers": rows})

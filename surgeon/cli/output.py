@@ -8,7 +8,9 @@ import json
 import os
 import re
 import sys
-from collections.abc import Generator, Iterable, Sequence
+import warnings
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -116,6 +118,18 @@ def print_json(value: Any, *, indent: int | None = 2) -> None:
 def print_rows(rows: Iterable[Sequence[str]]) -> None:
     """Prints CSV, for programs and on terminals; what steers those is an escape."""
     write_rows(sys.stdout, ([printable(cell) for cell in row] for row in rows))
+
+
+@contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Shows a warning as one line on standard error, without the place in the code that gave it."""
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        Terminal(stderr=True).show(styled(("warning: ", "bold"), str(message)))
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
 
 
 def print_error(error: SurgeonError) -> None:

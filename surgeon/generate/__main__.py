@@ -6,8 +6,10 @@ import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from surgeon.catalogue.backbones import BACKBONES
+from surgeon.catalogue.kinds import KINDS
 from surgeon.generate.cli_reference import cli_reference
 from surgeon.generate.layer_tables import layer_table_text
 from surgeon.generate.recipe_reference import recipe_reference
@@ -20,13 +22,28 @@ def generated_files() -> Mapping[str, Callable[[], str]]:
         "schemas/recipe.schema.json": schema_text,
         "docs/recipe.md": recipe_reference,
         "docs/cli.md": cli_reference,
-        **{f"schemas/layers/{spec.name}.json": partial(layer_table_text, spec) for spec in BACKBONES.values()},
+        **{f"schemas/layers/{spec.name}.json": partial(layer_table_text, spec) for spec in BACKBONES.own.values()},
     }
 
 
 def schema_text() -> str:
     """Returns the recipes' schema for editors."""
-    return json.dumps(recipe_schema(), indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(_own(recipe_schema()), indent=1, ensure_ascii=False) + "\n"
+
+
+def _own(schema: Any) -> Any:
+    """Returns a part of a schema without the entries that other packages add where this one is made."""
+    if isinstance(schema, list):
+        return [_own(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    added = {name for name, entry in KINDS.get(str(schema.get("title")), {}).items() if entry.package}
+    own = {key: _own(value) for key, value in schema.items()}
+    if added and "properties" in own:
+        own["properties"] = {name: value for name, value in own["properties"].items() if name not in added}
+    if added and "enum" in own:
+        own["enum"] = [name for name in own["enum"] if name not in added]
+    return own
 
 
 def main() -> None:

@@ -66,7 +66,7 @@ def recipe_reference() -> str:
     sections += _keys(recipe_schema(), "")
     for kind, entries in KINDS.items():
         sections.append(f"\n## {listing_command(kind).replace('-', ' ').capitalize()}\n")
-        sections += list(_entries(entries))
+        sections += list(_entries(entries.own))
     return "\n".join(sections) + "\n"
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from surgeon.catalogue.backbones import BACKBONES
-from surgeon.catalogue.layer_table import load_table
+from surgeon.catalogue.building import load_table
 from surgeon.errors import SurgeonError
 from surgeon.model.folding import folded_view
 from surgeon.model.precision import computing_in
@@ -53,8 +53,8 @@ class Engine:
 
 def choose_engine(plan: Plan) -> Engine:
     """Returns the engine that a plan names or, for ``auto``, the one that is faster here; loads TensorFlow."""
-    is_from_a_file = plan.backbone.model is not None
-    kinds = {row.kind for row in plan.network.backbone} if is_from_a_file else set()
+    is_known = plan.backbone.name in BACKBONES.own
+    kinds = set() if is_known else {row.kind for row in plan.network.backbone}
     return pick_engine(plan.engine, plan.precision, kinds)
 
 
@@ -64,7 +64,7 @@ def pick_engine(asked: str, precision: str, kinds: Set[str]) -> Engine:
     Args:
         asked: Its name, or ``auto``.
         precision: What it computes in.
-        kinds: Classes of layers that the catalogue's backbones may not have.
+        kinds: Classes of layers that surgeon's own backbones may not have.
     """
     name, why = asked, ", as the recipe asks"
     if name == "auto":
@@ -89,8 +89,8 @@ def _obstacle_to_openvino(kinds: Set[str]) -> str | None:
 
 
 def _tried() -> set[str]:
-    """Returns the classes of all layers that the catalogue's backbones have."""
-    tables = (load_table(name, (spec.image_size, spec.image_size)) for name, spec in BACKBONES.items())
+    """Returns the classes of all layers that surgeon's own backbones have."""
+    tables = (load_table(spec, (spec.image_size, spec.image_size)) for spec in BACKBONES.own.values())
     return {row.kind for table in tables for row in table.rows}
 
 

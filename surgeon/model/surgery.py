@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from surgeon.catalogue.backbones import BACKBONES
+from surgeon.catalogue.building import build, load_table
+from surgeon.catalogue.entry import find
 from surgeon.catalogue.head_layers import HEAD_LAYERS
-from surgeon.catalogue.layer_table import LayerTable, graph_nodes, load_table, nodes_before, open_model, tabulate
+from surgeon.catalogue.layer_table import LayerTable, graph_nodes, nodes_before, open_model, tabulate
 from surgeon.catalogue.model_file import on_images
 from surgeon.errors import SurgeonError
 from surgeon.model.weights import load_weights
@@ -48,11 +50,15 @@ def open_backbone(plan: BackbonePlan, image_size: tuple[int, int]) -> Any:
     """
     if plan.model is not None:
         return on_images(open_model(plan.model), image_size)
-    spec = BACKBONES[str(plan.name)]
-    table = load_table(spec.name, image_size)
+    spec = find("backbone", BACKBONES, str(plan.name))
+    if spec.layer_table is None:
+        backbone = build(spec, image_size, include_top=False)
+        load_weights(backbone, spec, str(plan.weights), include_top=False)
+        return on_images(backbone, image_size)
+    table = load_table(spec, image_size)
     names = [row.name for row in table.rows]
     include_top = plan.cut in names[table.top :]
-    backbone = spec.build((*image_size, 3), include_top)
+    backbone = build(spec, image_size, include_top=include_top)
     check_against_table(backbone, table, until=names.index(plan.cut))
     load_weights(backbone, spec, str(plan.weights), include_top)
     return backbone
@@ -62,8 +68,9 @@ def check_against_table(model: Any, table: LayerTable, until: int) -> None:
     """Compares a network with its table, layer by layer up to the index ``until``.
 
     Raises:
-        SurgeonError: If a layer differs: another release of Keras may build another network.
+        SurgeonError: If a layer differs: another release of Keras, or of a package, may build another network.
     """
+    package = BACKBONES[table.network].package
     built = tabulate(model).rows
     for index, row in enumerate(table.rows[: until + 1]):
         found = built[index] if index < len(built) else None
@@ -71,7 +78,7 @@ def check_against_table(model: Any, table: LayerTable, until: int) -> None:
             raise SurgeonError(
                 f"layer {index} of {table.network} is {found}, but its table says {row}",
                 f"Keras {keras.__version__} builds another network than the table's; install the Keras that this "
-                "release of surgeon was made with, or report this",
+                f"release of {package or 'surgeon'} was made with, or report this",
             )
 
 

@@ -26,7 +26,7 @@ def load_weights(model: Any, spec: BackboneSpec, weights: str, include_top: bool
         return
     mirrored = mirror_path(f"weights/{spec.name}{'' if include_top else '_notop'}.weights.h5")
     try:
-        if weights == "imagenet":
+        if weights == "imagenet" and spec.imagenet is not None:
             spec.imagenet(model, include_top, mirrored)
         else:
             check_weights_file(Path(weights))

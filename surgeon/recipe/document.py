@@ -17,7 +17,6 @@ from surgeon.share import share_path
 # Where a mapping's one key names an alternative: another key there replaces the base's instead of joining it.
 _ALTERNATIVES: frozenset[ValuePath] = frozenset({("data", "source")})
 _MOST_BASES = 20
-_KEYS = frozenset(recipe_schema()["properties"])
 
 
 @dataclass(frozen=True)
@@ -96,11 +95,12 @@ def _read_with_bases(path: Path, asked_at: Location, readers: tuple[Path, ...]) 
 def _read_base(path: Path, asked_at: Location) -> Document:
     """Reads a recipe that another one extends. Of a file that is none, nothing is told: it may hold anything."""
     content = _read_file(path, asked_at)
+    keys = recipe_schema()["properties"].keys()
     try:
         document = parse_document(content, path)
-        is_recipe = isinstance(document.values, dict) and not _KEYS.isdisjoint(document.values)
+        is_recipe = isinstance(document.values, dict) and not keys.isdisjoint(document.values)
     except RecipeError:
-        if re.search(rb"^(%s) *:" % "|".join(_KEYS).encode(), content, re.MULTILINE):
+        if re.search(rb"^(%s) *:" % "|".join(keys).encode(), content, re.MULTILINE):
             raise
         is_recipe = False
     if not is_recipe:

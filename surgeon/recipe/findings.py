@@ -22,7 +22,7 @@ class Findings:
 
     Attributes:
         values: The recipe in its long form.
-        model: The Keras model in the file that the recipe names as its backbone.
+        model: The Keras model that has no layer table: that of a file, or of another package's backbone.
         train_images: How many images are trained on, where they were counted.
         network: The backbone up to the cut with the head after it.
     """

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from surgeon.catalogue.backbones import BACKBONES
-from surgeon.catalogue.layer_table import LayerTable, load_table, open_model, tabulate
+from surgeon.catalogue.building import build_graph, load_table
+from surgeon.catalogue.layer_table import LayerTable, open_model, tabulate
 from surgeon.catalogue.model_file import (
     DEFAULT_IMAGE_SIZE,
     Sides,
@@ -159,6 +160,9 @@ def _open_table(findings: Findings, backbone: Values) -> None:
     if weights not in (None, "imagenet", "none") and not is_file(Path(weights)):
         hint = did_you_mean(Path(weights).name, ("imagenet", "none")) or "expected 'imagenet', 'none' or a weights file"
         findings.report(("backbone", "weights"), "missing-path", f"no file at {weights}", hint)
+    if weights == "imagenet" and spec.imagenet is None:
+        message = f"{spec.name} has no pretrained weights"
+        findings.report(("backbone", "weights"), "missing-weights", message, "write weights: none, or give a file")
     size = findings.image_size
     if size is None:
         size = (spec.image_size, spec.image_size)
@@ -167,7 +171,15 @@ def _open_table(findings: Findings, backbone: Values) -> None:
         findings.report(("data", "image_size"), "image-size", message)
         # At its own size, so that the cut, the head and the phases are checked all the same.
         findings.image_size = size = (spec.image_size, spec.image_size)
-    findings.table = load_table(spec.name, size)
+    if spec.layer_table is not None:
+        findings.table = load_table(spec, size)
+        return
+    try:
+        findings.model = build_graph(spec, size)
+    except SurgeonError as error:
+        findings.report(("backbone", "name"), "unusable-backbone", error.message, error.hint)
+        return
+    findings.table = tabulate(findings.model)
 
 
 def _check_cut_and_head(findings: Findings) -> None:

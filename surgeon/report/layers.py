@@ -24,8 +24,9 @@ def layer_table(layers: LayerTable) -> Table:
     for row in layers.rows:
         is_last = row.index == layers.top - 1
         made.add_row(*_layer_cells(row), style="dim" if row.index >= layers.top else "", end_section=is_last)
-    cut, top = layers.rows[layers.top - 1], layers.rows[min(layers.top, len(layers.rows) - 1)]
-    made.caption = f"The top begins at {top.index} ({top.name}); the default cut is {cut.index} ({cut.name})."
+    cut, top = layers.rows[layers.top - 1], layers.rows[layers.top :]
+    begins = f"The top begins at {top[0].index} ({top[0].name})" if top else "It has no top"
+    made.caption = f"{begins}; the default cut is {cut.index} ({cut.name})."
     made.caption_justify = "left"
     return made
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
@@ -39,25 +39,32 @@ def entries_table(entries: Mapping[str, Entry]) -> Table:
     backbones = [entry for entry in entries.values() if isinstance(entry, BackboneSpec)]
     if backbones:
         return _backbones_table(backbones)
-    made = table(None, "name", "parameters", "")
+    made = table(None, "name", "parameters", "", *_packages(entries.values()))
     for entry in entries.values():
         required = [name for name in entry.parameters if name in entry.required]
         optional = [f"[{name}]" for name in entry.parameters if name not in entry.required]
-        made.add_row(entry.name, " ".join(required + optional), entry.summary)
+        made.add_row(entry.name, " ".join(required + optional), entry.summary, entry.package)
     return made
 
 
 def _backbones_table(backbones: Sequence[BackboneSpec]) -> Table:
-    made = table(None, "name", "family", "pixels", "at least", "preprocessing", "", numbers=("pixels", "at least"))
+    columns = ("name", "family", "pixels", "at least", "preprocessing", "", *_packages(backbones))
+    made = table(None, *columns, numbers=("pixels", "at least"))
     for spec in backbones:
         sizes = (str(spec.image_size), str(spec.min_image_size))
-        made.add_row(spec.name, spec.group, *sizes, spec.preprocessing, spec.summary.replace("`", ""))
+        made.add_row(spec.name, spec.group, *sizes, spec.preprocessing, spec.summary.replace("`", ""), spec.package)
     return made
+
+
+def _packages(entries: Iterable[Entry]) -> list[str]:
+    """Returns the column of the packages that entries come from, if any is not surgeon's own."""
+    return ["package"] if any(entry.package for entry in entries) else []
 
 
 def entry_table(entry: Entry) -> Table:
     """Renders the parameters of one entry."""
-    made = table(f"{entry.name}: {entry.summary}", "parameter", "default", "")
+    origin = f" (of the package {entry.package})" if entry.package else ""
+    made = table(f"{entry.name}: {entry.summary}{origin}", "parameter", "default", "")
     for name, schema in entry.parameters.items():
         default = "required" if name in entry.required else str(schema.get("default", ""))
         options = f" One of {', '.join(schema['enum'])}." if "enum" in schema else ""

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import surgeon
+from surgeon.catalogue.backbones import BACKBONES
+from surgeon.catalogue.sources import SOURCES
 from surgeon.planning.processor import processor_name
 from surgeon.records import read_record
 from surgeon.runs.folder import write_whole
@@ -52,7 +54,7 @@ def build_lock(plan: Plan, dataset: Dataset, weights: Mapping[str, str]) -> Lock
         "images": dict(zip(dataset.names, dataset.digests, strict=True)),
         "splits": dict(zip(dataset.names, dataset.splits, strict=True)),
         "weights": dict(weights),
-        "versions": installed_versions(),
+        "versions": installed_versions((*PACKAGES, *_packages_of(plan))),
         "hardware": {"processor": processor_name(), "cores": os.cpu_count(), "machine": platform.machine()},
     }
 
@@ -73,6 +75,12 @@ def read_lock(folder: Path) -> Lock | None:
     path = folder / _FILE
     remedy = "bring it back from a copy, or run the recipe again; nothing else tells what the run stood on"
     return read_record(path, Lock, _MOST_BYTES, remedy, _VERSION) if path.exists() else None
+
+
+def _packages_of(plan: Plan) -> list[str]:
+    """Returns the packages that add what a plan names to surgeon's catalogue."""
+    entries = (BACKBONES.get(str(plan.backbone.name)), SOURCES.get(plan.data.source.name))
+    return sorted({entry.package for entry in entries if entry is not None and entry.package is not None})
 
 
 def installed_versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from surgeon.catalogue.backbones import BACKBONES
-from surgeon.catalogue.layer_table import LayerTable, load_table, open_model, tabulate
+from surgeon.catalogue.building import load_table
+from surgeon.catalogue.layer_table import LayerTable, open_model, tabulate
 from surgeon.errors import RecipeError, SurgeonError
 from surgeon.recipe.bundle import read_bundle
 from surgeon.recipe.compiler import compile_known
@@ -85,7 +86,8 @@ def _former_plan(folder: Path) -> Plan:
         document = read_document(recipe)
         bundle = read_bundle(folder)
         name = str((document.values.get("backbone") or {}).get("name"))
-        table = load_table(name, bundle.image_size) if name in BACKBONES else _table_of(folder / bundle.file)
+        spec = BACKBONES.own.get(name)
+        table = load_table(spec, bundle.image_size) if spec else _table_of(folder / bundle.file)
         try:
             return compile_known(document, bundle.classes, table)
         except RecipeError as error:

@@ -18,7 +18,7 @@ from surgeon.results.run import RunResult
 from surgeon.runs.checkpoint import Checkpoints
 from surgeon.runs.differences import compare
 from surgeon.runs.folder import is_begun, write_splits
-from surgeon.runs.lock import INPUTS, Lock, build_lock, installed_versions, read_lock, write_lock
+from surgeon.runs.lock import INPUTS, Lock, build_lock, read_lock, write_lock
 from surgeon.text import first_few
 from surgeon.training.audit import variable_digests
 from surgeon.training.session import MOST_NOTES, list_session, open_session, tell_what_was_passed_over
@@ -50,7 +50,8 @@ def run(plan: Plan, folder: Path, repeated: Mapping[str, Any] | None = None) -> 
     with ExitStack() as resources:
         session = yield from open_session(plan, index, resources)
         dataset = session.dataset
-        yield from _settle_lock(folder, build_lock(plan, dataset, variable_digests(network)), repeated)
+        lock = build_lock(plan, dataset, variable_digests(network))
+        yield from _settle_lock(folder, lock, repeated)
         write_splits(folder, dataset)
         write_bundle(folder, bundle_of(plan, NETWORK))
         yield from tell_what_was_passed_over(index, dataset)
@@ -70,7 +71,7 @@ def run(plan: Plan, folder: Path, repeated: Mapping[str, Any] | None = None) -> 
         linear_probe=trial.linear_probe,
         expected=plan.expected,
         seconds=spent + time.perf_counter() - started,
-        versions=installed_versions(),
+        versions=lock["versions"],
     )
 
 

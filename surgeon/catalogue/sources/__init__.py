@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from surgeon.catalogue.entry import table
 from surgeon.catalogue.sources import csv_file, digits, flowers17, folder
-from surgeon.catalogue.sources.listing import SourceSpec
 
-SOURCES: Mapping[str, SourceSpec] = table(folder.SPEC, csv_file.SPEC, flowers17.SPEC, digits.SPEC)
+SOURCES = table(folder.SPEC, csv_file.SPEC, flowers17.SPEC, digits.SPEC, group="surgeon.sources")

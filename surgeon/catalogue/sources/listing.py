@@ -86,14 +86,15 @@ class SourceSpec(Entry):
 
     Attributes:
         read: Lists the images, given the parameters and the local paths of ``downloads`` in their order.
-        classes: The class names, sorted, told without reading images; None if the source cannot be read.
+        classes: The class names, sorted, told without reading images; None if that is not possible, which a source
+            with downloads may not say.
         splits: Whether the source may say itself which image is in which split; never raises.
         downloads: What has to be fetched before ``read``.
     """
 
     read: Callable[[Parameters, tuple[Path, ...]], Listing]
-    classes: Callable[[Parameters], tuple[str, ...] | None]
-    splits: Callable[[Parameters], bool]
+    classes: Callable[[Parameters], tuple[str, ...] | None] = lambda parameters: None
+    splits: Callable[[Parameters], bool] = lambda parameters: False
     downloads: Callable[[Parameters], tuple[Download, ...]] = lambda parameters: ()
 
 
@@ -122,13 +123,17 @@ def require_classes(listing: Listing, parameters: Parameters) -> None:
     """Makes sure that there is something to tell apart.
 
     Raises:
-        SurgeonError: If all images of a source are of one class.
+        SurgeonError: If a source has no images, or all of them are of one class.
     """
     if len(listing.classes) > 1:
         return
+    where = parameters.get("path", "the source")
+    if not listing.classes:
+        raise SurgeonError(f"{where} has no images", "expected some of two or more classes")
     (label,) = listing.classes
-    where = parameters["path"]
     message = f"{where} has only one class, {label!r} ({len(listing.images)}); expected two or more"
+    if "path" not in parameters:
+        raise SurgeonError(message)
     below = {folder for image in listing.images for folder in _folders_below(image)}
     if len(below) > 1:
         folders = ", ".join(first_few(sorted(below), 5))
