@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from surgeon.api import check, layers, load_recipe, reproduce, train
+    from surgeon.api import check, layers, load_recipe, lr_range, probe, reproduce, train
     from surgeon.errors import BadImageError, RecipeError, RunInterruptedError, SurgeonError, UsageError
     from surgeon.recipe.plan import Plan
     from surgeon.report.progress import show_progress
@@ -26,12 +26,14 @@ if TYPE_CHECKING:
         PhaseStarted,
         Progress,
     )
+    from surgeon.results.lr_range import LrRangeResult
+    from surgeon.results.probe import CutResult, ProbeResult
     from surgeon.run import Run, open_run
 
 __version__ = "0.1.0"  # pyproject.toml reads it from here, so it is the same in a checkout that nobody installed
 
 _HOMES = {
-    "surgeon.api": ("check", "layers", "load_recipe", "reproduce", "train"),
+    "surgeon.api": ("check", "layers", "load_recipe", "lr_range", "probe", "reproduce", "train"),
     "surgeon.errors": ("BadImageError", "RecipeError", "RunInterruptedError", "SurgeonError", "UsageError"),
     "surgeon.recipe.plan": ("Plan",),
     "surgeon.results.events": (
@@ -45,6 +47,8 @@ _HOMES = {
         "Progress",
     ),
     "surgeon.report.progress": ("show_progress",),
+    "surgeon.results.lr_range": ("LrRangeResult",),
+    "surgeon.results.probe": ("CutResult", "ProbeResult"),
     "surgeon.run": ("Run", "open_run"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -52,13 +56,16 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [  # what TYPE_CHECKING imports above
     "BadImageError",
     "BatchEnded",
+    "CutResult",
     "EpochEnded",
     "Event",
     "FeaturesKept",
+    "LrRangeResult",
     "Note",
     "PhaseResult",
     "PhaseStarted",
     "Plan",
+    "ProbeResult",
     "Progress",
     "RecipeError",
     "Run",
@@ -68,7 +75,9 @@ __all__ = [  # what TYPE_CHECKING imports above
     "check",
     "layers",
     "load_recipe",
+    "lr_range",
     "open_run",
+    "probe",
     "reproduce",
     "show_progress",
     "train",

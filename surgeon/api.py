@@ -27,6 +27,8 @@ from surgeon.recipe.compiler import compile_document, compile_recipe
 from surgeon.recipe.document import overridden, parse_document
 from surgeon.recipe.plan import Plan
 from surgeon.results.events import Event, Note
+from surgeon.results.lr_range import LrRangeResult
+from surgeon.results.probe import ProbeResult
 from surgeon.results.subscribers import Subscriber, Tracker, broadcast, drive, watched_by
 from surgeon.run import Run
 from surgeon.runs.checkpoint import rewind
@@ -158,6 +160,67 @@ def check(
     if labels:
         require_modules("the check of labels", ("cleanlab",), "labels")
     return drive(_look_at(plan, labels=labels), watching)
+
+
+def probe(
+    recipe: Plan | str | Path,
+    backbones: Collection[str] = (),
+    *,
+    every_layer: bool = False,
+    on_event: Subscriber | None = None,
+) -> ProbeResult:
+    """Finds out where to cut: how much a linear classifier makes of what a network knows at each layer.
+
+    A logistic regression is fitted to the pooled features of each cut, in a cross-validation on the training and
+    validation images; those of the test split are not looked at. Whatever the layers compute is kept for the next time.
+
+    Args:
+        recipe: A plan, or a recipe's file; only its images and its backbone count.
+        backbones: Names of networks to measure instead of its backbone.
+        every_layer: Whether to measure every layer, and not the ends of blocks alone.
+        on_event: Is told of progress.
+
+    Raises:
+        SurgeonError: If the images or the weights are not what the recipe needs.
+
+    Example:
+        >>> surgeon.probe("photos.yaml", ["vgg16", "mobilenetv2"]).suggested.cut
+        'block_13_project_BN'
+    """
+    watching = watched_by(on_event)
+    plan = recipe if isinstance(recipe, Plan) else load_recipe(recipe)
+    names = [find("backbone", BACKBONES, name).name for name in backbones]
+    from surgeon.search.probe import probe as probing
+
+    return drive(probing(plan, names, every_layer=every_layer), watching)
+
+
+def lr_range(
+    recipe: Plan | str | Path, phase: str | None = None, *, on_event: Subscriber | None = None
+) -> LrRangeResult:
+    """Finds a learning rate for a phase: its loss over a few steps at rates that grow, after the phases before it.
+
+    Args:
+        recipe: A plan, or a recipe's file.
+        phase: The phase's name; by default the first.
+        on_event: Is told of progress.
+
+    Raises:
+        UsageError: If there is no such phase.
+        SurgeonError: If the images or the weights are not what the recipe needs, or a phase before it diverges.
+
+    Example:
+        >>> surgeon.lr_range("photos.yaml", "fine-tune").suggested
+        0.00023
+    """
+    watching = watched_by(on_event)
+    plan = recipe if isinstance(recipe, Plan) else load_recipe(recipe)
+    names = [one.name for one in plan.phases]
+    if phase is not None and phase not in names:
+        raise UsageError(f"no phase is called {quote(phase)}", did_you_mean(phase, names) or f"there is {names[0]!r}")
+    from surgeon.search.lr_range import lr_range as testing
+
+    return drive(testing(plan, 1 if phase is None else names.index(phase) + 1), watching)
 
 
 def layers(network: str) -> LayerTable:

@@ -21,8 +21,10 @@ from surgeon.cli import (
     export,
     init,
     layers,
+    lr,
     plan,
     predict,
+    probe,
     recipes,
     report,
     reproduce,
@@ -74,6 +76,8 @@ app.command("validate")(validate.command)
 app.command("layers")(layers.command)
 app.command("plan")(plan.command)
 app.command("check")(check.command)
+app.command("probe")(probe.command)
+app.command("lr")(lr.command)
 app.command("init")(init.command)
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(cache.app, name="cache")

@@ -8,7 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -77,6 +77,16 @@ class Index:
         return {
             split: {label: counts[split, label] for label in self.classes} for split in SPLITS if split in self.splits
         }
+
+    def only(self, *splits: str) -> Index:
+        """Returns the index without the images of other splits."""
+        kept = [at for at, split in enumerate(self.splits) if split in splits]
+        return replace(
+            self,
+            images=tuple(self.images[at] for at in kept),
+            digests=tuple(self.digests[at] for at in kept),
+            splits=tuple(self.splits[at] for at in kept),
+        )
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import importlib.metadata
 import math
 import platform
 import sys
-from collections.abc import Set
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -110,13 +110,25 @@ def build_engine(part: Any, prepare: Prepare, engine: Engine) -> Predictor:
         SurgeonError: If OpenVINO cannot compute the part.
     """
     if engine.name == "openvino":
-        return _compile_openvino(_trace(part, prepare), engine.precision)
+        return _compile_openvino(_convert(_trace(part, prepare)), engine.precision)
     with computing_in(part, engine.precision, whole=True):
         # OpenVINO folds by itself.
         folded = folded_view(part, (), lambda layer, *args, **kwargs: layer(*args, **kwargs))
         compute = compile_predictor(folded, prepare)
     # Keras returns one output of a list of one bare.
     return lambda tensors: [np.asarray(output) for output in keras.tree.flatten(compute(tensors))]
+
+
+def build_engines(part: Any, prepare: Prepare, engine: Engine) -> Iterator[Predictor]:
+    """Yields for each output of a part of a network a function that computes nothing else; see ``build_engine``."""
+    if engine.name == "openvino":
+        openvino = _import_openvino()
+        model = _convert(_trace(part, prepare))
+        for result in model.get_results():
+            yield _compile_openvino(openvino.Model([result], model.get_parameters()), engine.precision)
+    else:
+        for output in part.outputs:
+            yield build_engine(keras.Model(part.input, output), prepare, engine)
 
 
 def _trace(part: Any, prepare: Prepare) -> Any:
@@ -136,8 +148,24 @@ def _trace(part: Any, prepare: Prepare) -> Any:
     return compute.get_concrete_function()
 
 
-def _compile_openvino(traced: Any, precision: str) -> Predictor:
-    """Converts a traced function of pixels and compiles it for this processor.
+def _convert(traced: Any) -> Any:
+    """Converts a traced function of pixels for OpenVINO, its outputs in their order."""
+    openvino = _import_openvino()
+    try:
+        # Without their names it would compute every loose end of the graph as well.
+        # With weights of its own it computes the same even when these are trained.
+        return openvino.convert_model(traced, output=[output.name for output in traced.outputs], share_weights=False)
+    except Exception as error:  # OpenVINO raises whatever the network provokes
+        raise _refusal(error) from error
+
+
+def _refusal(error: Exception) -> SurgeonError:
+    reason = " ".join(str(error).split())[:300]
+    return SurgeonError(f"OpenVINO cannot compute the frozen layers: {reason}", "set engine: tensorflow")
+
+
+def _compile_openvino(model: Any, precision: str) -> Predictor:
+    """Compiles a converted function of pixels for this processor.
 
     A batch is divided among as many requests as OpenVINO finds best, one for each core or a few of them: that
     keeps the feature maps of each in its cache. Threads are not tied to cores, where others may run.
@@ -149,15 +177,10 @@ def _compile_openvino(traced: Any, precision: str) -> Predictor:
         hint.performance_mode: hint.PerformanceMode.THROUGHPUT,
         hint.enable_cpu_pinning: False,
     }
-    names = [output.name for output in traced.outputs]
     try:
-        # Without their names it would compute every loose end of the graph as well.
-        # With weights of its own it computes the same even when these are trained.
-        model = openvino.convert_model(traced, output=names, share_weights=False)
         compiled = openvino.Core().compile_model(model, "CPU", settings)
-    except Exception as error:  # OpenVINO raises whatever the network provokes
-        reason = " ".join(str(error).split())[:300]
-        raise SurgeonError(f"OpenVINO cannot compute the frozen layers: {reason}", "set engine: tensorflow") from error
+    except Exception as error:  # as above
+        raise _refusal(error) from error
     count = compiled.get_property(openvino.properties.optimal_number_of_infer_requests)
     requests = [compiled.create_infer_request() for _ in range(count)]
 
@@ -168,7 +191,7 @@ def _compile_openvino(traced: Any, precision: str) -> Predictor:
             request.start_async([share])
         for request in running:
             request.wait()
-        return [np.concatenate([request.get_tensor(name).data for request in running]) for name in names]
+        return [np.concatenate([request.get_tensor(output).data for request in running]) for output in compiled.outputs]
 
     return compute
 

@@ -33,13 +33,17 @@ def build_network(plan: Plan) -> Any:
     Raises:
         SurgeonError: If the network differs from its table or the weights do not fit.
     """
-    load_tensorflow()  # again: a notebook may have changed Keras' settings since
-    # Automatic layer names start from the beginning, as in the tables; every random draw follows the seed.
-    keras.utils.clear_session(free_memory=False)
-    keras.utils.set_random_seed(plan.seed)
+    start_afresh(plan.seed)
     backbone = open_backbone(plan.backbone, plan.data.image_size)
     features = output_of(backbone, plan.backbone.cut)
     return keras.Model(backbone.input, sew(features, plan.head), name="network")
+
+
+def start_afresh(seed: int) -> None:
+    """Lets automatic layer names start from the beginning, as in the tables, and every random draw follow a seed."""
+    load_tensorflow()  # again: a notebook may have changed Keras' settings since
+    keras.utils.clear_session(free_memory=False)
+    keras.utils.set_random_seed(seed)
 
 
 def open_backbone(plan: BackbonePlan, image_size: tuple[int, int]) -> Any:

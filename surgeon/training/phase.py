@@ -46,7 +46,7 @@ class DivergedError(SurgeonError):
 
 
 @dataclass(frozen=True, eq=False)
-class _Training:
+class Training:
     """A phase that is ready to be trained.
 
     Attributes:
@@ -97,7 +97,7 @@ def train_phase(
     steps = math.ceil(len(train.examples) / plan.data.batch_size)
     parameters = sum(math.prod(variable.shape) for variable in network.trainable_variables)
     yield PhaseStarted(phase.name, number, len(plan.phases), phase.epochs, steps, parameters)
-    training = _prepare(setup, number, train, validation)
+    training = prepare(setup, number, train, validation)
     tracing_seconds = time.perf_counter() - started
     start = Checkpoint(finished, {}, tracing_seconds, before.digests, values_of(training.weights), {}, {})
     if latest := checkpoints.of_phase(number):
@@ -128,8 +128,8 @@ def trained_weights(setup: Setup, number: int) -> dict[str, Any]:
     return {weight.path: weight for layer in layers for weight in layer.weights}
 
 
-def _prepare(setup: Setup, number: int, train: Feed, validation: Feed | None) -> _Training:
-    """Builds and compiles what a phase needs; the network's layers are trainable already."""
+def prepare(setup: Setup, number: int, train: Feed, validation: Feed | None) -> Training:
+    """Builds and compiles what a phase needs; ``set_trainable`` has been called for it."""
     plan, network = setup.plan, setup.network
     phase = plan.phases[number - 1]
     steps = math.ceil(len(train.examples) / plan.data.batch_size)
@@ -141,7 +141,7 @@ def _prepare(setup: Setup, number: int, train: Feed, validation: Feed | None) ->
     weights = {id(weight) for weight in network.weights}
     generators = [variable for variable in network.variables if id(variable) not in weights]
     state = [*optimizer.variables, *generators, *setup.pipeline.variables]
-    return _Training(
+    return Training(
         plan=plan,
         number=number,
         examples=train.examples,
@@ -155,14 +155,14 @@ def _prepare(setup: Setup, number: int, train: Feed, validation: Feed | None) ->
 
 
 def _train_epochs(
-    training: _Training, latest: Checkpoint, checkpoints: Checkpoints
+    training: Training, latest: Checkpoint, checkpoints: Checkpoints
 ) -> Generator[TrainingEvent, None, Checkpoint]:
     """Trains from a checkpoint to the end of its phase; returns the last one."""
     phase, started = training.phase, time.perf_counter() - latest.seconds
-    class_weights = _class_weights(phase, training.examples, len(training.plan.classes))
+    per_class = class_weights(phase, training.examples, len(training.plan.classes))
     while latest.epoch < phase.epochs and not is_over(phase.until, latest.history):
         epoch, epoch_started = latest.epoch + 1, time.perf_counter()
-        figures = yield from _train_epoch(training, epoch, class_weights)
+        figures = yield from _train_epoch(training, epoch, per_class)
         figures["lr"] = float(training.optimizer.learning_rate)
         weights = values_of(training.weights)
         with _as_ended(training, weights) as ended:
@@ -191,7 +191,7 @@ def _train_epochs(
 
 
 @contextmanager
-def _as_ended(training: _Training, weights: Values) -> Iterator[Values]:
+def _as_ended(training: Training, weights: Values) -> Iterator[Values]:
     """Gives the network, for a while, the weights that the phase would end with now, and gives their values.
 
     An optimizer may average the weights over its steps (``use_ema``). Then the average is what is measured and kept,
@@ -256,17 +256,14 @@ def _build_step(setup: Setup, phase: PhasePlan, optimizer: Any, loss: Callable[.
 
 
 def _train_epoch(
-    training: _Training, epoch: int, class_weights: NDArray[np.float32]
+    training: Training, epoch: int, per_class: NDArray[np.float32]
 ) -> Generator[TrainingEvent, None, dict[str, float]]:
     plan, phase, examples = training.plan, training.phase, training.examples
-    random = np.random.default_rng((plan.seed, training.number, epoch))
-    samples = Samples.unchanged(random.permutation(examples.positions))
-    if plan.views:
-        samples = replace(samples, views=random.integers(1, plan.views + 1, len(samples), dtype=np.intp))
+    samples = samples_of_epoch(training, epoch)
     total, right, seen = 0.0, 0, 0
     steps = math.ceil(len(samples) / plan.data.batch_size)
     for number, (tensors, labels) in enumerate(examples.batches(plan.data.batch_size, samples), start=1):
-        loss, hits = training.step(tensors, labels, class_weights[labels])
+        loss, hits = training.step(tensors, labels, per_class[labels])
         if not math.isfinite(loss):
             lr = float(training.optimizer.learning_rate)
             raise DivergedError(
@@ -277,6 +274,16 @@ def _train_epoch(
         right += int(hits)
         yield BatchEnded(phase.name, epoch, number, steps, total / seen, right / seen)
     return {"loss": total / seen, "accuracy": right / seen}
+
+
+def samples_of_epoch(training: Training, epoch: int) -> Samples:
+    """Returns what an epoch, from 1, trains on, in the order that follows from seed, phase and epoch."""
+    plan = training.plan
+    random = np.random.default_rng((plan.seed, training.number, epoch))
+    samples = Samples.unchanged(random.permutation(training.examples.positions))
+    if plan.views:
+        samples = replace(samples, views=random.integers(1, plan.views + 1, len(samples), dtype=np.intp))
+    return samples
 
 
 def _check_finite(phase: PhasePlan, epoch: int, figures: Mapping[str, float], weights: Values) -> None:
@@ -305,7 +312,7 @@ def _build_validation(
     return validate
 
 
-def _class_weights(phase: PhasePlan, train: Examples, classes: int) -> NDArray[np.float32]:
+def class_weights(phase: PhasePlan, train: Examples, classes: int) -> NDArray[np.float32]:
     """Returns a weight per class: n / (classes * n of the class) for ``balanced``, as scikit-learn has it."""
     if phase.class_weight is None:
         return np.ones(classes, np.float32)

@@ -1,0 +1,54 @@
+"""``surgeon lr``: which learning rate."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from surgeon.cli.output import Format, FormatOption, RecipeArgument, SetOption, print_json, print_text
+from surgeon.cli.running import progress_console
+from surgeon.recipe.compiler import compile_recipe
+from surgeon.report.progress import ProgressDisplay
+
+
+def command(
+    recipe: RecipeArgument,
+    phase: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Which phase; by default the first.", show_default=False),
+    ] = None,
+    overrides: SetOption = None,
+    chart: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Draw the loss over the rate.", show_default=False)
+    ] = None,
+    write: Annotated[
+        Path | None,
+        typer.Option(metavar="RECIPE", help="Write the recipe with the suggested rate.", show_default=False),
+    ] = None,
+    output_format: FormatOption = Format.text,
+) -> None:
+    """Find a phase's learning rate: train a few steps at rates that grow, after the phases before it.
+
+    The images of the test split are not looked at.
+    """
+    from surgeon.api import lr_range
+    from surgeon.recipe.derived import check_derivable, with_rate, write_derived
+    from surgeon.report.lr_range import draw_lr_range, suggestion_text
+
+    plan = compile_recipe(recipe, overrides or ())
+    if write is not None:
+        check_derivable(write, overrides or ())
+    with ProgressDisplay(progress_console(output_format, quiet=False)) as display:
+        found = lr_range(plan, phase, on_event=display.show)
+    if output_format is Format.json:
+        print_json({**dataclasses.asdict(found), "lowest": found.lowest, "suggested": found.suggested})
+    else:
+        print_text(suggestion_text(found))
+    if chart is not None:
+        draw_lr_range(found, chart)
+    if write is not None:
+        reason = f"The rate of {found.phase!r} is what `surgeon lr` suggests: {suggestion_text(found).plain}"
+        write_derived(recipe, {"phases": with_rate(recipe, found.number, found.suggested)}, [reason], write)

@@ -1,0 +1,77 @@
+"""``surgeon probe``: where to cut."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from surgeon.cli.output import Format, FormatOption, RecipeArgument, SetOption, print_json, print_text
+from surgeon.cli.running import progress_console
+from surgeon.recipe.compiler import compile_recipe
+from surgeon.report.progress import ProgressDisplay
+
+if TYPE_CHECKING:
+    from surgeon.results.probe import CutResult, ProbeResult
+
+
+def command(
+    recipe: RecipeArgument,
+    overrides: SetOption = None,
+    backbones: Annotated[
+        str,
+        typer.Option(metavar="NAME,...", help="Measure these networks instead of the recipe's.", show_default=False),
+    ] = "",
+    every_layer: Annotated[
+        bool, typer.Option("--every-layer", help="Measure every layer, and not the ends of blocks alone.")
+    ] = False,
+    chart: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Draw accuracy over time per image.", show_default=False)
+    ] = None,
+    write: Annotated[
+        Path | None,
+        typer.Option(metavar="RECIPE", help="Write the recipe with the suggested cut.", show_default=False),
+    ] = None,
+    output_format: FormatOption = Format.text,
+) -> None:
+    """Find out where to cut: how much a linear classifier makes of what the network knows at each layer, and its cost.
+
+    The images of the test split are not looked at.
+    """
+    from surgeon.api import probe
+    from surgeon.recipe.derived import check_derivable, write_derived
+    from surgeon.report.probe import cuts_table, draw_cuts, reasons, suggestion_text
+
+    plan = compile_recipe(recipe, overrides or ())
+    if write is not None:
+        check_derivable(write, overrides or ())
+    names = [name.strip() for name in backbones.split(",") if name.strip()]
+    with ProgressDisplay(progress_console(output_format, quiet=False)) as display:
+        found = probe(plan, names, every_layer=every_layer, on_event=display.show)
+    if output_format is Format.json:
+        print_json(_record(found))
+    else:
+        print_text(cuts_table(found), *suggestion_text(found))
+    if chart is not None:
+        draw_cuts(found, chart)
+    if write is not None:
+        write_derived(recipe, {"backbone": _backbone(found.suggested, plan.backbone.name)}, reasons(found), write)
+
+
+def _record(found: ProbeResult) -> dict[str, Any]:
+    cuts = [{**dataclasses.asdict(cut), "megabytes": cut.megabytes} for cut in found.cuts]
+    return {
+        **dataclasses.asdict(found),
+        "cuts": cuts,
+        "best": cuts[found.cuts.index(found.best)],
+        "suggested": cuts[found.cuts.index(found.suggested)],
+    }
+
+
+def _backbone(cut: CutResult, before: str | None) -> dict[str, Any]:
+    """Returns what a recipe says of the backbone if it is to be cut so."""
+    if before is None or cut.backbone == before:
+        return {"cut": cut.cut}
+    return {"name": cut.backbone, "cut": cut.cut}

@@ -1,0 +1,228 @@
+"""Where to cut: one pass through a network, and a linear classifier on what it knows at every cut.
+
+The method is that of linear classifier probes, Alain and Bengio, "Understanding intermediate layers using linear
+classifier probes", 2016, https://arxiv.org/abs/1610.01644, on features that are pooled as in Head2Toe, Evci and others,
+2022, https://arxiv.org/abs/2201.03529. It measures what a linear head finds at a cut while all layers before it are
+frozen. A head with hidden layers finds more, above all early on, and layers that are trained may learn what they lack.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+from psutil import virtual_memory
+
+from surgeon.catalogue.layer_table import LayerRow
+from surgeon.data.batches import Samples
+from surgeon.errors import SurgeonError
+from surgeon.features.frozen import FrozenFeatures, Setup
+from surgeon.features.regression import cross_validated
+from surgeon.model.engine import build_engines, choose_engine
+from surgeon.model.pipeline import build_pipeline
+from surgeon.model.prediction import build_predictor
+from surgeon.model.surgery import open_backbone, output_of, start_afresh
+from surgeon.planning.cuts import all_cuts, block_ends
+from surgeon.planning.frontier import Frontier, multiply_adds
+from surgeon.planning.samples import BATCH
+from surgeon.recipe.compiler import compile_document
+from surgeon.recipe.document import parse_document
+from surgeon.recipe.network import Network
+from surgeon.recipe.text import dump_text
+from surgeon.results.events import Event, Progress
+from surgeon.results.probe import CutResult, ProbeResult
+from surgeon.search.images import open_images
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from surgeon.data.dataset import Dataset
+    from surgeon.recipe.plan import Plan
+
+_FOLDS = 5
+_TIMED = 5  # batches, of which the quickest counts: what else a machine does only adds to it
+# What the recipe says of these is not asked; a head is only there because every recipe has one.
+_PLAIN = {
+    "augment": {},
+    "head": ["global_average_pooling", {"dense": "classes"}],
+    "phases": [{"trainable": "head", "lr": 0.001, "epochs": 1}],
+    "features_dtype": "float32",
+    "expected": {},
+}
+
+
+def probe(plan: Plan, backbones: Sequence[str], *, every_layer: bool) -> Generator[Event, None, ProbeResult]:
+    """Measures the cuts of some networks on the training and validation images of a plan.
+
+    Args:
+        plan: Its images; its head, phases and cut do not matter.
+        backbones: Names of networks; none for that of the plan.
+        every_layer: Whether to measure every layer that can be cut at, and not the ends of blocks alone.
+
+    Raises:
+        SurgeonError: If the images or the weights are not what the plan needs.
+    """
+    plans = [plan_to_probe(plan, name) for name in backbones] or [plan_to_probe(plan, None)]
+    cuts: list[CutResult] = []
+    seconds: list[float] = []
+    for plain in plans:
+        with ExitStack() as stack:
+            dataset = (yield from open_images(plain, stack)).dataset
+            _check_classes(dataset)
+            probed = compose(plain, dataset, every_layer=every_layer)
+            features = FrozenFeatures(probed.setup, stack)
+            yield from features.keep([probed.frontier])
+            seconds.append(features.result().seconds)
+            cuts += yield from _measure(probed, features)
+    return ProbeResult(len(dataset.names), _FOLDS, tuple(cuts), tuple(seconds))
+
+
+def plan_to_probe(plan: Plan, backbone: str | None) -> Plan:
+    """Returns the plan of a recipe with the same images and the whole of a network, its own if none is named.
+
+    Where the top of a network begins is known for those of the catalogue; one from a file ends at the recipe's cut.
+    """
+    values = {**plan.recipe, **_PLAIN}
+    if plan.backbone.name is not None and backbone in (None, plan.backbone.name):
+        values["backbone"] = {key: value for key, value in plan.recipe["backbone"].items() if key != "cut"}
+    elif backbone is not None:
+        trained = "none" if plan.backbone.weights == "none" else "imagenet"
+        values["backbone"] = {"name": backbone, "weights": trained}
+        if plan.origins.get("data.image_size") == "default":
+            values["data"] = {key: value for key, value in plan.recipe["data"].items() if key != "image_size"}
+    return compile_document(parse_document(dump_text(values), Path(plan.name)))
+
+
+def _check_classes(dataset: Dataset) -> None:
+    counts = Counter(label for label, _ in set(zip(dataset.labels.tolist(), dataset.digests, strict=True)))
+    enough = sum(count >= _FOLDS for count in counts.values())
+    if enough < 2:
+        raise SurgeonError(
+            f"a cross-validation needs {_FOLDS} different images of two classes or more; {enough} has so many",
+            "add training images",
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Probed:
+    """A network that puts out its pooled features at all cuts, side by side.
+
+    Attributes:
+        frontier: Its output.
+        cuts: In the order of the features.
+    """
+
+    setup: Setup
+    frontier: Frontier
+    cuts: tuple[LayerRow, ...]
+
+
+def compose(plan: Plan, dataset: Dataset, *, every_layer: bool) -> Probed:
+    """Returns the network of a plan with its pooled features at each cut as its output."""
+    rows = plan.network.backbone
+    cuts = tuple((all_cuts if every_layer else block_ends)(rows))
+    start_afresh(plan.seed)
+    backbone = open_backbone(plan.backbone, plan.data.image_size)
+    pooled = [_pool(output_of(backbone, cut.name)) for cut in cuts]
+    name = "pooled"
+    while name in {layer.name for layer in backbone.layers}:
+        name += "_"
+    network = keras.Model(backbone.input, keras.layers.Concatenate(name=name)(pooled))
+    width = sum(cut.shape[-1] for cut in cuts)
+    output = LayerRow(rows[-1].index + 1, name, "Concatenate", tuple(cut.index for cut in cuts), (width,), 0, 0)
+    composed = Network(plan.network.name, plan.network.cut, (*rows, output))
+    prefix = frozenset(row.name for row in composed.rows)
+    frontier = Frontier((name,), prefix, width, sum(map(multiply_adds, rows)), 0)
+    setup = Setup(replace(plan, network=composed), network, build_pipeline(plan), dataset)
+    return Probed(setup, frontier, cuts)
+
+
+def _pool(tensor: Any) -> Any:
+    return keras.layers.GlobalAveragePooling2D()(tensor) if len(tensor.shape) == 4 else tensor
+
+
+def _measure(probed: Probed, features: FrozenFeatures) -> Generator[Event, None, list[CutResult]]:
+    """Fits a classifier at each cut, and measures how long the network takes until there."""
+    dataset, plan = probed.setup.dataset, probed.setup.plan
+    gathered = yield from gather(probed, features)
+    ends = list(accumulate(cut.shape[-1] for cut in probed.cuts))
+    digests = np.array(dataset.digests)
+    milliseconds = yield from _milliseconds(probed)
+    found = []
+    for number, (cut, end, taken) in enumerate(zip(probed.cuts, ends, milliseconds, strict=True), start=1):
+        at_cut = gathered[:, end - cut.shape[-1] : end]
+        predicted = cross_validated(at_cut, dataset.labels, digests, _FOLDS, plan.seed)
+        accuracy = float(np.mean(predicted == dataset.labels))
+        kept = _ancestors(plan.network.rows, cut)
+        found.append(
+            CutResult(
+                backbone=plan.network.name,
+                cut=cut.name,
+                index=cut.index,
+                features=cut.shape[-1],
+                accuracy=accuracy,
+                standard_error=math.sqrt(accuracy * (1 - accuracy) / len(dataset.labels)),
+                parameters=sum(row.trainable + row.fixed for row in kept),
+                multiply_adds=sum(map(multiply_adds, kept)),
+                milliseconds=taken,
+            )
+        )
+        yield Progress(f"fit a classifier at the cuts of {plan.network.name}", number, len(ends), "cuts")
+    return found
+
+
+def _ancestors(rows: Sequence[LayerRow], cut: LayerRow) -> list[LayerRow]:
+    """Returns the rows that a cut keeps."""
+    kept = {cut.index}
+    for row in reversed(rows):
+        if row.index in kept:
+            kept.update(row.inputs)
+    return [row for row in rows if row.index in kept]
+
+
+def gather(probed: Probed, features: FrozenFeatures) -> Generator[Event, None, NDArray[np.float32]]:
+    """Returns the pooled features of all images, shape (n, features of all cuts)."""
+    setup, width = probed.setup, probed.frontier.values
+    count = len(setup.dataset.names)
+    needed, available = 4 * width * count, virtual_memory().available
+    if needed > available // 2:
+        raise SurgeonError(
+            f"the features of all cuts take {needed / 1e9:,.1f} GB, and {available / 1e9:,.1f} GB are free",
+            "probe the ends of blocks only, or fewer images",
+        )
+    feed = features.feed("train", probed.frontier)
+    predictor = build_predictor(setup.network, feed.frontier, setup.pipeline) if feed.frontier.is_image else None
+    gathered = np.empty((count, width), np.float32)
+    for start in range(0, count, BATCH):
+        batch = np.arange(start, min(start + BATCH, count))
+        tensors = feed.examples.gather(Samples.unchanged(batch))
+        gathered[batch] = predictor(tensors) if predictor else tensors[0]
+        yield Progress("gather features", start + len(batch), count, "images")
+    return gathered
+
+
+def _milliseconds(probed: Probed) -> Generator[Progress, None, list[float]]:
+    """Returns the time per image through the network up to each cut, preprocessing included, in batches."""
+    setup = probed.setup
+    ends = keras.Model(setup.network.input, [_pool(output_of(setup.network, cut.name)) for cut in probed.cuts])
+    pixels = setup.dataset.pixels(np.arange(min(BATCH, len(setup.dataset.names))))
+    found = []
+    for compute in build_engines(ends, setup.pipeline.prepare, choose_engine(setup.plan)):
+        compute((pixels,))  # the first call makes what the others use
+        taken = []
+        for _ in range(_TIMED):
+            started = time.perf_counter()
+            compute((pixels,))
+            taken.append(time.perf_counter() - started)
+        found.append(1000 * min(taken) / len(pixels))
+        yield Progress(f"time the cuts of {setup.plan.network.name}", len(found), len(probed.cuts), "cuts")
+    return found

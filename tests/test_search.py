@@ -1,0 +1,246 @@
+"""Where to cut and which rate, by the real commands on small networks."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from surgeon.catalogue.backbones import BACKBONES
+from surgeon.catalogue.layer_table import load_table
+from surgeon.planning.cuts import all_cuts, block_ends
+
+Surgeon = Callable[..., Any]
+UNEVEN = {"nasnetmobile", "nasnetlarge"}  # all their cells look at the two before them
+WITH_SUMS = {name for name in BACKBONES if name.startswith("convnext")}  # that are no layers
+
+
+def rows_of(name: str) -> tuple[Any, ...]:
+    size = BACKBONES[name].image_size
+    table = load_table(name, (size, size))
+    return table.rows[: table.top]
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_blocks_end_where_one_tensor_leads_on(name: str) -> None:
+    rows = rows_of(name)
+    ends = block_ends(rows)
+    assert ends[-1] is rows[-1]
+    assert len(ends) >= 5
+    assert set(ends) <= set(all_cuts(rows))
+    for end in ends:
+        if name not in UNEVEN | WITH_SUMS:
+            assert all(index >= end.index for row in rows if row.index > end.index for index in row.inputs)
+
+
+def test_blocks_end_as_their_names_say() -> None:
+    assert [row.name for row in block_ends(rows_of("vgg16"))] == [f"block{number}_pool" for number in range(1, 6)]
+    assert all(row.name.endswith("_out") for row in block_ends(rows_of("resnet50")))
+    assert [row.name for row in block_ends(rows_of("inceptionv3"))] == [f"mixed{number}" for number in range(11)]
+    assert len(block_ends(rows_of("convnexttiny"))) == 22  # 18 blocks, the stem and what lies between the stages
+
+
+@pytest.fixture
+def with_test_folder(tmp_path: Path, tiny: Path, tiny_and_small: None, photos: Path) -> Path:
+    """The tiny recipe with folders for its splits; whoever decodes an image of the test split fails."""
+    for split, numbers in (("train", range(8)), ("validation", range(8, 12)), ("test", range(2))):
+        for label in ("across", "along"):
+            folder = tmp_path / "photos" / split / label
+            folder.mkdir(parents=True)
+            for number in numbers:
+                if split == "test":
+                    (folder / f"{number}.png").write_bytes(b"no image %d" % number + label.encode())
+                else:
+                    shutil.copy(photos / label / f"{number}.png", folder)
+    recipe = yaml.safe_load(tiny.read_text(encoding="utf-8"))
+    recipe["data"] |= {"source": {"folder": {"path": "photos"}}, "split": {"test": 0, "validation": 0}}
+    tiny.write_text(yaml.safe_dump(recipe, sort_keys=False), encoding="utf-8")
+    return tiny
+
+
+def test_probe_measures_every_block_and_no_test_image(surgeon: Surgeon, with_test_folder: Path, tmp_path: Path) -> None:
+    chart = tmp_path / "cuts.png"
+    outcome = surgeon("probe", with_test_folder, "--format", "json", "--chart", chart)
+    assert outcome.code == 0, outcome.err
+    found = json.loads(outcome.out)
+    assert found["images"] == 24
+    assert [cut["cut"] for cut in found["cuts"]] == ["block1a_activation", "block2a_project_bn"]
+    first, last = found["cuts"]
+    assert first["parameters"] < last["parameters"]
+    assert first["multiply_adds"] < last["multiply_adds"]
+    assert (first["features"], last["features"]) == (8, 24)
+    best, suggested = found["best"], found["suggested"]
+    assert best["accuracy"] == max(cut["accuracy"] for cut in found["cuts"])
+    assert suggested["accuracy"] >= best["accuracy"] - best["standard_error"]
+    assert chart.read_bytes().startswith(b"\x89PNG")
+
+
+def test_features_are_those_of_the_network_cut_there_and_kept(tiny: Path, tiny_and_small: None) -> None:
+    import keras
+
+    import surgeon
+    from surgeon.features.frozen import FrozenFeatures
+    from surgeon.model.surgery import open_backbone, output_of
+    from surgeon.search import images, probe
+
+    plan = probe.plan_to_probe(surgeon.load_recipe(tiny), None)
+
+    def gathered() -> tuple[Any, Any, Any, float]:
+        with ExitStack() as stack:
+            dataset = to_the_end(images.open_images(plan, stack)).dataset
+            probed = probe.compose(plan, dataset, every_layer=True)
+            features = FrozenFeatures(probed.setup, stack)
+            to_the_end(features.keep([probed.frontier]))
+            pixels = probed.setup.pipeline.prepare(dataset.pixels(np.arange(18)))
+            return probed, pixels, to_the_end(probe.gather(probed, features)), features.result().computed
+
+    probed, pixels, features, computed = gathered()
+    assert computed == len(features) == 18
+    assert gathered()[-1] == 0
+    network = open_backbone(plan.backbone, plan.data.image_size)
+    start = 0
+    for cut in probed.cuts:
+        maps = keras.Model(network.input, output_of(network, cut.name))(pixels, training=False)
+        expected = np.mean(maps, axis=(1, 2))
+        np.testing.assert_allclose(features[:, start : start + cut.shape[-1]], expected, rtol=1e-4, atol=1e-5)
+        start += cut.shape[-1]
+    assert start == features.shape[1]
+
+
+def to_the_end(work: Any) -> Any:
+    from surgeon.results.subscribers import drive
+
+    return drive(work, lambda event: None)
+
+
+@pytest.fixture
+def head_only(tiny: Path) -> Path:
+    """The tiny recipe without the phase that names layers."""
+    recipe = yaml.safe_load(tiny.read_text(encoding="utf-8"))
+    path = tiny.with_name("head.yaml")
+    path.write_text(yaml.safe_dump({**recipe, "phases": recipe["phases"][:1]}), encoding="utf-8")
+    return path
+
+
+def test_several_networks_stand_side_by_side(surgeon: Surgeon, head_only: Path, tmp_path: Path) -> None:
+    better = tmp_path / "better.yaml"
+    outcome = surgeon("probe", head_only, "--backbones", "mobilenet,vgg16", "--write", better)
+    assert outcome.code == 0, outcome.err
+    for name in ("mobilenet", "vgg16", "conv_pw_1_relu", "block5_pool", "best: "):
+        assert name in outcome.out
+    backbone = yaml.safe_load(better.read_text(encoding="utf-8"))["backbone"]
+    assert f"{backbone['cut']} of {backbone['name']}" in outcome.out
+    assert surgeon("validate", better).code == 0
+
+
+def test_a_cut_is_written_with_its_reasons(
+    surgeon: Surgeon, tiny_and_small: None, head_only: Path, tmp_path: Path
+) -> None:
+    better = tmp_path / "found" / "better.yaml"
+    better.parent.mkdir()
+    outcome = surgeon("probe", head_only, "--write", better)
+    assert outcome.code == 0, outcome.err
+    text = better.read_text(encoding="utf-8")
+    assert "# best: " in text
+    assert "extends: ../head.yaml" in text
+    cut = yaml.safe_load(text)["backbone"]["cut"]
+    assert surgeon("validate", better).code == 0
+    assert f"is cut after {cut!r}" in surgeon("layers", better).out or cut in surgeon("layers", better).out
+    again = surgeon("probe", head_only, "--write", better)
+    assert again.code == 2
+    assert "exists" in again.err
+    assert surgeon("probe", head_only, "--write", tmp_path / "b.yaml", "--set", "seed=1").code == 2
+
+
+def test_a_cut_that_a_phase_does_not_fit_is_said(tiny: Path, tmp_path: Path) -> None:
+    from surgeon.errors import SurgeonError
+    from surgeon.recipe.derived import write_derived
+
+    better = tmp_path / "better.yaml"
+    with pytest.raises(SurgeonError, match=r"better\.yaml is not written.*\n.*block2a_dwconv"):
+        write_derived(tiny, {"backbone": {"cut": "block1a_activation"}}, ["too early"], better)
+    assert not better.exists()
+
+
+def test_copies_of_an_image_are_never_on_both_sides() -> None:
+    from surgeon.features.regression import cross_validated
+
+    random = np.random.default_rng(0)
+    noise = random.normal(size=(40, 60)).astype(np.float32)
+    labels = random.integers(0, 2, 40).astype(np.int32)
+    digests = np.arange(40).astype(str)
+
+    def accuracy(names: Any) -> float:
+        copies = np.repeat(noise, 5, axis=0), np.repeat(labels, 5)
+        return float(np.mean(cross_validated(*copies, names, 5, 0) == copies[1]))
+
+    assert accuracy(np.repeat(digests, 5)) < 0.75  # nothing is to be learned
+    assert accuracy(np.arange(200).astype(str)) > 0.95  # as if copies were images of their own
+
+
+def test_too_few_images_are_said(surgeon: Surgeon, tiny: Path, tiny_and_small: None) -> None:
+    outcome = surgeon("probe", tiny, "--set", "data.split.test=0.8", "--set", "data.split.validation=0")
+    assert outcome.code == 1
+    assert "a cross-validation needs 5 different images of two classes" in outcome.err
+
+
+def test_lr_finds_the_rate_of_a_phase_after_those_before_it(
+    surgeon: Surgeon, with_test_folder: Path, tmp_path: Path
+) -> None:
+    chart, better = tmp_path / "lr.png", tmp_path / "better.yaml"
+    options = ("--phase", "fine-tune", "--chart", chart, "--write", better)
+    outcome = surgeon("lr", with_test_folder, "--format", "json", *options)
+    assert outcome.code == 0, outcome.err
+    found = json.loads(outcome.out)
+    assert (found["phase"], found["number"]) == ("fine-tune", 2)
+    assert found["rates"] == sorted(found["rates"])
+    assert len(found["rates"]) == len(found["losses"]) == len(found["smoothed"]) >= 10
+    assert found["lowest"] == found["rates"][int(np.argmin(found["smoothed"]))]
+    assert found["suggested"] == found["lowest"] / 10
+    assert chart.read_bytes().startswith(b"\x89PNG")
+    phases = yaml.safe_load(better.read_text(encoding="utf-8"))["phases"]
+    assert [phase["lr"] for phase in phases] == [0.01, pytest.approx(found["suggested"])]
+    assert surgeon("validate", better).code == 0
+
+
+def test_the_first_step_of_the_test_is_that_of_the_phase(tiny: Path, tiny_and_small: None) -> None:
+    """At the lowest rate nothing has changed yet: the first loss is that of training the same phase."""
+    import surgeon
+
+    heard: list[Any] = []
+    found = surgeon.lr_range(tiny, "fine-tune", on_event=heard.append)
+    trained: list[Any] = []
+    surgeon.train(tiny, tiny.with_name("run"), on_event=trained.append)
+    first = next(e for e in trained if isinstance(e, surgeon.BatchEnded) and e.phase == "fine-tune")
+    assert found.losses[0] == pytest.approx(first.loss, rel=1e-5)
+    assert [e.name for e in heard if isinstance(e, surgeon.PhaseResult)] == ["warm-up"]
+
+
+@pytest.mark.parametrize(
+    ("lr", "expected"),
+    [
+        (0.1, 0.5),
+        ({"cosine": {"peak": 0.1, "warmup_epochs": 1}}, {"cosine": {"peak": 0.5, "warmup_epochs": 1}}),
+        ({"one_cycle": 0.1}, {"one_cycle": 0.5}),
+        (
+            {"piecewise": {"values": [0.1, 0.01], "epochs": [1]}},
+            {"piecewise": {"values": [0.5, pytest.approx(0.05)], "epochs": [1]}},
+        ),
+    ],
+)
+def test_a_rate_goes_where_the_schedule_has_its_highest(tiny: Path, lr: Any, expected: Any) -> None:
+    from surgeon.recipe.derived import with_rate
+
+    recipe = yaml.safe_load(tiny.read_text(encoding="utf-8"))
+    recipe["phases"][0]["lr"] = lr
+    tiny.write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    first, second = with_rate(tiny, 1, 0.5)
+    assert first["lr"] == expected
+    assert second == recipe["phases"][1]
