@@ -14,21 +14,21 @@ import pytest
 import yaml
 
 from surgeon.catalogue.backbones import BACKBONES
-from surgeon.catalogue.layer_table import load_table
+from surgeon.catalogue.building import load_table
 from surgeon.planning.cuts import all_cuts, block_ends
 
 Surgeon = Callable[..., Any]
 UNEVEN = {"nasnetmobile", "nasnetlarge"}  # all their cells look at the two before them
-WITH_SUMS = {name for name in BACKBONES if name.startswith("convnext")}  # that are no layers
+WITH_SUMS = {name for name in BACKBONES.own if name.startswith("convnext")}  # that are no layers
 
 
 def rows_of(name: str) -> tuple[Any, ...]:
-    size = BACKBONES[name].image_size
-    table = load_table(name, (size, size))
+    spec = BACKBONES[name]
+    table = load_table(spec, (spec.image_size, spec.image_size))
     return table.rows[: table.top]
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", BACKBONES.own)
 def test_blocks_end_where_one_tensor_leads_on(name: str) -> None:
     rows = rows_of(name)
     ends = block_ends(rows)
