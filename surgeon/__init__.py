@@ -12,10 +12,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from surgeon.api import check, layers, load_recipe, lr_range, probe, reproduce, train
+    from surgeon.api import check, depth, layers, load_recipe, lr_range, probe, reproduce, train
     from surgeon.errors import BadImageError, RecipeError, RunInterruptedError, SurgeonError, UsageError
     from surgeon.recipe.plan import Plan
     from surgeon.report.progress import show_progress
+    from surgeon.results.depth import DepthResult, DepthSearch
     from surgeon.results.events import (
         BatchEnded,
         EpochEnded,
@@ -33,9 +34,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"  # pyproject.toml reads it from here, so it is the same in a checkout that nobody installed
 
 _HOMES = {
-    "surgeon.api": ("check", "layers", "load_recipe", "lr_range", "probe", "reproduce", "train"),
+    "surgeon.api": ("check", "depth", "layers", "load_recipe", "lr_range", "probe", "reproduce", "train"),
     "surgeon.errors": ("BadImageError", "RecipeError", "RunInterruptedError", "SurgeonError", "UsageError"),
     "surgeon.recipe.plan": ("Plan",),
+    "surgeon.results.depth": ("DepthResult", "DepthSearch"),
     "surgeon.results.events": (
         "BatchEnded",
         "EpochEnded",
@@ -57,6 +59,8 @@ __all__ = [  # what TYPE_CHECKING imports above
     "BadImageError",
     "BatchEnded",
     "CutResult",
+    "DepthResult",
+    "DepthSearch",
     "EpochEnded",
     "Event",
     "FeaturesKept",
@@ -73,6 +77,7 @@ __all__ = [  # what TYPE_CHECKING imports above
     "SurgeonError",
     "UsageError",
     "check",
+    "depth",
     "layers",
     "load_recipe",
     "lr_range",

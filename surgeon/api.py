@@ -26,6 +26,7 @@ from surgeon.errors import RunInterruptedError, SurgeonError, UsageError, did_yo
 from surgeon.recipe.compiler import compile_document, compile_recipe
 from surgeon.recipe.document import overridden, parse_document
 from surgeon.recipe.plan import Plan
+from surgeon.results.depth import DepthSearch
 from surgeon.results.events import Event, Note
 from surgeon.results.lr_range import LrRangeResult
 from surgeon.results.probe import ProbeResult
@@ -193,6 +194,37 @@ def probe(
     from surgeon.search.probe import probe as probing
 
     return drive(probing(plan, names, every_layer=every_layer), watching)
+
+
+def depth(
+    recipe: Plan | str | Path, *, epochs: int = 5, seeds: int = 1, on_event: Subscriber | None = None
+) -> DepthSearch:
+    """Finds out from where to train: the head alone, then from each block on, for the same epochs each.
+
+    All start from the same warm head. The last phase of the recipe says how to train, at 0.3, 1 and 3 times its
+    learning rate. Accuracies are those of the validation images, or of a fifth of the training images if there are
+    none.
+
+    Args:
+        recipe: A plan, or a recipe's file.
+        epochs: Of each trial.
+        seeds: Trials of each depth and rate.
+        on_event: Is told of progress.
+
+    Raises:
+        SurgeonError: If the images or the weights are not what the recipe needs, or the warm-up diverges.
+
+    Example:
+        >>> surgeon.depth("photos.yaml").suggested.start
+        'block6c_expand_conv..'
+    """
+    watching = watched_by(on_event)
+    if epochs < 1 or seeds < 1:
+        raise UsageError(f"expected epochs and seeds of 1 or more, found {epochs} and {seeds}")
+    plan = recipe if isinstance(recipe, Plan) else load_recipe(recipe)
+    from surgeon.search.depth import depth as trying
+
+    return drive(trying(plan, epochs, seeds), watching)
 
 
 def lr_range(

@@ -129,6 +129,7 @@ def head_only(tiny: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_several_networks_stand_side_by_side(surgeon: Surgeon, head_only: Path, tmp_path: Path) -> None:
     better = tmp_path / "better.yaml"
     outcome = surgeon("probe", head_only, "--backbones", "mobilenet,vgg16", "--write", better)
@@ -210,6 +211,7 @@ def test_lr_finds_the_rate_of_a_phase_after_those_before_it(
     assert surgeon("validate", better).code == 0
 
 
+@pytest.mark.slow
 def test_the_first_step_of_the_test_is_that_of_the_phase(tiny: Path, tiny_and_small: None) -> None:
     """At the lowest rate nothing has changed yet: the first loss is that of training the same phase."""
     import surgeon
@@ -244,3 +246,83 @@ def test_a_rate_goes_where_the_schedule_has_its_highest(tiny: Path, lr: Any, exp
     first, second = with_rate(tiny, 1, 0.5)
     assert first["lr"] == expected
     assert second == recipe["phases"][1]
+
+
+@pytest.mark.slow
+def test_depth_trains_from_each_block_and_chooses_by_validation(
+    surgeon: Surgeon, with_test_folder: Path, tmp_path: Path
+) -> None:
+    chart, better = tmp_path / "depth.png", tmp_path / "better.yaml"
+    options = ("--epochs", 1, "--seeds", 2, "--chart", chart, "--write", better, "--format", "json")
+    outcome = surgeon("depth", with_test_folder, *options)
+    assert outcome.code == 0, outcome.err
+    found = json.loads(outcome.out)
+    assert (found["phase"], found["epochs"], found["images"]) == ("fine-tune", 1, 8)
+    depths = found["depths"]
+    assert [depth["start"] for depth in depths] == ["head", "block2a_dwconv..", "stem_conv.."]
+    assert [depth["gradient"] is None for depth in depths] == [True, False, False]
+    assert all(depth["gradient"] > 0 for depth in depths[1:])
+    assert depths[0]["parameters"] < depths[1]["parameters"] < depths[2]["parameters"]
+    for depth in depths:
+        assert [float(rate) for rate in depth["accuracies"]] == [0.003, 0.01, 0.03]
+        assert all(len(values) == 2 for values in depth["accuracies"].values())
+    assert chart.read_bytes().startswith(b"\x89PNG")
+    last = yaml.safe_load(better.read_text(encoding="utf-8"))["phases"][-1]
+    assert last["trainable"] == found["suggested"]
+    assert surgeon("validate", better).code == 0
+
+
+def test_a_depth_tried_is_that_depth_trained_alone(tiny: Path, tiny_and_small: None) -> None:
+    """What others trained before leaves no trace: the figures are those of a run of the same recipe."""
+    import surgeon
+
+    found = surgeon.depth(tiny, epochs=2)
+    recipe = surgeon.load_recipe(
+        tiny, {"phases[1].epochs": 2, "phases[1].trainable": "stem_conv..", "phases[1].lr": 0.03}
+    )
+    run = surgeon.train(recipe, tiny.with_name("alone"))
+    (accuracy,) = found.depths[-1].accuracies[0.03]
+    assert accuracy == pytest.approx(run.result.phases[1].history["val_accuracy"][-1])
+
+
+@pytest.mark.slow
+def test_a_depth_that_diverges_is_recorded_and_the_others_go_on(tiny: Path, tiny_and_small: None) -> None:
+    import surgeon
+
+    heard: list[Any] = []
+    found = surgeon.depth(surgeon.load_recipe(tiny, {"phases[1].lr": 1e15}), epochs=1, on_event=heard.append)
+    assert [depth.rate for depth in found.depths[1:]] == [None, None]
+    assert any("is not a finite number" in e.text or "the loss is" in e.text for e in heard if hasattr(e, "text"))
+
+
+def test_relative_gradients_are_those_that_keras_finds(tiny: Path, tiny_and_small: None) -> None:
+    """One batch of all images: the norm of the gradient over that of the weights, for each block."""
+    import keras
+    import tensorflow as tf
+
+    import surgeon
+    from surgeon.features.frozen import FrozenFeatures, Setup
+    from surgeon.model.pipeline import build_pipeline
+    from surgeon.model.surgery import build_network
+    from surgeon.planning.frontier import image_frontier
+    from surgeon.search import images
+    from surgeon.training.gradients import relative_gradients
+
+    plan = surgeon.load_recipe(tiny, {"phases": [{"trainable": "all", "lr": 0.1, "epochs": 1}], "data.batch_size": 100})
+    groups = [["stem_conv", "stem_bn"], ["head_dense"]]
+    with ExitStack() as stack:
+        dataset = to_the_end(images.open_images(plan, stack)).dataset
+        setup = Setup(plan, build_network(plan), build_pipeline(plan), dataset)
+        feed = FrozenFeatures(setup, stack).feed("train", image_frontier(plan.network, ()))
+        found = to_the_end(relative_gradients(setup, feed, groups))
+        pixels = setup.pipeline.prepare(dataset.pixels(feed.examples.positions))
+    with tf.GradientTape() as tape:
+        loss = keras.losses.SparseCategoricalCrossentropy()(feed.examples.labels, setup.network(pixels, training=False))
+    variables = [setup.network.get_layer(name).trainable_variables for name in ("stem_conv", "stem_bn", "head_dense")]
+    gradients = tape.gradient(loss, variables)
+
+    def norm(values: Any) -> float:
+        return float(tf.linalg.global_norm(keras.tree.flatten(values)))
+
+    expected = [norm(gradients[:2]) / norm(variables[:2]), norm(gradients[2]) / norm(variables[2])]
+    assert found == pytest.approx(expected, rel=1e-3)

@@ -199,3 +199,18 @@ SCHEDULES = table(
         misfits=_one_cycle_misfits,
     ),
 )
+
+
+def highest_rate(name: str, parameters: Parameters) -> float:
+    """Returns the highest learning rate of a schedule."""
+    main = SCHEDULES[name].shorthand
+    return float(max(parameters["values"]) if main is None else parameters[main])
+
+
+def with_highest_rate(name: str, parameters: Parameters, rate: float) -> dict[str, Any]:
+    """Returns the parameters of a schedule with another highest learning rate; one of several rates scales them all."""
+    main = SCHEDULES[name].shorthand
+    if main is not None:
+        return {**parameters, main: rate}
+    factor = rate / highest_rate(name, parameters)
+    return {**parameters, "values": [factor * value for value in parameters["values"]]}

@@ -15,6 +15,7 @@ from surgeon.cli import (
     catalogue,
     check,
     compare,
+    depth,
     diff,
     evaluate,
     explain,
@@ -77,6 +78,7 @@ app.command("layers")(layers.command)
 app.command("plan")(plan.command)
 app.command("check")(check.command)
 app.command("probe")(probe.command)
+app.command("depth")(depth.command)
 app.command("lr")(lr.command)
 app.command("init")(init.command)
 app.add_typer(recipes.app, name="recipes")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from surgeon.catalogue.schedules import SCHEDULES
+from surgeon.catalogue.schedules import with_highest_rate
 from surgeon.errors import SurgeonError, UsageError
 from surgeon.recipe.compiler import validate_recipe
 from surgeon.recipe.document import read_document
@@ -32,7 +32,7 @@ def with_rate(base: Path, number: int, rate: float) -> list[dict[str, Any]]:
 
     Args:
         base: The recipe's file.
-        number: The phase's, from 1.
+        number: The phase's, from 1; -1 for the last.
         rate: What the schedule starts from or rises to; of several rates the highest.
     """
     phases = read_document(base).values["phases"]
@@ -41,15 +41,18 @@ def with_rate(base: Path, number: int, rate: float) -> list[dict[str, Any]]:
     ]
 
 
+def with_depth(base: Path, trainable: str, rate: float | None) -> list[dict[str, Any]]:
+    """Returns the phases of a recipe as they are written, with what the last one trains and its rate, if given."""
+    phases = list(read_document(base).values["phases"]) if rate is None else with_rate(base, -1, rate)
+    phases[-1] = {**phases[-1], "trainable": trainable}
+    return phases
+
+
 def _scaled(lr: Any, rate: float) -> Any:
     if not isinstance(lr, dict):
         return rate
     ((name, parameters),) = lr.items()
-    main = SCHEDULES[name].shorthand
-    if main is None:
-        factor = rate / max(parameters["values"])
-        return {name: {**parameters, "values": [factor * value for value in parameters["values"]]}}
-    return {name: {**parameters, main: rate} if isinstance(parameters, dict) else rate}
+    return {name: with_highest_rate(name, parameters, rate) if isinstance(parameters, dict) else rate}
 
 
 def write_derived(base: Path, changed: Mapping[str, Any], reasons: Sequence[str], target: Path) -> None:

@@ -89,12 +89,12 @@ class _Record:
 class Checkpoints:
     """The latest checkpoint of a run, in its folder and here; written while the training goes on."""
 
-    def __init__(self, folder: Path) -> None:
-        """Begins with the checkpoint that an earlier process left, if it left one."""
-        self._path = folder / CHECKPOINT
+    def __init__(self, folder: Path | None) -> None:
+        """Begins with the checkpoint that an earlier process left, if it left one; without a folder none is written."""
+        self._path = None if folder is None else folder / CHECKPOINT
         self._writer = ThreadPoolExecutor(1)
         self._pending: Future[None] | None = None
-        self.latest = read_checkpoint(folder)
+        self.latest = None if folder is None else read_checkpoint(folder)
 
     def __enter__(self) -> Checkpoints:
         return self
@@ -118,7 +118,8 @@ class Checkpoints:
         """
         self._wait()
         self.latest = checkpoint
-        self._pending = self._writer.submit(_write, self._path, checkpoint)
+        if self._path is not None:
+            self._pending = self._writer.submit(_write, self._path, checkpoint)
 
     def _wait(self) -> None:
         if self._pending is not None:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 TrainingEvent = PhaseStarted | BatchEnded | EpochEnded | PhaseResult | Progress
 Step = Callable[[Any, Any, Any], tuple[Any, Any]]
+Loss = Callable[..., Any]
 
 _CALMER = "lower the phase's lr, or set clipnorm in its optimizer"
 
@@ -134,7 +135,7 @@ def prepare(setup: Setup, number: int, train: Feed, validation: Feed | None) -> 
     phase = plan.phases[number - 1]
     steps = math.ceil(len(train.examples) / plan.data.batch_size)
     optimizer = _build_optimizer(phase, steps, network)
-    loss = _build_loss(plan, phase)
+    loss = build_loss(plan, phase)
     with computing_in(network, plan.precision):
         step = _build_step(setup, phase, optimizer, loss, train.frontier)
         validate = _build_validation(setup, loss, validation) if validation else None
@@ -214,7 +215,7 @@ def _build_optimizer(phase: PhasePlan, steps_per_epoch: int, model: Any) -> Any:
     return optimizer
 
 
-def _build_loss(plan: Plan, phase: PhasePlan) -> Callable[..., Any]:
+def build_loss(plan: Plan, phase: PhasePlan) -> Loss:
     """Returns the mean cross-entropy of class numbers and outputs, weighted by ``sample_weight``."""
     entropy = keras.losses.CategoricalCrossentropy(
         from_logits=plan.loss_from_logits, label_smoothing=phase.label_smoothing
@@ -226,19 +227,32 @@ def _build_loss(plan: Plan, phase: PhasePlan) -> Callable[..., Any]:
     return loss
 
 
-def _build_step(setup: Setup, phase: PhasePlan, optimizer: Any, loss: Callable[..., Any], frontier: Frontier) -> Step:
+def _build_step(setup: Setup, phase: PhasePlan, optimizer: Any, loss: Loss, frontier: Frontier) -> Step:
     """Returns the compiled step from tensors, labels and weights to the loss and the number of right answers."""
-    plan, pipeline, variables = setup.plan, setup.pipeline, setup.network.trainable_variables
-    part = training_view(part_of(setup.network, frontier.layers, ()), plan.network, phase)
-
-    inputs = (
-        signature(part, is_image=frontier.is_image),
-        tf.TensorSpec((None,), tf.int32),
-        tf.TensorSpec((None,), tf.float32),
-    )
+    differentiate, inputs = build_gradient(setup, phase, loss, frontier)
+    variables = setup.network.trainable_variables
 
     @tf.function(input_signature=inputs)  # type: ignore[untyped-decorator]
     def step(tensors: Any, labels: Any, weights: Any) -> tuple[Any, Any]:
+        value, outputs, gradients = differentiate(tensors, labels, weights)
+        optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        right = tf.reduce_sum(tf.cast(tf.argmax(outputs, axis=-1, output_type=tf.int32) == labels, tf.int32))
+        return value, right
+
+    return step.get_concrete_function()  # type: ignore[no-any-return]
+
+
+def build_gradient(
+    setup: Setup, phase: PhasePlan, loss: Loss, frontier: Frontier
+) -> tuple[Callable[[Any, Any, Any], tuple[Any, Any, Sequence[Any]]], tuple[Any, ...]]:
+    """Returns the function from tensors, labels and weights to loss, outputs and gradients, and its signature.
+
+    The gradients are those of the network's trainable variables, in their order.
+    """
+    plan, pipeline, variables = setup.plan, setup.pipeline, setup.network.trainable_variables
+    part = training_view(part_of(setup.network, frontier.layers, ()), plan.network, phase)
+
+    def differentiate(tensors: Any, labels: Any, weights: Any) -> tuple[Any, Any, Sequence[Any]]:
         if frontier.is_image:
             # Views were changed before they came here.
             taken = pipeline.prepare(tensors[0] if plan.views else pipeline.augment(tensors[0]))
@@ -247,12 +261,10 @@ def _build_step(setup: Setup, phase: PhasePlan, optimizer: Any, loss: Callable[.
         with tf.GradientTape() as tape:
             outputs = part(taken)
             value = loss(labels, outputs, weights) + sum(tf.cast(penalty, tf.float32) for penalty in part.losses)
-        gradients = tape.gradient(value, [variable.value for variable in variables])
-        optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        right = tf.reduce_sum(tf.cast(tf.argmax(outputs, axis=-1, output_type=tf.int32) == labels, tf.int32))
-        return value, right
+        return value, outputs, tape.gradient(value, [variable.value for variable in variables])
 
-    return step.get_concrete_function()  # type: ignore[no-any-return]
+    inputs = signature(part, is_image=frontier.is_image)
+    return differentiate, (inputs, tf.TensorSpec((None,), tf.int32), tf.TensorSpec((None,), tf.float32))
 
 
 def _train_epoch(
@@ -297,7 +309,7 @@ def _check_finite(phase: PhasePlan, epoch: int, figures: Mapping[str, float], we
 
 
 def _build_validation(
-    setup: Setup, loss: Callable[..., Any], validation: Feed
+    setup: Setup, loss: Loss, validation: Feed
 ) -> Callable[[], Generator[Progress, None, dict[str, float]]]:
     """Returns the measuring of the validation images."""
     examples = validation.examples

@@ -1,0 +1,59 @@
+"""``surgeon depth``: from where to train."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from surgeon.cli.output import Format, FormatOption, RecipeArgument, SetOption, print_json, print_text
+from surgeon.cli.running import progress_console
+from surgeon.recipe.compiler import compile_recipe
+from surgeon.report.progress import ProgressDisplay
+
+
+def command(
+    recipe: RecipeArgument,
+    overrides: SetOption = None,
+    epochs: Annotated[int, typer.Option(min=1, help="Of each trial.")] = 5,
+    seeds: Annotated[int, typer.Option(min=1, help="Trials of each depth and learning rate.")] = 1,
+    chart: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Draw accuracy over depth.", show_default=False)
+    ] = None,
+    write: Annotated[
+        Path | None,
+        typer.Option(metavar="RECIPE", help="Write the recipe with the suggested depth.", show_default=False),
+    ] = None,
+    output_format: FormatOption = Format.text,
+) -> None:
+    """Find from where to train: the head alone, then from each block on, with a small grid of learning rates.
+
+    The images of the test split are not looked at.
+    """
+    from surgeon.api import depth
+    from surgeon.recipe.derived import check_derivable, with_depth, write_derived
+    from surgeon.report.depth import depths_table, draw_depths, reasons, suggestion_text
+
+    plan = compile_recipe(recipe, overrides or ())
+    if write is not None:
+        check_derivable(write, overrides or ())
+    with ProgressDisplay(progress_console(output_format, quiet=False)) as display:
+        found = depth(plan, epochs=epochs, seeds=seeds, on_event=display.show)
+    if output_format is Format.json:
+        print_json(
+            {
+                **dataclasses.asdict(found),
+                "best": found.best.start,
+                "suggested": found.suggested.start,
+                "by_gradient": found.by_gradient.start,
+            }
+        )
+    else:
+        print_text(depths_table(found), *suggestion_text(found))
+    if chart is not None:
+        draw_depths(found, chart)
+    if write is not None:
+        phases = with_depth(recipe, found.suggested.start, found.suggested.rate)
+        write_derived(recipe, {"phases": phases}, reasons(found), write)

@@ -1,0 +1,85 @@
+"""How accuracy depends on how much is trained, as a table and as a picture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from matplotlib.figure import Figure
+from rich.table import Table
+
+from surgeon.report.figures import plain_style, short_label
+from surgeon.report.terminal import styled, table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.text import Text
+
+    from surgeon.results.depth import DepthSearch
+
+
+def depths_table(found: DepthSearch) -> Table:
+    """Renders each depth with its best learning rate; all rates stand in the JSON form."""
+    columns = ("index", "parameters", "learning rate", "accuracy", "± std", "s per epoch", "gradient")
+    made = table(None, "index", "trained", *columns[1:], numbers=columns)
+    for depth in found.depths:
+        made.add_row(
+            str(depth.index),
+            depth.start,
+            f"{depth.parameters:,}",
+            "diverged" if depth.rate is None else f"{depth.rate:.1e}",
+            f"{depth.accuracy:.3f}",
+            "" if depth.spread is None else f"{depth.spread:.3f}",
+            f"{depth.seconds:.1f}",
+            "" if depth.gradient is None else f"{depth.gradient:.1e}",
+            style="bold" if depth in (found.best, found.suggested) else "",
+        )
+    return made
+
+
+def suggestion_text(found: DepthSearch) -> list[Text]:
+    """Says which depth is best, which is the shallowest that is about as good, and what the gradients would say."""
+    best, shallow = found.best, found.suggested
+    lines = [styled("best: ", (best.start, "bold"), f", accuracy {best.accuracy:.3f} ± {found.standard_error:.3f}")]
+    if shallow == best:
+        lines.append(styled("nothing shallower is within a standard error of it"))
+    else:
+        text = f", accuracy {shallow.accuracy:.3f}; {shallow.parameters / best.parameters:.0%} of the parameters"
+        lines.append(styled("shallowest within a standard error: ", (shallow.start, "bold"), text))
+    same = "the same" if found.by_gradient == shallow else f"another one: {found.by_gradient.start}"
+    return [*lines, styled(f"the largest relative gradient would have chosen {same}")]
+
+
+def reasons(found: DepthSearch) -> list[str]:
+    """Returns why a recipe trains from the suggested depth, as comments for it."""
+    return [
+        f"What is trained is what `surgeon depth` suggests, by trials of {found.epochs} epochs "
+        f"and {found.images:,} validation images.",
+        *(text.plain for text in suggestion_text(found)),
+    ]
+
+
+def draw_depths(found: DepthSearch, path: Path) -> None:
+    """Draws accuracy over depth, with the spread over seeds, into a PNG file."""
+    with plain_style("".join(depth.start for depth in found.depths)):
+        depths_figure(found).savefig(path, dpi=150, format="png")
+
+
+def depths_figure(found: DepthSearch) -> Figure:
+    """Returns accuracy over the seconds of an epoch, each depth by its name."""
+    figure = Figure(figsize=(10, 5), layout="constrained")
+    axes = figure.subplots()
+    places = range(len(found.depths))
+    accuracies = [depth.accuracy for depth in found.depths]
+    axes.errorbar(places, accuracies, [depth.spread or 0.0 for depth in found.depths], marker="o", capsize=3)
+    axes.axhline(found.best.accuracy - found.standard_error, color="0.6", linestyle=":", zorder=0)
+    axes.axvline(found.depths.index(found.suggested), color="#d9480f", linestyle="--", label="suggested")
+    axes.set_xticks(places, [short_label(depth.start) for depth in found.depths], rotation=60, ha="right")
+    axes.set(xlabel="trained", ylabel="validation accuracy")
+    seconds = axes.twinx()
+    seconds.bar(places, [depth.seconds for depth in found.depths], color="0.85", zorder=-1)
+    seconds.set_ylabel("seconds per epoch")
+    axes.set_zorder(seconds.get_zorder() + 1)
+    axes.patch.set_visible(False)
+    axes.legend(frameon=False)
+    return figure
