@@ -175,12 +175,12 @@ def test_events_tell_the_whole_phase(tiny: Path, set_up: Callable[..., Any], tra
 
 
 def test_class_weights_balance(tiny: Path, set_up: Callable[..., Any]) -> None:
-    from surgeon.training.phase import _class_weights
+    from surgeon.training.phase import class_weights
 
     setup = set_up(compile_recipe(tiny, ["phases[0].class_weight=balanced"]))
     train = FrozenFeatures(setup, ExitStack()).feed("train", image_frontier(setup.plan.network, ())).examples
     few = Examples(train.gather, train.numbers, np.append(train.positions[train.labels == 0], train.positions[-1:]))
-    weights = _class_weights(setup.plan.phases[0], few, 2)
+    weights = class_weights(setup.plan.phases[0], few, 2)
     counts = np.bincount(few.labels)
     np.testing.assert_allclose(weights * counts, len(few) / 2, rtol=1e-6)
 
