@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from surgeon.errors import BadImageError, RecipeError, RunInterruptedError, SurgeonError, UsageError
     from surgeon.recipe.plan import Plan
     from surgeon.report.progress import show_progress
-    from surgeon.results.depth import DepthResult, DepthSearch
+    from surgeon.results.depth import DepthResult, DepthSearchResult
     from surgeon.results.events import (
         BatchEnded,
         EpochEnded,
@@ -37,7 +37,7 @@ _HOMES = {
     "surgeon.api": ("check", "depth", "layers", "load_recipe", "lr_range", "probe", "reproduce", "train"),
     "surgeon.errors": ("BadImageError", "RecipeError", "RunInterruptedError", "SurgeonError", "UsageError"),
     "surgeon.recipe.plan": ("Plan",),
-    "surgeon.results.depth": ("DepthResult", "DepthSearch"),
+    "surgeon.results.depth": ("DepthResult", "DepthSearchResult"),
     "surgeon.results.events": (
         "BatchEnded",
         "EpochEnded",
@@ -60,7 +60,7 @@ __all__ = [  # what TYPE_CHECKING imports above
     "BatchEnded",
     "CutResult",
     "DepthResult",
-    "DepthSearch",
+    "DepthSearchResult",
     "EpochEnded",
     "Event",
     "FeaturesKept",

@@ -26,7 +26,7 @@ from surgeon.errors import RunInterruptedError, SurgeonError, UsageError, did_yo
 from surgeon.recipe.compiler import compile_document, compile_recipe
 from surgeon.recipe.document import overridden, parse_document
 from surgeon.recipe.plan import Plan
-from surgeon.results.depth import DepthSearch
+from surgeon.results.depth import DepthSearchResult
 from surgeon.results.events import Event, Note
 from surgeon.results.lr_range import LrRangeResult
 from surgeon.results.probe import ProbeResult
@@ -165,12 +165,12 @@ def check(
 
 def probe(
     recipe: Plan | str | Path,
-    backbones: Collection[str] = (),
+    backbones: Collection[str] | str = (),
     *,
     every_layer: bool = False,
     on_event: Subscriber | None = None,
 ) -> ProbeResult:
-    """Finds out where to cut: how much a linear classifier makes of what a network knows at each layer.
+    """Finds out where to cut: the accuracy of a linear classifier on a network's features at each cut.
 
     A logistic regression is fitted to the pooled features of each cut, in a cross-validation on the training and
     validation images; those of the test split are not looked at. Whatever the layers compute is kept for the next time.
@@ -190,7 +190,8 @@ def probe(
     """
     watching = watched_by(on_event)
     plan = recipe if isinstance(recipe, Plan) else load_recipe(recipe)
-    names = [find("backbone", BACKBONES, name).name for name in backbones]
+    names = [backbones] if isinstance(backbones, str) else backbones
+    names = [find("backbone", BACKBONES, name).name for name in names]
     from surgeon.search.probe import probe as probing
 
     return drive(probing(plan, names, every_layer=every_layer), watching)
@@ -198,12 +199,12 @@ def probe(
 
 def depth(
     recipe: Plan | str | Path, *, epochs: int = 5, seeds: int = 1, on_event: Subscriber | None = None
-) -> DepthSearch:
+) -> DepthSearchResult:
     """Finds out from where to train: the head alone, then from each block on, for the same epochs each.
 
-    All start from the same warm head. The last phase of the recipe says how to train, at 0.3, 1 and 3 times its
-    learning rate. Accuracies are those of the validation images, or of a fifth of the training images if there are
-    none.
+    The last phase of the recipe is varied, at 0.3, 1 and 3 times its learning rate, after the phases before it, which
+    train the head alone. Accuracies are those of the validation images, or of a fifth of the training images if there
+    are none.
 
     Args:
         recipe: A plan, or a recipe's file.
@@ -212,7 +213,8 @@ def depth(
         on_event: Is told of progress.
 
     Raises:
-        SurgeonError: If the images or the weights are not what the recipe needs, or the warm-up diverges.
+        UsageError: If the recipe has one phase only, or one before the last trains more than the head.
+        SurgeonError: If the images or the weights are not what the recipe needs, or training diverges everywhere.
 
     Example:
         >>> surgeon.depth("photos.yaml").suggested.start

@@ -208,9 +208,11 @@ def highest_rate(name: str, parameters: Parameters) -> float:
 
 
 def with_highest_rate(name: str, parameters: Parameters, rate: float) -> dict[str, Any]:
-    """Returns the parameters of a schedule with another highest learning rate; one of several rates scales them all."""
-    main = SCHEDULES[name].shorthand
-    if main is not None:
-        return {**parameters, main: rate}
+    """Returns the parameters of a schedule with another highest learning rate; all its rates change by one factor."""
     factor = rate / highest_rate(name, parameters)
-    return {**parameters, "values": [factor * value for value in parameters["values"]]}
+    rates = {SCHEDULES[name].shorthand, "final", "values"} & parameters.keys()
+    return {key: _times(value, factor) if key in rates else value for key, value in parameters.items()}
+
+
+def _times(rates: Any, factor: float) -> Any:
+    return [factor * rate for rate in rates] if isinstance(rates, list) else factor * rates

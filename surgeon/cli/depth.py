@@ -17,8 +17,8 @@ from surgeon.report.progress import ProgressDisplay
 def command(
     recipe: RecipeArgument,
     overrides: SetOption = None,
-    epochs: Annotated[int, typer.Option(min=1, help="Of each trial.")] = 5,
-    seeds: Annotated[int, typer.Option(min=1, help="Trials of each depth and learning rate.")] = 1,
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs per trial.")] = 5,
+    seeds: Annotated[int, typer.Option(min=1, help="Trials per depth and learning rate.")] = 1,
     chart: Annotated[
         Path | None, typer.Option(metavar="PNG", help="Draw accuracy over depth.", show_default=False)
     ] = None,
@@ -33,12 +33,11 @@ def command(
     The images of the test split are not looked at.
     """
     from surgeon.api import depth
-    from surgeon.recipe.derived import check_derivable, with_depth, write_derived
+    from surgeon.recipe.derived import check_outputs, with_depth, write_derived
     from surgeon.report.depth import depths_table, draw_depths, reasons, suggestion_text
 
     plan = compile_recipe(recipe, overrides or ())
-    if write is not None:
-        check_derivable(write, overrides or ())
+    check_outputs(write, chart, overrides or ())
     with ProgressDisplay(progress_console(output_format, quiet=False)) as display:
         found = depth(plan, epochs=epochs, seeds=seeds, on_event=display.show)
     if output_format is Format.json:
@@ -52,8 +51,8 @@ def command(
         )
     else:
         print_text(depths_table(found), *suggestion_text(found))
-    if chart is not None:
-        draw_depths(found, chart)
     if write is not None:
         phases = with_depth(recipe, found.suggested.start, found.suggested.rate)
         write_derived(recipe, {"phases": phases}, reasons(found), write)
+    if chart is not None:
+        draw_depths(found, chart)

@@ -10,6 +10,7 @@ import typer
 
 from surgeon.cli.output import Format, FormatOption, RecipeArgument, SetOption, print_json, print_text
 from surgeon.cli.running import progress_console
+from surgeon.errors import SurgeonError
 from surgeon.recipe.compiler import compile_recipe
 from surgeon.report.progress import ProgressDisplay
 
@@ -35,20 +36,21 @@ def command(
     The images of the test split are not looked at.
     """
     from surgeon.api import lr_range
-    from surgeon.recipe.derived import check_derivable, with_rate, write_derived
+    from surgeon.recipe.derived import check_outputs, with_rate, write_derived
     from surgeon.report.lr_range import draw_lr_range, suggestion_text
 
     plan = compile_recipe(recipe, overrides or ())
-    if write is not None:
-        check_derivable(write, overrides or ())
+    check_outputs(write, chart, overrides or ())
     with ProgressDisplay(progress_console(output_format, quiet=False)) as display:
         found = lr_range(plan, phase, on_event=display.show)
     if output_format is Format.json:
         print_json({**dataclasses.asdict(found), "lowest": found.lowest, "suggested": found.suggested})
     else:
         print_text(suggestion_text(found))
+    if write is not None:
+        if found.suggested is None:
+            raise SurgeonError(f"{write} is not written, since no rate is suggested", "look at the --chart")
+        reasons = [f"Found by `surgeon lr`: {suggestion_text(found).plain}"]
+        write_derived(recipe, {"phases": with_rate(recipe, found.number, found.suggested)}, reasons, write)
     if chart is not None:
         draw_lr_range(found, chart)
-    if write is not None:
-        reason = f"The rate of {found.phase!r} is what `surgeon lr` suggests: {suggestion_text(found).plain}"
-        write_derived(recipe, {"phases": with_rate(recipe, found.number, found.suggested)}, [reason], write)

@@ -14,6 +14,7 @@ from surgeon.recipe.compiler import compile_recipe
 from surgeon.report.progress import ProgressDisplay
 
 if TYPE_CHECKING:
+    from surgeon.recipe.plan import Plan
     from surgeon.results.probe import CutResult, ProbeResult
 
 
@@ -36,17 +37,16 @@ def command(
     ] = None,
     output_format: FormatOption = Format.text,
 ) -> None:
-    """Find out where to cut: how much a linear classifier makes of what the network knows at each layer, and its cost.
+    """Find out where to cut: the accuracy of a linear classifier on the features of each block, and their cost.
 
     The images of the test split are not looked at.
     """
     from surgeon.api import probe
-    from surgeon.recipe.derived import check_derivable, write_derived
+    from surgeon.recipe.derived import check_outputs, write_derived
     from surgeon.report.probe import cuts_table, draw_cuts, reasons, suggestion_text
 
     plan = compile_recipe(recipe, overrides or ())
-    if write is not None:
-        check_derivable(write, overrides or ())
+    check_outputs(write, chart, overrides or ())
     names = [name.strip() for name in backbones.split(",") if name.strip()]
     with ProgressDisplay(progress_console(output_format, quiet=False)) as display:
         found = probe(plan, names, every_layer=every_layer, on_event=display.show)
@@ -54,10 +54,10 @@ def command(
         print_json(_record(found))
     else:
         print_text(cuts_table(found), *suggestion_text(found))
+    if write is not None:
+        write_derived(recipe, {"backbone": _backbone(found.suggested, plan)}, reasons(found), write)
     if chart is not None:
         draw_cuts(found, chart)
-    if write is not None:
-        write_derived(recipe, {"backbone": _backbone(found.suggested, plan.backbone.name)}, reasons(found), write)
 
 
 def _record(found: ProbeResult) -> dict[str, Any]:
@@ -70,8 +70,9 @@ def _record(found: ProbeResult) -> dict[str, Any]:
     }
 
 
-def _backbone(cut: CutResult, before: str | None) -> dict[str, Any]:
-    """Returns what a recipe says of the backbone if it is to be cut so."""
-    if before is None or cut.backbone == before:
+def _backbone(cut: CutResult, plan: Plan) -> dict[str, Any]:
+    """Returns what a recipe says of the backbone if it is to be cut so; None removes what it has said."""
+    if cut.backbone == plan.network.name:
         return {"cut": cut.cut}
-    return {"name": cut.backbone, "cut": cut.cut}
+    weights = "none" if plan.backbone.weights == "none" else "imagenet"
+    return {"name": cut.backbone, "model": None, "preprocessing": None, "weights": weights, "cut": cut.cut}

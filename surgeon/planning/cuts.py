@@ -30,7 +30,7 @@ def block_ends(backbone: Sequence[LayerRow]) -> list[LayerRow]:
     What follows such a layer knows of what is before it by its output alone. In a network with branches a block ends
     where they have met again, or where the next residual connection begins; in one without, where the resolution
     falls. Layers without weights that follow belong to the block. Where all cells of a network look at the two before
-    them, as in NASNet, they end with their concatenations. The last layer always ends a block.
+    them, as in NASNet, they end with their concatenations. The last layer that can be cut at always ends a block.
     """
     rows = _with_sums(backbone)
     narrow = [row for row in _narrow(rows) if row.kind not in _PADDING]
@@ -47,7 +47,8 @@ def block_ends(backbone: Sequence[LayerRow]) -> list[LayerRow]:
     found = {_whole(narrow[at:]).index for at, row in enumerate(narrow) if row.index in ends}
     if not found - {rows[-1].index}:
         found = {row.index for row in rows if row.kind == "Concatenate"}
-    return [row for row in all_cuts(backbone) if row.index in found | {rows[-1].index}]
+    cuts = all_cuts(backbone)
+    return [row for row in cuts if row.index in found or row is cuts[-1]]
 
 
 def _with_sums(rows: Sequence[LayerRow]) -> list[LayerRow]:
@@ -81,9 +82,9 @@ def _narrow(rows: Sequence[LayerRow]) -> list[LayerRow]:
 
 def _whole(narrow: Sequence[LayerRow]) -> LayerRow:
     """Returns the last of the layers without weights that follow the first one directly, or that one."""
-    end = narrow[0]
+    before = end = narrow[0]
     for row in narrow[1:]:
-        if row.trainable + row.fixed or row.inputs != (end.index,):
+        if row.trainable + row.fixed or row.inputs != (before.index,):
             break
-        end = row
+        before, end = row, end if row.kind in _PASSING | _PADDING else row
     return end

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,26 @@ from surgeon.recipe.text import dump_text
 from surgeon.text import printable
 
 
-def check_derivable(target: Path, overrides: Sequence[str]) -> None:
-    """Says before the long work that a recipe cannot be written afterwards.
+def check_outputs(recipe: Path | None, chart: Path | None, overrides: Sequence[str]) -> None:
+    """Says before the long work what cannot be written after it.
+
+    Args:
+        recipe: Where a recipe is to go that extends the one that was given.
+        chart: Where a picture is to go.
+        overrides: ``--set`` assignments.
 
     Raises:
-        UsageError: If the file is there already, or there are ``--set`` assignments.
+        UsageError: If the folder of one of them is missing, the recipe is there already, or the chart is a folder.
     """
-    if os.path.lexists(target):
-        raise UsageError(f"{target} exists", "give another --write")
-    if overrides:
+    if recipe is not None and overrides:
         raise UsageError("--write extends the recipe's file, which --set is no part of", "write it into the file first")
+    if recipe is not None and os.path.lexists(recipe):
+        raise UsageError(f"{recipe} exists", "give another --write")
+    if chart is not None and chart.is_dir():
+        raise UsageError(f"{chart} is a folder", "give --chart a file, such as chart.png")
+    for path in filter(None, (recipe, chart)):
+        if not path.parent.is_dir():
+            raise UsageError(f"there is no folder {path.parent}", "make it, or give another path")
 
 
 def with_rate(base: Path, number: int, rate: float) -> list[dict[str, Any]]:
@@ -32,20 +43,18 @@ def with_rate(base: Path, number: int, rate: float) -> list[dict[str, Any]]:
 
     Args:
         base: The recipe's file.
-        number: The phase's, from 1; -1 for the last.
-        rate: What the schedule starts from or rises to; of several rates the highest.
+        number: The phase's, from 1.
+        rate: The highest of its schedule.
     """
-    phases = read_document(base).values["phases"]
-    return [
-        {**phase, "lr": _scaled(phase["lr"], rate)} if at == number else phase for at, phase in enumerate(phases, 1)
-    ]
-
-
-def with_depth(base: Path, trainable: str, rate: float | None) -> list[dict[str, Any]]:
-    """Returns the phases of a recipe as they are written, with what the last one trains and its rate, if given."""
-    phases = list(read_document(base).values["phases"]) if rate is None else with_rate(base, -1, rate)
-    phases[-1] = {**phases[-1], "trainable": trainable}
+    phases = list(read_document(base).values["phases"])
+    phases[number - 1] = {**phases[number - 1], "lr": _scaled(phases[number - 1]["lr"], rate)}
     return phases
+
+
+def with_depth(base: Path, trainable: str, rate: float) -> list[dict[str, Any]]:
+    """Returns the phases of a recipe as they are written, with what the last one trains, and its highest rate."""
+    *before, last = read_document(base).values["phases"]
+    return [*before, {**last, "trainable": trainable, "lr": _scaled(last["lr"], rate)}]
 
 
 def _scaled(lr: Any, rate: float) -> Any:
@@ -67,7 +76,11 @@ def write_derived(base: Path, changed: Mapping[str, Any], reasons: Sequence[str]
     Raises:
         SurgeonError: If the new recipe has problems; then it is not written.
     """
-    values = {"recipe": 1, "extends": os.path.relpath(base, target.parent), **changed}
+    folder, file = target.parent.resolve(), base.resolve()
+    with suppress(ValueError):  # on another drive
+        file = Path(os.path.relpath(file, folder))
+    # What the author measured of the other recipe does not hold for this one.
+    values = {"recipe": 1, "extends": file.as_posix(), "expected": None, **changed}
     comments = "".join(f"# {printable(reason)}\n" for reason in reasons)
     target.write_text(comments + dump_text(values), encoding="utf-8")
     problems = validate_recipe(target)

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
     from rich.text import Text
 
-    from surgeon.results.depth import DepthSearch
+    from surgeon.results.depth import DepthSearchResult
 
 
-def depths_table(found: DepthSearch) -> Table:
+def depths_table(found: DepthSearchResult) -> Table:
     """Renders each depth with its best learning rate; all rates stand in the JSON form."""
     columns = ("index", "parameters", "learning rate", "accuracy", "± std", "s per epoch", "gradient")
     made = table(None, "index", "trained", *columns[1:], numbers=columns)
@@ -27,8 +27,8 @@ def depths_table(found: DepthSearch) -> Table:
             str(depth.index),
             depth.start,
             f"{depth.parameters:,}",
-            "diverged" if depth.rate is None else f"{depth.rate:.1e}",
-            f"{depth.accuracy:.3f}",
+            f"{depth.rate:.1e}",
+            f"{depth.accuracy:.3f}" if depth.seconds else "diverged",
             "" if depth.spread is None else f"{depth.spread:.3f}",
             f"{depth.seconds:.1f}",
             "" if depth.gradient is None else f"{depth.gradient:.1e}",
@@ -37,7 +37,7 @@ def depths_table(found: DepthSearch) -> Table:
     return made
 
 
-def suggestion_text(found: DepthSearch) -> list[Text]:
+def suggestion_text(found: DepthSearchResult) -> list[Text]:
     """Says which depth is best, which is the shallowest that is about as good, and what the gradients would say."""
     best, shallow = found.best, found.suggested
     lines = [styled("best: ", (best.start, "bold"), f", accuracy {best.accuracy:.3f} ± {found.standard_error:.3f}")]
@@ -46,11 +46,10 @@ def suggestion_text(found: DepthSearch) -> list[Text]:
     else:
         text = f", accuracy {shallow.accuracy:.3f}; {shallow.parameters / best.parameters:.0%} of the parameters"
         lines.append(styled("shallowest within a standard error: ", (shallow.start, "bold"), text))
-    same = "the same" if found.by_gradient == shallow else f"another one: {found.by_gradient.start}"
-    return [*lines, styled(f"the largest relative gradient would have chosen {same}")]
+    return [*lines, styled("by the relative gradient norm: ", found.by_gradient.start)]
 
 
-def reasons(found: DepthSearch) -> list[str]:
+def reasons(found: DepthSearchResult) -> list[str]:
     """Returns why a recipe trains from the suggested depth, as comments for it."""
     return [
         f"What is trained is what `surgeon depth` suggests, by trials of {found.epochs} epochs "
@@ -59,13 +58,13 @@ def reasons(found: DepthSearch) -> list[str]:
     ]
 
 
-def draw_depths(found: DepthSearch, path: Path) -> None:
+def draw_depths(found: DepthSearchResult, path: Path) -> None:
     """Draws accuracy over depth, with the spread over seeds, into a PNG file."""
     with plain_style("".join(depth.start for depth in found.depths)):
         depths_figure(found).savefig(path, dpi=150, format="png")
 
 
-def depths_figure(found: DepthSearch) -> Figure:
+def depths_figure(found: DepthSearchResult) -> Figure:
     """Returns accuracy over the seconds of an epoch, each depth by its name."""
     figure = Figure(figsize=(10, 5), layout="constrained")
     axes = figure.subplots()

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 def suggestion_text(result: LrRangeResult) -> Text:
     """Says which rate is suggested, and why."""
+    if result.suggested is None:
+        return styled(
+            "no learning rate is suggested for phase ", (result.phase, "bold"), ": the loss has no minimum inside"
+        )
     return styled(
         "suggested learning rate of phase ",
         (result.phase, "bold"),
@@ -41,7 +45,8 @@ def lr_range_figure(result: LrRangeResult) -> Figure:
     axes = figure.subplots()
     axes.plot(result.rates, result.losses, ".", color="0.7", label="per step")
     axes.plot(result.rates, result.smoothed, label="smoothed")
-    axes.axvline(result.suggested, color="#d9480f", linestyle="--", label=f"suggested: {result.suggested:.1e}")
+    if result.suggested is not None:
+        axes.axvline(result.suggested, color="#d9480f", linestyle="--", label=f"suggested: {result.suggested:.1e}")
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator())
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+
+from surgeon.results.probe import standard_error
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class DepthResult:
         parameters: How many are trained.
         accuracies: For each learning rate the validation accuracy after the last epoch, from 0 to 1, with each seed;
             None where training diverged.
-        seconds: Of an epoch, the mean over all trials.
+        seconds: Of an epoch, the mean over all trials that did not diverge; 0.0 if all did.
         gradient: The norm of the gradient of the block that begins here, relative to that of its weights, after the
             warm-up; None for the head alone.
     """
@@ -32,36 +34,35 @@ class DepthResult:
     gradient: float | None
 
     @cached_property
-    def rate(self) -> float | None:
-        """The learning rate with the highest mean accuracy; None if training diverged at all of them."""
-        whole = {rate: mean for rate, values in self.accuracies.items() if (mean := _mean(values)) is not None}
-        return max(whole, key=whole.__getitem__) if whole else None
+    def rate(self) -> float:
+        """The learning rate with the highest mean accuracy."""
+        return max(self.accuracies, key=lambda rate: _mean(self.accuracies[rate]))
 
     @property
     def accuracy(self) -> float:
-        """The mean over seeds at that rate; 0.0 if there is none."""
-        return 0.0 if self.rate is None else _mean(self.accuracies[self.rate]) or 0.0
+        """The mean over seeds at that rate; 0.0 if training diverged there, and so at all rates."""
+        return _mean(self.accuracies[self.rate])
 
     @property
     def spread(self) -> float | None:
         """The standard deviation over seeds at that rate; None for a single one."""
-        values = [] if self.rate is None else [value for value in self.accuracies[self.rate] if value is not None]
+        values = [value or 0.0 for value in self.accuracies[self.rate]]
         return statistics.stdev(values) if len(values) > 1 else None
 
 
-def _mean(values: tuple[float | None, ...]) -> float | None:
-    found = [value for value in values if value is not None]
-    return statistics.fmean(found) if len(found) == len(values) else None
+def _mean(accuracies: Sequence[float | None]) -> float:
+    """Returns a mean in which whatever diverged has found nothing."""
+    return statistics.fmean(value or 0.0 for value in accuracies)
 
 
 @dataclass(frozen=True)
-class DepthSearch:
-    """Training from several layers on, each for the same epochs from the same warm head.
+class DepthSearchResult:
+    """Training from several layers on, each for the same epochs after the same warm-up.
 
     Attributes:
         phase: The recipe's phase whose optimizer and schedule were used.
         epochs: Of each trial.
-        images: How many the accuracy is measured on.
+        images: How many different ones the accuracy is measured on.
         depths: From the head alone to all layers.
     """
 
@@ -77,8 +78,9 @@ class DepthSearch:
 
     @property
     def standard_error(self) -> float:
-        """Of the accuracy of the best depth, as that of a part of the validation images."""
-        return math.sqrt(self.best.accuracy * (1 - self.best.accuracy) / self.images)
+        """Of the accuracy of the best depth: that of a part of the validation images, and that of a mean over seeds."""
+        seeds = len(self.best.accuracies[self.best.rate])
+        return math.hypot(standard_error(self.best.accuracy, self.images), (self.best.spread or 0.0) / math.sqrt(seeds))
 
     @cached_property
     def suggested(self) -> DepthResult:

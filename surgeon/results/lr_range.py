@@ -30,6 +30,10 @@ class LrRangeResult:
         return self.rates[min(range(len(self.rates)), key=self.smoothed.__getitem__)]
 
     @property
-    def suggested(self) -> float:
-        """A tenth of the rate at which the smoothed loss is least, where it still falls."""
-        return self.lowest / 10
+    def suggested(self) -> float | None:
+        """A tenth of the rate at which the smoothed loss is least, where it still falls.
+
+        None if the loss only rises, only falls, or falls by less than a twentieth: then its least value says nothing.
+        """
+        falls = min(self.smoothed) < 0.95 * self.smoothed[0]
+        return self.lowest / 10 if falls and self.lowest not in (self.rates[0], self.rates[-1]) else None

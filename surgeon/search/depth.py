@@ -1,4 +1,4 @@
-"""From where to train: short equal phases from each block on, from the same warm head.
+"""From where to train: short equal phases from each block on, after the same warm-up.
 
 Beside it stands the relative gradient norm of each block after the warm-up, by which Lee and others, "Surgical
 fine-tuning improves adaptation to distribution shifts", 2022, https://arxiv.org/abs/2210.11466, choose what to train.
@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from surgeon.catalogue.schedules import highest_rate, with_highest_rate
+from surgeon.errors import SurgeonError, UsageError
 from surgeon.features.frozen import FrozenFeatures, Setup
 from surgeon.model.pipeline import build_pipeline
 from surgeon.model.surgery import build_network
 from surgeon.planning.cuts import block_ends
 from surgeon.planning.frontier import phase_frontiers
 from surgeon.recipe.plan import Choice
-from surgeon.results.depth import DepthResult, DepthSearch
+from surgeon.results.depth import DepthResult, DepthSearchResult
 from surgeon.results.events import Event, Note, PhaseResult
 from surgeon.runs.checkpoint import Checkpoints, restore, values_of
 from surgeon.search.images import open_images, with_validation
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from surgeon.catalogue.layer_table import LayerRow
-    from surgeon.recipe.plan import PhasePlan, Plan
-    from surgeon.training.session import Session
+    from surgeon.model.pipeline import Pipeline
+    from surgeon.recipe.plan import Plan
 
 _FACTORS = (0.3, 1.0, 3.0)  # of the recipe's highest rate
 
@@ -54,166 +55,184 @@ class _Depth:
 
 @dataclass(frozen=True)
 class _Trial:
-    """What a depth came to with a rate and a seed; without accuracy if it diverged."""
+    """What a depth came to with a rate and a seed; nothing but the rate if it diverged."""
 
-    depth: int
     rate: float
     accuracy: float | None
-    seconds: float
+    seconds: float | None
 
 
-def depth(plan: Plan, epochs: int, seeds: int) -> Generator[Event, None, DepthSearch]:
+def depth(plan: Plan, epochs: int, seeds: int) -> Generator[Event, None, DepthSearchResult]:
     """Trains the head alone, then from each block on, and measures the validation images.
 
     Args:
-        plan: Its last phase says how to train; its first one warms the head up if it trains that alone.
+        plan: Its last phase is varied; those before it train the head alone.
         epochs: Of each trial.
         seeds: How many trials of each depth and rate: the plan's seed and those after it.
 
     Raises:
-        SurgeonError: If the images or the weights are not what the plan needs, or the warm-up diverges.
+        UsageError: If the plan has one phase only, or one before the last trains more than the head.
+        SurgeonError: If the images or the weights are not what the plan needs, or training diverges everywhere.
     """
-    template = replace(plan.phases[-1], epochs=epochs, until=None)
-    plan = replace(plan, phases=(_warm_up(plan),), linear_probe=False)
+    _check_phases(plan)
+    last = replace(plan.phases[-1], epochs=epochs, until=None)
+    plan = replace(plan, phases=(*plan.phases[:-1], last), linear_probe=False)
     depths = _depths(plan)
-    phases = [replace(template, trainable=depth.trainable) for depth in depths]
-    rates = [factor * highest_rate(template.lr.name, template.lr.parameters) for factor in _FACTORS]
-    trials: list[_Trial] = []
-    gradients: list[float] = []
+    rates = [factor * highest_rate(last.lr.name, last.lr.parameters) for factor in _FACTORS]
+    yield Note(f"{len(depths)} depths, {len(rates)} learning rates, {seeds} seeds: {len(depths) * 3 * seeds} trials")
     with ExitStack() as resources:
         session = yield from with_validation((yield from open_images(plan, resources)), plan.data.split.seed)
-        bench = yield from _open(plan, session, phases)
-        for seed in range(plan.seed, plan.seed + seeds):
-            warm = yield from bench.warmed_up(seed)
-            if not gradients:
-                gradients = yield from bench.gradients(phases[-1], [depth.block for depth in depths])
-            for (number, phase), rate in itertools.product(enumerate(phases), rates):
-                outcome = yield from bench.train(warm, _at_rate(phase, depths[number], rate))
-                trials.append(_Trial(number, rate, *outcome))
-    results = []
-    for number, depth in enumerate(depths):
-        own = [trial for trial in trials if trial.depth == number]
-        results.append(_result(plan, depth, own, gradients[number] if number else None))
-    return DepthSearch(template.name, epochs, session.dataset.splits.count("validation"), tuple(results))
+        setup = Setup(plan, build_network(plan), build_pipeline(plan), session.dataset)
+        warm = yield from _warm_up(setup, seeds)
+        gradients = yield from _gradients(setup, warm[0], depths)
+        results = []
+        for depth, gradient in zip(depths, [None, *gradients], strict=True):
+            trials = yield from _try(setup, depth, rates, warm)
+            results.append(_result(plan, depth, trials, gradient))
+    if not any(result.seconds for result in results):
+        raise SurgeonError("training diverged at every depth and learning rate", "lower the lr of the last phase")
+    dataset = session.dataset
+    images = len({dataset.digests[at] for at in dataset.part("validation")})
+    return DepthSearchResult(last.name, epochs, images, tuple(results))
 
 
-def _warm_up(plan: Plan) -> PhasePlan:
-    """Returns the recipe's first phase if it trains the head alone, else its last one on the head alone."""
-    head = tuple(row.name for row in plan.network.head if row.trainable)
-    first = plan.phases[0]
-    return first if set(first.trainable) <= set(head) else replace(plan.phases[-1], trainable=head, name="warm-up")
+def _check_phases(plan: Plan) -> None:
+    if len(plan.phases) == 1:
+        raise UsageError(
+            "the recipe has one phase, and depth varies what follows a warm-up",
+            "add a phase that trains on, such as {trainable: all, lr: 1e-4, epochs: 10}",
+        )
+    head = {row.name for row in plan.network.head}
+    for phase in plan.phases[:-1]:
+        if not set(phase.trainable) <= head:
+            raise UsageError(
+                f"phase {phase.name!r} trains more than the head, and depth varies what follows a warm-up of the head",
+                "leave that phase out for this",
+            )
 
 
 def _depths(plan: Plan) -> list[_Depth]:
     """Returns the depths, from the head alone to all layers."""
     network = plan.network
-    ends = [row.index for row in block_ends(network.backbone)]
+    ends = {row.index for row in block_ends(network.backbone)} | {network.cut}
     found: list[_Depth] = []
-    for after, until in zip([*reversed(ends), -1], [network.rows[-1].index, *reversed(ends)], strict=True):
-        rows = [row for row in network.rows if row.index > after and row.trainable]
-        block = tuple(row.name for row in rows if row.index <= until)
+    for after, until in itertools.pairwise([network.rows[-1].index, *sorted(ends, reverse=True), -1]):
+        rows = [row for row in network.rows if row.index > until and row.trainable]
+        block = tuple(row.name for row in rows if row.index <= after)
         if block:
             found.append(_Depth(rows[0], tuple(row.name for row in rows), block))
     return found
 
 
-def _at_rate(phase: PhasePlan, depth: _Depth, rate: float) -> PhasePlan:
-    lr = Choice(phase.lr.name, with_highest_rate(phase.lr.name, phase.lr.parameters, rate))
-    return replace(phase, name=f"from {depth.start.name} at {rate:g}", lr=lr)
+@dataclass(frozen=True)
+class _Warm:
+    """Where all depths begin: what the warm-up came to with a seed.
+
+    Attributes:
+        values: Those of all variables then, by name.
+    """
+
+    seed: int
+    pipeline: Pipeline
+    finished: tuple[PhaseResult, ...]
+    values: Mapping[str, Any]
+
+
+def _variables(setup: Setup) -> dict[str, Any]:
+    """Returns all that training changes, the states of random generators among it."""
+    own = {variable.path: variable for variable in setup.network.variables}
+    return own | {f"pipeline {at}": variable for at, variable in enumerate(setup.pipeline.variables)}
+
+
+def _warm_up(setup: Setup, seeds: int) -> Generator[Event, None, list[_Warm]]:
+    """Trains fresh heads.
+
+    Raises:
+        DivergedError: If that leaves the finite numbers.
+    """
+    found: list[_Warm] = []
+    initial = values_of(_variables(setup))
+    for seed in range(setup.plan.seed, setup.plan.seed + seeds):
+        plan = replace(setup.plan, seed=seed)
+        one = replace(setup, plan=plan, pipeline=build_pipeline(plan))
+        fresh = build_network(plan)
+        restore(_variables(setup), initial)
+        for row in plan.network.head:
+            pairs = zip(setup.network.get_layer(row.name).variables, fresh.get_layer(row.name).variables, strict=True)
+            for variable, other in pairs:
+                variable.assign(other)
+        finished: tuple[PhaseResult, ...] = ()
+        with ExitStack() as resources:
+            features = FrozenFeatures(one, resources)
+            for number in range(1, len(plan.phases)):
+                finished += ((yield from _train(one, features, number, finished)),)
+        found.append(_Warm(seed, one.pipeline, finished, values_of(_variables(one))))
+    return found
+
+
+def _try(
+    setup: Setup, depth: _Depth, rates: Sequence[float], warm: Sequence[_Warm]
+) -> Generator[Event, None, list[_Trial]]:
+    """Trains from one depth on at each rate with each seed."""
+    trials = []
+    with ExitStack() as resources:
+        features = FrozenFeatures(_at_depth(setup, depth), resources)
+        for rate, one in itertools.product(rates, warm):
+            trial = replace(setup, pipeline=one.pipeline)
+            trial = _at_depth(replace(trial, plan=replace(setup.plan, seed=one.seed)), depth, rate)
+            restore(_variables(trial), one.values)
+            try:
+                result = yield from _train(trial, features, len(trial.plan.phases), one.finished)
+            except DivergedError as error:
+                yield Note(error.message)
+                trials.append(_Trial(rate, None, None))
+            else:
+                trials.append(_Trial(rate, result.history["val_accuracy"][-1], result.seconds / result.epochs))
+    return trials
+
+
+def _at_depth(setup: Setup, depth: _Depth, rate: float | None = None) -> Setup:
+    """Returns a setup whose last phase trains what a depth has, at a rate if one is given."""
+    plan = setup.plan
+    *before, last = plan.phases
+    last = replace(last, trainable=depth.trainable)
+    if rate is not None:
+        lr = Choice(last.lr.name, with_highest_rate(last.lr.name, last.lr.parameters, rate))
+        last = replace(last, name=f"from {depth.start.name} at {rate:g}", lr=lr)
+    return replace(setup, plan=replace(plan, phases=(*before, last)))
+
+
+def _train(
+    setup: Setup, features: FrozenFeatures, number: int, finished: tuple[PhaseResult, ...]
+) -> Generator[Event, None, PhaseResult]:
+    training, measuring = phase_frontiers(setup.plan, number)
+    # What lies within the head is another thing with each seed.
+    whole = {row.name for row in setup.plan.network.backbone}
+    yield from features.keep(frontier for frontier in {training, measuring} if frontier.prefix <= whole)
+    train, validation = features.feed("train", training), features.feed("validation", measuring)
+    with Checkpoints(None) as checkpoints:
+        return (yield from train_phase(setup, finished, train, validation, checkpoints))
+
+
+def _gradients(setup: Setup, warm: _Warm, depths: Sequence[_Depth]) -> Generator[Event, None, list[float]]:
+    """Returns the relative gradient norm of the block of each depth but the first, which is the head."""
+    restore(_variables(replace(setup, pipeline=warm.pipeline)), warm.values)
+    whole = _at_depth(setup, depths[-1])
+    with ExitStack() as resources:
+        features = FrozenFeatures(whole, resources)
+        training, _ = phase_frontiers(whole.plan, len(whole.plan.phases))
+        feed = features.feed("train", training)
+        return (yield from relative_gradients(whole, feed, [depth.block for depth in depths[1:]]))
 
 
 def _result(plan: Plan, depth: _Depth, trials: Sequence[_Trial], gradient: float | None) -> DepthResult:
-    by_rate = {rate: tuple(trial.accuracy for trial in trials if trial.rate == rate) for rate in _rates(trials)}
+    rates = dict.fromkeys(trial.rate for trial in trials)
+    seconds = [trial.seconds for trial in trials if trial.seconds is not None]
     return DepthResult(
         start="head" if gradient is None else f"{plan.network.spell(depth.start)}..",
         index=depth.start.index,
         parameters=sum(row.trainable for row in plan.network.rows if row.name in depth.trainable),
-        accuracies=by_rate,
-        seconds=float(np.mean([trial.seconds for trial in trials])),
+        accuracies={rate: tuple(trial.accuracy for trial in trials if trial.rate == rate) for rate in rates},
+        seconds=float(np.mean(seconds)) if seconds else 0.0,
         gradient=gradient,
     )
-
-
-def _rates(trials: Sequence[_Trial]) -> list[float]:
-    return list(dict.fromkeys(trial.rate for trial in trials))
-
-
-@dataclass(frozen=True, eq=False)
-class _Warm:
-    """Where all depths begin: what the warm-up came to with a seed, and the values of all weights then."""
-
-    seed: int
-    result: PhaseResult
-    weights: Mapping[str, Any]
-
-
-@dataclass(frozen=True, eq=False)
-class _Bench:
-    """A network that is trained again and again, behind features that are computed once.
-
-    Attributes:
-        setup: Its plan has the warm-up as its only phase.
-        features: Those of every depth.
-        weights: All variables of the network, by path.
-        initial: Their values, with the head of another seed.
-    """
-
-    setup: Setup
-    features: FrozenFeatures
-    weights: Mapping[str, Any]
-    initial: Mapping[str, Any]
-
-    def warmed_up(self, seed: int) -> Generator[Event, None, _Warm]:
-        """Trains a fresh head.
-
-        Raises:
-            DivergedError: If that leaves the finite numbers.
-        """
-        plan, network = self.setup.plan, self.setup.network
-        fresh = build_network(replace(plan, seed=seed))
-        restore(self.weights, self.initial)
-        for row in plan.network.head:
-            network.get_layer(row.name).set_weights(fresh.get_layer(row.name).get_weights())
-        result = yield from self._train(replace(plan, seed=seed), ())
-        return _Warm(seed, result, values_of(self.weights))
-
-    def train(self, warm: _Warm, phase: PhasePlan) -> Generator[Event, None, tuple[float | None, float]]:
-        """Trains a phase after the warm-up.
-
-        Returns:
-            Its last validation accuracy, None if it diverges, and the seconds of an epoch.
-        """
-        plan = self.setup.plan
-        restore(self.weights, warm.weights)
-        try:
-            result = yield from self._train(replace(plan, seed=warm.seed, phases=(*plan.phases, phase)), (warm.result,))
-        except DivergedError as error:
-            yield Note(error.message)
-            return None, 0.0
-        return result.history["val_accuracy"][-1], result.seconds / result.epochs
-
-    def _train(self, plan: Plan, finished: tuple[PhaseResult, ...]) -> Generator[Event, None, PhaseResult]:
-        training, measuring = phase_frontiers(plan, len(plan.phases))
-        train, validation = self.features.feed("train", training), self.features.feed("validation", measuring)
-        with Checkpoints(None) as checkpoints:
-            return (yield from train_phase(replace(self.setup, plan=plan), finished, train, validation, checkpoints))
-
-    def gradients(self, phase: PhasePlan, blocks: Sequence[Sequence[str]]) -> Generator[Event, None, list[float]]:
-        """Returns the relative gradient norm of some blocks, all of which the phase trains."""
-        setup = replace(self.setup, plan=replace(self.setup.plan, phases=(phase,)))
-        training, _ = phase_frontiers(setup.plan, 1)
-        return (yield from relative_gradients(setup, self.features.feed("train", training), blocks))
-
-
-def _open(plan: Plan, session: Session, phases: Sequence[PhasePlan]) -> Generator[Event, None, _Bench]:
-    """Builds the network, and computes what any of the phases starts from in one pass."""
-    setup = Setup(plan, build_network(plan), build_pipeline(plan), session.dataset)
-    features = FrozenFeatures(setup, session.resources)
-    frontiers = {
-        frontier: None
-        for phase in (*plan.phases, *phases)
-        for frontier in phase_frontiers(replace(plan, phases=(phase,)), 1)
-    }
-    yield from features.keep(frontiers)
-    weights = {variable.path: variable for variable in setup.network.variables}
-    return _Bench(setup, features, weights, values_of(weights))

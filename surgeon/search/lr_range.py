@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import itertools
 import math
-import tempfile
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,14 +19,13 @@ from surgeon.model.freezing import set_trainable
 from surgeon.model.pipeline import build_pipeline
 from surgeon.model.surgery import build_network
 from surgeon.planning.frontier import phase_frontiers
-from surgeon.planning.schedule import Train, schedule
+from surgeon.planning.schedule import Pass, Train, schedule
 from surgeon.recipe.plan import Choice
-from surgeon.results.events import Event, Progress
+from surgeon.results.events import Event, PhaseResult, Progress
 from surgeon.results.lr_range import LrRangeResult
 from surgeon.runs.checkpoint import Checkpoints
 from surgeon.search.images import open_images
-from surgeon.training.phase import Training, class_weights, prepare, samples_of_epoch
-from surgeon.training.trial import run_trial
+from surgeon.training.phase import Training, class_weights, prepare, samples_of_epoch, train_phase
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -58,18 +55,31 @@ def lr_range(plan: Plan, number: int) -> Generator[Event, None, LrRangeResult]:
     phase = replace(plan.phases[number - 1], lr=Choice("constant", {"value": _LOW}), until=None)
     plan = replace(plan, phases=(*phases, phase), linear_probe=False)
     network = build_network(plan)
-    with ExitStack() as resources, tempfile.TemporaryDirectory() as folder:
+    with ExitStack() as resources:
         session = yield from open_images(plan, resources)
         setup = Setup(plan, network, build_pipeline(plan), session.dataset)
         features = FrozenFeatures(setup, resources)
-        checkpoints = resources.enter_context(Checkpoints(Path(folder)))
-        steps = schedule(plan)
-        last = max(at for at, step in enumerate(steps) if isinstance(step, Train))
-        yield from run_trial(setup, features, steps[:last], Path(folder), checkpoints)
+        yield from _train_before(setup, features)
         set_trainable(network, phase)
         frontier, _ = phase_frontiers(plan, number)
         training = prepare(setup, number, features.feed("train", frontier), None)
         return (yield from _test(training))
+
+
+def _train_before(setup: Setup, features: FrozenFeatures) -> Generator[Event, None, None]:
+    """Executes the schedule of a plan up to its last phase, and leaves no files."""
+    finished: tuple[PhaseResult, ...] = ()
+    for step in schedule(setup.plan):
+        match step:
+            case Pass():
+                yield from features.keep(step.frontiers)
+            case Train(phase=number) if number < len(setup.plan.phases):
+                train = features.feed("train", step.training)
+                held_out = "validation" in setup.dataset.splits
+                validation = features.feed("validation", step.measuring) if held_out else None
+                with Checkpoints(None) as checkpoints:
+                    finished += ((yield from train_phase(setup, finished, train, validation, checkpoints)),)
+                features.forget(setup.plan.phases[number - 1].trainable)
 
 
 def _test(training: Training) -> Generator[Progress, None, LrRangeResult]:

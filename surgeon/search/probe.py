@@ -8,7 +8,6 @@ frozen. A head with hidden layers finds more, above all early on, and layers tha
 
 from __future__ import annotations
 
-import math
 import time
 from collections import Counter
 from collections.abc import Generator, Sequence
@@ -39,7 +38,7 @@ from surgeon.recipe.document import parse_document
 from surgeon.recipe.network import Network
 from surgeon.recipe.text import dump_text
 from surgeon.results.events import Event, Progress
-from surgeon.results.probe import CutResult, ProbeResult
+from surgeon.results.probe import CutResult, ProbeResult, standard_error
 from surgeon.search.images import open_images
 
 if TYPE_CHECKING:
@@ -107,7 +106,7 @@ def _check_classes(dataset: Dataset) -> None:
     enough = sum(count >= _FOLDS for count in counts.values())
     if enough < 2:
         raise SurgeonError(
-            f"a cross-validation needs {_FOLDS} different images of two classes or more; {enough} has so many",
+            f"a cross-validation needs two classes with {_FOLDS} different images or more; found {enough}",
             "add training images",
         )
 
@@ -130,6 +129,8 @@ def compose(plan: Plan, dataset: Dataset, *, every_layer: bool) -> Probed:
     """Returns the network of a plan with its pooled features at each cut as its output."""
     rows = plan.network.backbone
     cuts = tuple((all_cuts if every_layer else block_ends)(rows))
+    if not cuts:
+        raise SurgeonError(f"{plan.network.name} has no layer that puts out feature maps or vectors")
     start_afresh(plan.seed)
     backbone = open_backbone(plan.backbone, plan.data.image_size)
     pooled = [_pool(output_of(backbone, cut.name)) for cut in cuts]
@@ -170,7 +171,7 @@ def _measure(probed: Probed, features: FrozenFeatures) -> Generator[Event, None,
                 index=cut.index,
                 features=cut.shape[-1],
                 accuracy=accuracy,
-                standard_error=math.sqrt(accuracy * (1 - accuracy) / len(dataset.labels)),
+                standard_error=standard_error(accuracy, len(set(dataset.digests))),
                 parameters=sum(row.trainable + row.fixed for row in kept),
                 multiply_adds=sum(map(multiply_adds, kept)),
                 milliseconds=taken,

@@ -27,14 +27,14 @@ def relative_gradients(
     """Returns for some groups of layers the norm of their gradient relative to that of their weights.
 
     Args:
-        setup: The first phase of its plan trains all of these layers; the network's weights stay as they are.
+        setup: The last phase of its plan trains all of these layers.
         train: The training images, each of which counts once.
         groups: Names of layers.
 
     Returns:
         For each group the mean over batches of ``|gradient| / |weights|``; 0.0 for one without weights.
     """
-    plan, phase = setup.plan, setup.plan.phases[0]
+    plan, phase = setup.plan, setup.plan.phases[-1]
     set_trainable(setup.network, phase)
     variables = setup.network.trainable_variables
     owners = {id(weight): layer.name for layer in setup.network.layers for weight in layer.trainable_variables}
