@@ -57,13 +57,17 @@ def read_regular(path: Path, most: int) -> bytes:
     return content
 
 
-def check_stored(archive: ZipFile, size: int) -> None:
-    """Makes sure that an archive of what is not compressed holds no more than it has bytes, as a bomb does.
+def check_stored(archive: ZipFile, file: BinaryIO) -> None:
+    """Makes sure that an archive of what is not compressed holds no more than its file has bytes, as a bomb does.
+
+    Args:
+        archive: That was opened on ``file``.
+        file: Asked itself, since another one may have taken its path by now.
 
     Raises:
         ValueError: If it does.
     """
-    if sum(member.file_size for member in archive.infolist()) > size:
+    if sum(member.file_size for member in archive.infolist()) > os.fstat(file.fileno()).st_size:
         raise ValueError("it holds more than was put into it")
 
 

@@ -155,7 +155,7 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
     with damage_told(path, _REMEDY), open_regular(path, _MOST_BYTES) as file:
         _check_digest(file)
         with np.load(file, allow_pickle=False) as arrays:
-            check_stored(arrays.zip, path.stat().st_size)
+            check_stored(arrays.zip, file)
             value = json.loads(str(arrays[_RECORD]))
             check_version(path, value, _VERSION)
             record = record_of(value, _Record)

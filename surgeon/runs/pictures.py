@@ -94,7 +94,7 @@ def read_pictures(folder: Path) -> tuple[Picture, ...] | None:
     if not path.exists():
         return None
     with damage_told(path, _REMEDY), open_regular(path, _MOST_BYTES) as file, zipfile.ZipFile(file) as archive:
-        check_stored(archive, path.stat().st_size)
+        check_stored(archive, file)
         record = json.loads(archive.read(_INDEX))
         check_version(path, record, _VERSION)
         return tuple(
