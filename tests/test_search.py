@@ -276,17 +276,85 @@ def test_depth_trains_from_each_block_and_chooses_by_validation(
     assert surgeon("validate", better).code == 0
 
 
-def test_a_depth_tried_is_that_depth_trained_alone(tiny: Path, tiny_and_small: None) -> None:
-    """What others trained before leaves no trace: the figures are those of a run of the same recipe."""
+RANDOM = {
+    "augment": {"flip": "horizontal"},
+    "head": ["global_average_pooling", {"dropout": 0.3}, {"dense": {"units": "classes", "activation": "softmax"}}],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("more", [{}, RANDOM], ids=["plain", "random"])
+def test_a_depth_tried_is_that_depth_trained_alone(tiny: Path, tiny_and_small: None, more: dict[str, Any]) -> None:
+    """What others trained before leaves no trace: the loss is that of a run of the same recipe, with each seed."""
     import surgeon
 
-    found = surgeon.depth(tiny, epochs=2)
-    recipe = surgeon.load_recipe(
-        tiny, {"phases[1].epochs": 2, "phases[1].trainable": "stem_conv..", "phases[1].lr": 0.03}
-    )
-    run = surgeon.train(recipe, tiny.with_name("alone"))
-    (accuracy,) = found.depths[-1].accuracies[0.03]
-    assert accuracy == pytest.approx(run.result.phases[1].history["val_accuracy"][-1])
+    heard: list[Any] = []
+    surgeon.depth(surgeon.load_recipe(tiny, more), epochs=2, seeds=2, on_event=heard.append)
+    tried = [e for e in heard if isinstance(e, surgeon.PhaseResult) and e.name == "from stem_conv at 0.03"]
+    changed = {"phases[1].epochs": 2, "phases[1].trainable": "stem_conv..", "phases[1].lr": 0.03, "seed": 8}
+    run = surgeon.train(surgeon.load_recipe(tiny, more | changed), tiny.with_name("alone"))
+    assert len(tried) == 2
+    alone = run.result.phases[1].history
+    assert tried[1].history["loss"] == pytest.approx(alone["loss"], rel=1e-4)
+    assert tried[1].history["val_loss"] == pytest.approx(alone["val_loss"], rel=1e-4)
+    assert tried[0].history["loss"] != pytest.approx(alone["loss"], rel=1e-4)
+
+
+def test_depth_wants_a_warm_up_of_the_head(surgeon: Surgeon, tiny: Path, tiny_and_small: None, head_only: Path) -> None:
+    assert "has one phase" in surgeon("depth", head_only).err
+    outcome = surgeon("depth", tiny, "--set", "phases[0].trainable=all")
+    assert outcome.code == 2
+    assert "phase 'warm-up' trains more than the head" in outcome.err
+
+
+TUTORIAL = [("Conv2D", 8, 4), ("MaxPooling2D", 4, 0), ("Dropout", 4, 0), ("Conv2D", 4, 4), ("Dropout", 4, 0)]
+
+
+def test_a_block_that_ends_with_dropout_ends_before_it() -> None:
+    from surgeon.catalogue.layer_table import LayerRow
+
+    rows = [LayerRow(0, "image", "InputLayer", (), (8, 8, 3), 0, 0)]
+    for at, (kind, side, weights) in enumerate(TUTORIAL, start=1):
+        rows.append(LayerRow(at, f"{kind}_{at}", kind, (at - 1,), (side, side, 2), weights, 0))
+    assert [row.name for row in block_ends(rows)] == ["MaxPooling2D_2", "Conv2D_4"]
+
+
+def test_outputs_are_checked_before_the_long_work(surgeon: Surgeon, tiny: Path, tmp_path: Path) -> None:
+    for option in ("--chart", "--write"):
+        outcome = surgeon("probe", tiny, option, tmp_path / "missing" / "x.png")
+        assert outcome.code == 2
+        assert "there is no folder" in outcome.err
+    assert "is a folder" in surgeon("lr", tiny, "--chart", tmp_path).err
+
+
+def test_another_network_is_written_as_it_was_measured(tiny: Path, tiny_and_small: None, tmp_path: Path) -> None:
+    """The recipe's own model file and the author's figures are not taken over."""
+    import surgeon
+    from surgeon.cli.probe import _backbone
+    from surgeon.recipe.derived import write_derived
+
+    recipe = yaml.safe_load(tiny.read_text(encoding="utf-8"))
+    recipe |= {"phases": recipe["phases"][:1], "expected": {"accuracy": 0.9}}
+    tiny.write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    plan = surgeon.load_recipe(tiny)
+    cut = surgeon.CutResult("vgg16", "block4_pool", 14, 512, 0.9, 0.01, 1, 1, 1.0)
+    better = tmp_path / "better.yaml"
+    write_derived(tiny, {"backbone": _backbone(cut, plan)}, [], better)
+    found = surgeon.load_recipe(better)
+    assert (found.backbone.name, found.backbone.model, found.backbone.cut) == ("vgg16", None, "block4_pool")
+    assert found.expected == {}
+
+
+def test_no_rate_is_suggested_where_the_loss_says_nothing() -> None:
+    from surgeon.results.lr_range import LrRangeResult
+
+    def suggested(*losses: float) -> float | None:
+        return LrRangeResult("fine-tune", 1, (0.1, 1.0, 10.0), losses, losses).suggested
+
+    assert suggested(1.0, 2.0, 3.0) is None
+    assert suggested(3.0, 2.0, 1.0) is None
+    assert suggested(2.0, 1.99, 2.0) is None
+    assert suggested(2.0, 1.0, 2.0) == 0.1
 
 
 @pytest.mark.slow
