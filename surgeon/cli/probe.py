@@ -29,7 +29,7 @@ def command(
         bool, typer.Option("--every-layer", help="Measure every layer, and not the ends of blocks alone.")
     ] = False,
     chart: Annotated[
-        Path | None, typer.Option(metavar="PNG", help="Draw accuracy over time per image.", show_default=False)
+        Path | None, typer.Option(metavar="PNG", help="Draw accuracy over arithmetic per image.", show_default=False)
     ] = None,
     write: Annotated[
         Path | None,

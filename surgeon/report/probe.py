@@ -82,7 +82,7 @@ def reasons(result: ProbeResult) -> list[str]:
 
 
 def draw_cuts(result: ProbeResult, path: Path) -> None:
-    """Draws accuracy over the time per image, a line for each network, into a PNG file."""
+    """Draws accuracy over the arithmetic per image, a line for each network, into a PNG file."""
     names = [short_label(cut.cut) for cut in result.cuts] + [cut.backbone for cut in result.cuts]
     with plain_style("".join(names)):
         cuts_figure(result).savefig(path, dpi=150, format="png")
@@ -94,17 +94,17 @@ def cuts_figure(result: ProbeResult) -> Figure:
     axes = figure.subplots()
     for backbone, group in groupby(result.cuts, key=lambda cut: cut.backbone):
         cuts = list(group)
-        milliseconds, accuracies = [cut.milliseconds for cut in cuts], [cut.accuracy for cut in cuts]
+        millions, accuracies = [cut.multiply_adds / 1e6 for cut in cuts], [cut.accuracy for cut in cuts]
         errors = [cut.standard_error for cut in cuts]
-        axes.errorbar(milliseconds, accuracies, errors, marker=".", capsize=2, label=short_label(backbone))
+        axes.errorbar(millions, accuracies, errors, marker=".", capsize=2, label=short_label(backbone))
     if len(result.cuts) <= _SHOWN_NAMES:
         for cut in result.cuts:
             label = short_label(cut.cut)
-            at = (cut.milliseconds, cut.accuracy)
+            at = (cut.multiply_adds / 1e6, cut.accuracy)
             axes.annotate(label, at, (4, -4), textcoords="offset points", fontsize=7, rotation=-30, va="top")
     for cut, name, marker in ((result.best, "best", "*"), (result.suggested, "suggested", "o")):
         axes.plot(
-            cut.milliseconds,
+            cut.multiply_adds / 1e6,
             cut.accuracy,
             marker,
             markersize=16,
@@ -118,7 +118,7 @@ def cuts_figure(result: ProbeResult) -> Figure:
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.set(xlabel="milliseconds per image up to the cut", ylabel="accuracy of a linear classifier")
+    axes.set(xlabel="million multiply-adds per image up to the cut", ylabel="accuracy of a linear classifier")
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(frameon=False, loc="outside lower center", ncols=3)
     return figure
