@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -65,13 +65,19 @@ class LayerTable:
 
     def ancestors(self, index: int) -> frozenset[int]:
         """Returns ``index`` and the indices of all layers that its output depends on."""
-        found, waiting = set[int](), [index]
-        while waiting:
-            current = waiting.pop()
-            if current not in found:
-                found.add(current)
-                waiting.extend(self.rows[current].inputs)
-        return frozenset(found)
+        return ancestors(self.rows, index)
+
+
+def ancestors(rows: Iterable[LayerRow], index: int) -> frozenset[int]:
+    """Returns ``index`` and the indices of those of some rows that its output depends on."""
+    inputs = {row.index: row.inputs for row in rows}
+    found, waiting = set[int](), [index]
+    while waiting:
+        current = waiting.pop()
+        if current not in found:
+            found.add(current)
+            waiting.extend(inputs[current])
+    return frozenset(found)
 
 
 @dataclass(frozen=True)

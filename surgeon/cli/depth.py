@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from surgeon.cli.output import Format, FormatOption, RecipeArgument, SetOption, print_json, print_text
 from surgeon.cli.running import progress_console
+from surgeon.cli.searching import ChartOption, WriteOption, check_outputs
 from surgeon.recipe.compiler import compile_recipe
 from surgeon.report.progress import ProgressDisplay
 
@@ -19,13 +19,8 @@ def command(
     overrides: SetOption = None,
     epochs: Annotated[int, typer.Option(min=1, help="Epochs per trial.")] = 5,
     seeds: Annotated[int, typer.Option(min=1, help="Trials per depth and learning rate.")] = 1,
-    chart: Annotated[
-        Path | None, typer.Option(metavar="PNG", help="Draw accuracy over depth.", show_default=False)
-    ] = None,
-    write: Annotated[
-        Path | None,
-        typer.Option(metavar="RECIPE", help="Write the recipe with the suggested depth.", show_default=False),
-    ] = None,
+    chart: ChartOption = None,
+    write: WriteOption = None,
     output_format: FormatOption = Format.text,
 ) -> None:
     """Find from where to train: the head alone, then from each block on, with a small grid of learning rates.
@@ -33,7 +28,7 @@ def command(
     The images of the test split are not looked at.
     """
     from surgeon.api import depth
-    from surgeon.recipe.derived import check_outputs, with_depth, write_derived
+    from surgeon.recipe.derived import with_depth, write_derived
     from surgeon.report.depth import depths_table, draw_depths, reasons, suggestion_text
 
     plan = compile_recipe(recipe, overrides or ())

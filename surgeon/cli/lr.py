@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from surgeon.cli.output import Format, FormatOption, RecipeArgument, SetOption, print_json, print_text
 from surgeon.cli.running import progress_console
+from surgeon.cli.searching import ChartOption, WriteOption, check_outputs
 from surgeon.errors import SurgeonError
 from surgeon.recipe.compiler import compile_recipe
 from surgeon.report.progress import ProgressDisplay
@@ -22,13 +22,8 @@ def command(
         typer.Option(metavar="NAME", help="Which phase; by default the first.", show_default=False),
     ] = None,
     overrides: SetOption = None,
-    chart: Annotated[
-        Path | None, typer.Option(metavar="PNG", help="Draw the loss over the rate.", show_default=False)
-    ] = None,
-    write: Annotated[
-        Path | None,
-        typer.Option(metavar="RECIPE", help="Write the recipe with the suggested rate.", show_default=False),
-    ] = None,
+    chart: ChartOption = None,
+    write: WriteOption = None,
     output_format: FormatOption = Format.text,
 ) -> None:
     """Find a phase's learning rate: train a few steps at rates that grow, after the phases before it.
@@ -36,7 +31,7 @@ def command(
     The images of the test split are not looked at.
     """
     from surgeon.api import lr_range
-    from surgeon.recipe.derived import check_outputs, with_rate, write_derived
+    from surgeon.recipe.derived import with_rate, write_derived
     from surgeon.report.lr_range import draw_lr_range, suggestion_text
 
     plan = compile_recipe(recipe, overrides or ())

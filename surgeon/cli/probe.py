@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from surgeon.cli.output import Format, FormatOption, RecipeArgument, SetOption, print_json, print_text
 from surgeon.cli.running import progress_console
+from surgeon.cli.searching import ChartOption, WriteOption, check_outputs
 from surgeon.recipe.compiler import compile_recipe
 from surgeon.report.progress import ProgressDisplay
 
@@ -28,13 +28,8 @@ def command(
     every_layer: Annotated[
         bool, typer.Option("--every-layer", help="Measure every layer, and not the ends of blocks alone.")
     ] = False,
-    chart: Annotated[
-        Path | None, typer.Option(metavar="PNG", help="Draw accuracy over arithmetic per image.", show_default=False)
-    ] = None,
-    write: Annotated[
-        Path | None,
-        typer.Option(metavar="RECIPE", help="Write the recipe with the suggested cut.", show_default=False),
-    ] = None,
+    chart: ChartOption = None,
+    write: WriteOption = None,
     output_format: FormatOption = Format.text,
 ) -> None:
     """Find out where to cut: the accuracy of a linear classifier on the features of each block, and their cost.
@@ -42,7 +37,7 @@ def command(
     The images of the test split are not looked at.
     """
     from surgeon.api import probe
-    from surgeon.recipe.derived import check_outputs, write_derived
+    from surgeon.recipe.derived import write_derived
     from surgeon.report.probe import cuts_table, draw_cuts, reasons, suggestion_text
 
     plan = compile_recipe(recipe, overrides or ())

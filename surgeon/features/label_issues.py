@@ -8,14 +8,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
-from threadpoolctl import threadpool_limits
+from sklearn.model_selection import StratifiedKFold
 
 from surgeon.data.dataset import decode_images
 from surgeon.errors import SurgeonError
 from surgeon.features.frozen import FrozenFeatures, Setup
 from surgeon.features.linear_probe import gather_features
-from surgeon.features.regression import classifier, scaled
+from surgeon.features.regression import predict_held_out
 from surgeon.model.pipeline import build_pipeline
 from surgeon.model.surgery import build_network
 from surgeon.planning.frontier import probe_frontier
@@ -104,8 +103,7 @@ def find_label_issues(
     from cleanlab.filter import find_label_issues as find  # noqa: PLC0415  an extra
 
     folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed)
-    with threadpool_limits(1):  # the matrices are small: threads that wait for each other cost more than they bring
-        probabilities = cross_val_predict(classifier(), scaled(features), labels, cv=folds, method="predict_proba")
+    probabilities = predict_held_out(features, labels, folds, method="predict_proba")
     found = find(
         labels,
         probabilities,

@@ -42,7 +42,24 @@ def probe_model(network: Any, plan: Plan, start: Sequence[str]) -> Any:
 
 
 class FeaturesTooLargeError(SurgeonError):
-    """The linear probe's features do not fit into memory."""
+    """Features of all images do not fit into memory."""
+
+
+def check_size(what: str, images: int, width: int, hint: str) -> None:
+    """Makes sure that features take no more than half of the free memory.
+
+    Args:
+        what: Which, for the message.
+        images: How many.
+        width: How many float32 numbers each has.
+        hint: How there could be fewer.
+
+    Raises:
+        FeaturesTooLargeError: If they would take more.
+    """
+    needed, available = 4 * width * images, virtual_memory().available
+    if needed > available // 2:
+        raise FeaturesTooLargeError(f"{what} take {needed / 1e9:,.1f} GB, and {available / 1e9:,.1f} GB are free", hint)
 
 
 def gather_features(
@@ -63,12 +80,8 @@ def gather_features(
     setup, plan = features.setup, features.setup.plan
     feed = features.feed("train", probe_frontier(plan))
     model = probe_model(setup.network, plan, feed.frontier.layers)
-    needed, available = 4 * math.prod(model.output.shape[1:]) * len(positions), virtual_memory().available
-    if needed > available // 2:
-        raise FeaturesTooLargeError(
-            f"the linear probe's features take {needed / 1e9:,.1f} GB, and {available / 1e9:,.1f} GB are free",
-            "begin the head with global_average_pooling",
-        )
+    width = math.prod(model.output.shape[1:])
+    check_size("the linear probe's features", len(positions), width, "begin the head with global_average_pooling")
     with computing_in(setup.network, plan.precision):
         predictor = build_predictor(model, feed.frontier, setup.pipeline)
     examples = Examples(feed.examples.gather, feed.examples.numbers, positions)

@@ -49,7 +49,7 @@ def check_pace(plan: Plan, images: int) -> None:
         length = phase_length(phase.epochs, images, plan.data.batch_size)
         for below, misfit in phase_misfits(phase.lr, phase.optimizer, length):
             path = spell_path(("phases", at, *below))
-            origin = next((origin for known, origin in plan.origins.items() if known.startswith(path)), plan.name)
+            origin = next(origin for known, origin in plan.origins.items() if known.startswith(path))
             problems.append(Diagnostic("misfit", misfit.message, Location(origin), path, misfit.hint))
     if problems:
         raise RecipeError(problems)

@@ -65,7 +65,7 @@ def draw_depths(found: DepthSearchResult, path: Path) -> None:
 
 
 def depths_figure(found: DepthSearchResult) -> Figure:
-    """Returns accuracy over the seconds of an epoch, each depth by its name."""
+    """Returns accuracy, and the seconds of an epoch as bars, at each depth."""
     figure = Figure(figsize=(10, 5), layout="constrained")
     axes = figure.subplots()
     places = range(len(found.depths))

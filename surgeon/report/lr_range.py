@@ -21,9 +21,8 @@ if TYPE_CHECKING:
 def suggestion_text(result: LrRangeResult) -> Text:
     """Says which rate is suggested, and why."""
     if result.suggested is None:
-        return styled(
-            "no learning rate is suggested for phase ", (result.phase, "bold"), ": the loss has no minimum inside"
-        )
+        why = ": the smoothed loss only rises, only falls, or hardly changes"
+        return styled("no learning rate is suggested for phase ", (result.phase, "bold"), why)
     return styled(
         "suggested learning rate of phase ",
         (result.phase, "bold"),

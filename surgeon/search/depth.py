@@ -79,7 +79,9 @@ def depth(plan: Plan, epochs: int, seeds: int) -> Generator[Event, None, DepthSe
     plan = replace(plan, phases=(*plan.phases[:-1], last), linear_probe=False)
     depths = _depths(plan)
     rates = [factor * highest_rate(last.lr.name, last.lr.parameters) for factor in _FACTORS]
-    yield Note(f"{len(depths)} depths, {len(rates)} learning rates, {seeds} seeds: {len(depths) * 3 * seeds} trials")
+    yield Note(
+        f"{len(depths)} depths, {len(rates)} learning rates, {seeds} seeds: {len(depths) * len(rates) * seeds} trials"
+    )
     with ExitStack() as resources:
         session = yield from with_validation((yield from open_images(plan, resources)), plan.data.split.seed)
         setup = Setup(plan, build_network(plan), build_pipeline(plan), session.dataset)

@@ -19,15 +19,17 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
-from psutil import virtual_memory
+from sklearn.model_selection import StratifiedGroupKFold
 
-from surgeon.catalogue.layer_table import LayerRow
+from surgeon.catalogue.layer_table import LayerRow, ancestors
 from surgeon.data.batches import Samples
 from surgeon.errors import SurgeonError
 from surgeon.features.frozen import FrozenFeatures, Setup
-from surgeon.features.regression import cross_validated
+from surgeon.features.linear_probe import check_size
+from surgeon.features.regression import predict_held_out
 from surgeon.model.engine import build_engines, choose_engine
 from surgeon.model.pipeline import build_pipeline
+from surgeon.model.precision import computing_in
 from surgeon.model.prediction import build_predictor
 from surgeon.model.surgery import open_backbone, output_of, start_afresh
 from surgeon.planning.cuts import all_cuts, block_ends
@@ -118,11 +120,13 @@ class Probed:
     Attributes:
         frontier: Its output.
         cuts: In the order of the features.
+        ends: The network with an output for each cut.
     """
 
     setup: Setup
     frontier: Frontier
     cuts: tuple[LayerRow, ...]
+    ends: Any
 
 
 def compose(plan: Plan, dataset: Dataset, *, every_layer: bool) -> Probed:
@@ -144,7 +148,7 @@ def compose(plan: Plan, dataset: Dataset, *, every_layer: bool) -> Probed:
     prefix = frozenset(row.name for row in composed.rows)
     frontier = Frontier((name,), prefix, width, sum(map(multiply_adds, rows)), 0)
     setup = Setup(replace(plan, network=composed), network, build_pipeline(plan), dataset)
-    return Probed(setup, frontier, cuts)
+    return Probed(setup, frontier, cuts, keras.Model(backbone.input, pooled))
 
 
 def _pool(tensor: Any) -> Any:
@@ -157,13 +161,15 @@ def _measure(probed: Probed, features: FrozenFeatures) -> Generator[Event, None,
     gathered = yield from gather(probed, features)
     ends = list(accumulate(cut.shape[-1] for cut in probed.cuts))
     digests = np.array(dataset.digests)
+    folds = StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=plan.seed)
     milliseconds = yield from _milliseconds(probed)
     found = []
     for number, (cut, end, taken) in enumerate(zip(probed.cuts, ends, milliseconds, strict=True), start=1):
         at_cut = gathered[:, end - cut.shape[-1] : end]
-        predicted = cross_validated(at_cut, dataset.labels, digests, _FOLDS, plan.seed)
+        predicted = predict_held_out(at_cut, dataset.labels, folds, groups=digests)
         accuracy = float(np.mean(predicted == dataset.labels))
-        kept = _ancestors(plan.network.rows, cut)
+        before = ancestors(plan.network.rows, cut.index)
+        kept = [row for row in plan.network.rows if row.index in before]
         found.append(
             CutResult(
                 backbone=plan.network.name,
@@ -181,27 +187,16 @@ def _measure(probed: Probed, features: FrozenFeatures) -> Generator[Event, None,
     return found
 
 
-def _ancestors(rows: Sequence[LayerRow], cut: LayerRow) -> list[LayerRow]:
-    """Returns the rows that a cut keeps."""
-    kept = {cut.index}
-    for row in reversed(rows):
-        if row.index in kept:
-            kept.update(row.inputs)
-    return [row for row in rows if row.index in kept]
-
-
 def gather(probed: Probed, features: FrozenFeatures) -> Generator[Event, None, NDArray[np.float32]]:
     """Returns the pooled features of all images, shape (n, features of all cuts)."""
     setup, width = probed.setup, probed.frontier.values
     count = len(setup.dataset.names)
-    needed, available = 4 * width * count, virtual_memory().available
-    if needed > available // 2:
-        raise SurgeonError(
-            f"the features of all cuts take {needed / 1e9:,.1f} GB, and {available / 1e9:,.1f} GB are free",
-            "probe the ends of blocks only, or fewer images",
-        )
+    check_size("the features of all cuts", count, width, "probe the ends of blocks only, or fewer images")
     feed = features.feed("train", probed.frontier)
-    predictor = build_predictor(setup.network, feed.frontier, setup.pipeline) if feed.frontier.is_image else None
+    predictor = None
+    if feed.frontier.is_image:
+        with computing_in(setup.network, setup.plan.precision):
+            predictor = build_predictor(setup.network, feed.frontier, setup.pipeline)
     gathered = np.empty((count, width), np.float32)
     for start in range(0, count, BATCH):
         batch = np.arange(start, min(start + BATCH, count))
@@ -214,10 +209,9 @@ def gather(probed: Probed, features: FrozenFeatures) -> Generator[Event, None, N
 def _milliseconds(probed: Probed) -> Generator[Progress, None, list[float]]:
     """Returns the time per image through the network up to each cut, preprocessing included, in batches."""
     setup = probed.setup
-    ends = keras.Model(setup.network.input, [_pool(output_of(setup.network, cut.name)) for cut in probed.cuts])
     pixels = setup.dataset.pixels(np.arange(min(BATCH, len(setup.dataset.names))))
     found = []
-    for compute in build_engines(ends, setup.pipeline.prepare, choose_engine(setup.plan)):
+    for compute in build_engines(probed.ends, setup.pipeline.prepare, choose_engine(setup.plan)):
         compute((pixels,))  # the first call makes what the others use
         taken = []
         for _ in range(_TIMED):

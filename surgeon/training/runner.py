@@ -12,7 +12,6 @@ from surgeon.errors import SurgeonError
 from surgeon.features.frozen import FrozenFeatures, Setup
 from surgeon.model.pipeline import build_pipeline
 from surgeon.model.surgery import build_network
-from surgeon.planning.schedule import schedule
 from surgeon.recipe.bundle import NETWORK, bundle_of, write_bundle
 from surgeon.results.events import Event, Note
 from surgeon.results.run import RunResult
@@ -58,9 +57,8 @@ def run(plan: Plan, folder: Path, repeated: Mapping[str, Any] | None = None) -> 
         yield from tell_what_was_passed_over(index, dataset)
         setup = Setup(plan, network, build_pipeline(plan), dataset)
         checkpoints = resources.enter_context(Checkpoints(folder))
-        begun, spent = (checkpoints.latest.phase, checkpoints.latest.spent) if checkpoints.latest else (0, 0.0)
-        features = FrozenFeatures(setup, resources)
-        trial = yield from run_trial(setup, features, schedule(plan, begun), folder, checkpoints)
+        spent = checkpoints.latest.spent if checkpoints.latest else 0.0
+        trial = yield from run_trial(setup, FrozenFeatures(setup, resources), folder, checkpoints)
     return RunResult(
         name=plan.name,
         images=dict(Counter(dataset.splits)),

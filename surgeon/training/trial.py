@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ from surgeon.features.linear_probe import FeaturesTooLargeError, fit_linear_prob
 from surgeon.model.precision import computing_in
 from surgeon.model.prediction import build_predictor, predict
 from surgeon.model.surgery import part_of
-from surgeon.planning.schedule import Forget, Measure, Pass, Probe, Restore, Step, Train
+from surgeon.planning.schedule import Forget, Measure, Pass, Probe, Restore, Train, schedule
 from surgeon.recipe.bundle import NETWORK
 from surgeon.results.events import Event, Note, PhaseResult, Progress
 from surgeon.results.run import Evaluation, FrozenResult
@@ -40,14 +40,13 @@ class TrialResult:
 
 
 def run_trial(
-    setup: Setup, features: FrozenFeatures, steps: Iterable[Step], folder: Path, checkpoints: Checkpoints
+    setup: Setup, features: FrozenFeatures, folder: Path, checkpoints: Checkpoints
 ) -> Generator[Event, None, TrialResult]:
-    """Executes steps of a plan's schedule.
+    """Executes the schedule of a plan, or what is left of it after the latest checkpoint.
 
     Args:
         setup: What it works with; the network's weights change.
         features: What is kept of its frozen layers.
-        steps: From the beginning, or from where the latest checkpoint left off.
         folder: For the network after each phase and the predictions.
         checkpoints: Get one after each epoch.
 
@@ -57,7 +56,7 @@ def run_trial(
     latest = checkpoints.latest
     finished = latest.finished if latest else ()
     evaluation = linear_probe = None
-    for step in steps:
+    for step in schedule(setup.plan, begun=latest.phase if latest else 0):
         match step:
             case Pass():
                 yield from features.keep(step.frontiers)
