@@ -36,7 +36,15 @@ def build_network(plan: Plan) -> Any:
     start_afresh(plan.seed)
     backbone = open_backbone(plan.backbone, plan.data.image_size)
     features = output_of(backbone, plan.backbone.cut)
+    keras.utils.set_random_seed(plan.seed)  # how a head begins depends on the seed and on nothing before it
     return keras.Model(backbone.input, sew(features, plan.head), name="network")
+
+
+def build_head(plan: Plan) -> Any:
+    """Builds the head alone, a ``keras.Model`` on the output of the cut, with the weights that it begins with."""
+    start_afresh(plan.seed)
+    features = keras.Input(plan.network.cut_row.shape)
+    return keras.Model(features, sew(features, plan.head), name="head")
 
 
 def start_afresh(seed: int) -> None:
