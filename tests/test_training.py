@@ -55,7 +55,7 @@ def train_one(finish: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
         features = FrozenFeatures(setup, ExitStack())
         train, validation = (features.feed(split, frontier) for split in ("train", "validation"))
         with TemporaryDirectory(dir=tmp_path) as folder, Checkpoints(Path(folder)) as checkpoints:
-            return finish(train_phase(setup, finished, train, validation, checkpoints))
+            return finish(train_phase(setup, len(finished) + 1, train, validation, checkpoints, finished))
 
     return train_one
 

@@ -81,15 +81,26 @@ class Kept:
     shelf: Shelf
     rows: NDArray[np.intp]
 
+    def gather(self, samples: Samples) -> Tensors:
+        """Returns the tensors of samples, float32, a row each."""
+        tensors = self.shelf.gather(self.rows[samples.views, samples.images])
+        return tuple(tensor.astype(np.float32, copy=False) for tensor in tensors)
+
 
 class FrozenFeatures:
     """What the frozen layers compute, kept from phase to phase of a run."""
 
-    def __init__(self, setup: Setup, resources: ExitStack) -> None:
-        """Begins with nothing; until ``resources`` is closed what is kept stays in the cache."""
+    def __init__(self, setup: Setup, resources: ExitStack, kept: Mapping[Frontier, Kept | None] | None = None) -> None:
+        """Begins with what is kept already, or with nothing.
+
+        Args:
+            setup: What the run works with.
+            resources: Until they are closed, what is kept stays in the cache.
+            kept: What others keep and share, for as long as they do; None where there is no room.
+        """
         self.setup = setup
         self._resources = resources
-        self._kept: dict[Frontier, Kept | None] = {}  # None where there is no room
+        self._kept = dict(kept or {})
         self._passes: list[Pass] = []
         self._spared = 0  # multiply-adds that reading tensors took the place of
 
@@ -100,6 +111,11 @@ class FrozenFeatures:
             kept, done = yield from _keep(self.setup, wanted, self._resources)
             self._kept |= dict.fromkeys(wanted) | kept
             self._passes.append(done)
+
+    @property
+    def kept(self) -> Mapping[Frontier, Kept | None]:
+        """What is kept of each frontier that was asked for, or None if there was no room."""
+        return self._kept
 
     def forget(self, trained: Collection[str]) -> None:
         """Drops the frontiers that the training of some layers has changed."""
@@ -115,8 +131,7 @@ class FrozenFeatures:
             if kept is None:
                 return (_pixels(setup, samples),)
             self._spared += frontier.once * len(samples)
-            tensors = kept.shelf.gather(kept.rows[samples.views, samples.images])
-            return tuple(tensor.astype(np.float32, copy=False) for tensor in tensors)
+            return kept.gather(samples)
 
         return Feed(frontier, Examples(gather, dataset.labels, dataset.part(split)))
 
@@ -287,25 +302,27 @@ def features_key(setup: Setup, frontier: Frontier, engine: Engine) -> str:
     """Returns the digest of all that a frontier's tensors depend on but the image's bytes.
 
     That is how images are decoded, resized and preprocessed, the structure and the weights of the layers
-    before the frontier, what computes them and how exactly they are kept.
+    before the frontier, whatever they are called, what computes them and how exactly they are kept.
     """
     plan = setup.plan
+    rows = [row for row in plan.network.rows if row.name in frontier.prefix]
+    names, order = [row.name for row in rows], {row.index: at for at, row in enumerate(rows)}
     depends_on = {
         "pixels": pixels_key(plan.data.image_size),
         "preprocessing": plan.backbone.preprocessing,
-        "frontier": frontier.layers,
-        "inputs": {row.name: row.inputs for row in plan.network.rows if row.name in frontier.prefix},
+        "frontier": [names.index(name) for name in frontier.layers],
+        "layers": [(row.kind, [order[index] for index in row.inputs]) for row in rows],
         "engine": [engine.name, engine.version, engine.precision],
         "dtype": plan.features_dtype,
         "versions": [keras.__version__, tf.__version__, np.__version__],
     }
     digest = hashlib.sha256(json.dumps(depends_on, sort_keys=True).encode())
-    for layer in setup.network.layers:
-        if layer.name in frontier.prefix:
-            config = {name: value for name, value in layer.get_config().items() if name != "trainable"}
-            digest.update(json.dumps(config, sort_keys=True, default=str).encode())
-            for variable in layer.weights:
-                digest.update(np.ascontiguousarray(variable.numpy()).tobytes())
+    for name in names:
+        layer = setup.network.get_layer(name)
+        config = {key: value for key, value in layer.get_config().items() if key not in ("name", "trainable")}
+        digest.update(json.dumps(config, sort_keys=True, default=str).encode())
+        for variable in layer.weights:
+            digest.update(np.ascontiguousarray(variable.numpy()).tobytes())
     return digest.hexdigest()
 
 

@@ -17,7 +17,7 @@ from surgeon.model.weights import load_weights
 from surgeon.tensorflow import load_tensorflow
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from surgeon.recipe.network import HeadLayer
     from surgeon.recipe.plan import BackbonePlan, Plan
@@ -92,6 +92,15 @@ def check_against_table(model: Any, table: LayerTable, until: int) -> None:
                 f"Keras {keras.__version__} builds another network than the table's; install the Keras that this "
                 f"release of {package or 'surgeon'} was made with, or report this",
             )
+
+
+def layer_variables(model: Any, names: Iterable[str]) -> dict[str, Any]:
+    """Returns the variables of some layers, the states of their random generators among them.
+
+    They go by the layer's name and their place in it, which is the same in every model that has the layer; the path of
+    a generator holds a number that depends on what was built before.
+    """
+    return {f"{name}/{at}": variable for name in names for at, variable in enumerate(model.get_layer(name).variables)}
 
 
 def layer_output(model: Any, name: str) -> Any:

@@ -15,6 +15,7 @@ from surgeon.recipe.findings import Findings
 from surgeon.recipe.keys import dataclass_in, keys_of
 from surgeon.recipe.network import Network, activation
 from surgeon.recipe.plan import BackbonePlan, Choice, DataPlan, PhasePlan, Plan
+from surgeon.recipe.space import read_spaces
 from surgeon.recipe.text import ValuePath, spell_path
 from surgeon.recipe.validate import assume, validate
 
@@ -24,7 +25,12 @@ Form = TypeVar("Form")
 def validate_recipe(path: Path, overrides: Sequence[str] = ()) -> tuple[Diagnostic, ...]:
     """Returns every problem of a recipe; none if it is well. The images are listed, and not read."""
     try:
-        return tuple(validate(read_document(path, overrides), counts_images=True).problems)
+        document = read_document(path, overrides)
+        findings = validate(document, counts_images=True)
+        recipe = _resolved(findings)
+        if not findings.problems and "sweep" in recipe:
+            return tuple(read_spaces(document, recipe)[1])
+        return tuple(findings.problems)
     except RecipeError as error:
         return error.diagnostics
 
@@ -75,7 +81,7 @@ def _plan(findings: Findings) -> Plan:
     values, network, head = findings.values, findings.network, findings.head
     if network is None or head is None or findings.image_size is None or findings.classes is None:
         raise AssertionError("a recipe without problems has a network, a size and classes")
-    recipe = {key: value for key, value in values.items() if value not in ({}, "")}
+    recipe = _resolved(findings)
     return _built(
         Plan,
         {**values, **values["evaluate"]},
@@ -91,6 +97,10 @@ def _plan(findings: Findings) -> Plan:
         recipe=recipe,
         origins={spell_path(path): origin for path, origin in _origins(recipe, (), findings.document)},
     )
+
+
+def _resolved(findings: Findings) -> dict[str, Any]:
+    return {key: value for key, value in findings.values.items() if value not in ({}, "")}
 
 
 def _backbone(values: Mapping[str, Any], network: Network) -> BackbonePlan:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from surgeon.catalogue.kinds import KINDS
 from surgeon.errors import Diagnostic, Location, RecipeError, quote
 from surgeon.files import FileTooLargeError, read_regular
 from surgeon.recipe.schema import recipe_schema
@@ -181,22 +182,40 @@ def _places(value: Any, path: ValuePath) -> Iterator[ValuePath]:
 def _override(document: Document, override: str) -> Document:
     target, equals, text = override.partition("=")
     location = Location(f"--set {target}")
-    parts = re.split(r"[.\[\]]+", target.strip("]."))
-    if not equals or "" in parts:
+    if not equals or "" in _split(target):
         message = f"expected KEY=VALUE such as data.split.seed=1, found {quote(override)}"
         raise RecipeError([Diagnostic("set", message, Location("--set"))])
-    if parts[0] == "extends":
+    if _split(target)[0] == "extends":
         message = "a recipe can only say itself what it extends"
         raise RecipeError([Diagnostic("set", message, location, target)])
-    path = _find(document.values, parts, location)
     try:
         value = parse_document(text, Path(location.file))
     except RecipeError as error:
         problems = [Diagnostic(found.code, found.message, location, target, found.hint) for found in error.diagnostics]
         raise RecipeError(problems) from error
+    return with_value(document, target, value.values, location)
+
+
+def with_value(document: Document, target: str, value: Any, location: Location) -> Document:
+    """Returns a document with a value at a path such as ``phases[1].lr``; mappings on the way are made where none are.
+
+    Args:
+        document: The document.
+        target: The path as text.
+        value: What is to stand there.
+        location: Where it is written.
+
+    Raises:
+        RecipeError: If that is no path into the document.
+    """
+    path = _find(document.values, _split(target), location)
     kept = {known: where for known, where in document.locations.items() if known[: len(path)] != path}
-    new = {(*path, *below): location for below in value.locations}
-    return Document(document.path, _assign(document.values, path, value.values), {**kept, **new})
+    new = dict.fromkeys(_places(value, path), location)
+    return Document(document.path, _assign(document.values, path, value), {**kept, **new})
+
+
+def _split(target: str) -> list[str]:
+    return re.split(r"[.\[\]]+", target.strip("]."))
 
 
 def _find(values: Any, parts: Sequence[str], location: Location) -> ValuePath:
@@ -225,4 +244,12 @@ def _assign(values: Any, path: ValuePath, value: Any) -> Any:
     if isinstance(values, list):
         return [_assign(item, rest, value) if at == first else item for at, item in enumerate(values)]
     inside = values if isinstance(values, dict) else {}
+    if len(inside) == 1 and _are_alternatives(str(first), next(iter(inside))):
+        inside = {}
     return {**inside, first: _assign(inside.get(first), rest, value)}
+
+
+def _are_alternatives(name: str, other: str) -> bool:
+    """Tells whether a mapping that names one of two entries of the catalogue cannot name the other too."""
+    tables = (entries for kind, entries in KINDS.items() if kind != "augmentation")
+    return name != other and any(name in entries and other in entries for entries in tables)

@@ -156,6 +156,50 @@ class PhasePlan:
     ]
 
 
+_VARIED = (
+    "What is varied: for each path, such as `phases[1].lr`, a list of values or a range: `{uniform: [0.2, 0.6]}`, "
+    "`{log_uniform: [1e-5, 1e-3]}`, `{int_uniform: [64, 512]}`. A list of such mappings joins their combinations."
+)
+
+
+@dataclass(frozen=True)
+class SweepPlan:
+    """What `surgeon sweep` varies and how it searches; nothing else looks at it.
+
+    Attributes:
+        vary: As it is written; see ``recipe/sweep.py``.
+        budget: As it is written.
+    """
+
+    vary: Annotated[Any, {"description": _VARIED, "type": ["object", "array"]}, REQUIRED]
+    objective: Annotated[
+        str,
+        choice("What decides: a figure of the validation images.", ("val_accuracy", "val_loss"), "val_accuracy"),
+    ]
+    folds: Annotated[
+        int | None,
+        integer(
+            "Cross-validation: its mean over so many parts of the training and validation images.",
+            minimum=2,
+            maximum=100,
+        ),
+    ]
+    trials: Annotated[int | None, integer("How many recipes are tried, at the most.", minimum=1, maximum=100_000)]
+    budget: Annotated[str | None, text("How long the search may take, such as `20 min`: `s`, `min` or `h`.")]
+    method: Annotated[
+        str,
+        choice("How recipes are proposed; `grid` takes all combinations.", ("tpe", "random", "grid"), "tpe"),
+    ]
+    pruning: Annotated[
+        str,
+        choice(
+            "What ends hopeless trials early, in their last phase: compared with others after as many epochs.",
+            ("none", "median", "hyperband"),
+            "none",
+        ),
+    ]
+
+
 _AUGMENT = mapping(
     "Random changes of training images, in this order.",
     {
@@ -252,6 +296,7 @@ class Plan:
     ]
     linear_probe: Annotated[bool, boolean("Also a logistic regression on the same frozen features.", False), _EVALUATE]
     expected: Annotated[Mapping[str, Mapping[str, float]], _EXPECTED]
+    sweep: Annotated[SweepPlan | None, section(SweepPlan)]
     classes: tuple[str, ...]
     network: Network
     recipe: Mapping[str, Any] = field(repr=False)

@@ -136,7 +136,6 @@ class _Warm:
 
     seed: int
     pipeline: Pipeline
-    finished: tuple[PhaseResult, ...]
     values: Mapping[str, Any]
 
 
@@ -163,12 +162,11 @@ def _warm_up(setup: Setup, seeds: int) -> Generator[Event, None, list[_Warm]]:
             pairs = zip(setup.network.get_layer(row.name).variables, fresh.get_layer(row.name).variables, strict=True)
             for variable, other in pairs:
                 variable.assign(other)
-        finished: tuple[PhaseResult, ...] = ()
         with ExitStack() as resources:
             features = FrozenFeatures(one, resources)
             for number in range(1, len(plan.phases)):
-                finished += ((yield from _train(one, features, number, finished)),)
-        found.append(_Warm(seed, one.pipeline, finished, values_of(_variables(one))))
+                yield from _train(one, features, number)
+        found.append(_Warm(seed, one.pipeline, values_of(_variables(one))))
     return found
 
 
@@ -184,7 +182,7 @@ def _try(
             trial = _at_depth(replace(trial, plan=replace(setup.plan, seed=one.seed)), depth, rate)
             restore(_variables(trial), one.values)
             try:
-                result = yield from _train(trial, features, len(trial.plan.phases), one.finished)
+                result = yield from _train(trial, features, len(trial.plan.phases))
             except DivergedError as error:
                 yield Note(error.message)
                 trials.append(_Trial(rate, None, None))
@@ -204,16 +202,14 @@ def _at_depth(setup: Setup, depth: _Depth, rate: float | None = None) -> Setup:
     return replace(setup, plan=replace(plan, phases=(*before, last)))
 
 
-def _train(
-    setup: Setup, features: FrozenFeatures, number: int, finished: tuple[PhaseResult, ...]
-) -> Generator[Event, None, PhaseResult]:
+def _train(setup: Setup, features: FrozenFeatures, number: int) -> Generator[Event, None, PhaseResult]:
     training, measuring = phase_frontiers(setup.plan, number)
     # What lies within the head is another thing with each seed.
     whole = {row.name for row in setup.plan.network.backbone}
     yield from features.keep(frontier for frontier in {training, measuring} if frontier.prefix <= whole)
     train, validation = features.feed("train", training), features.feed("validation", measuring)
     with Checkpoints(None) as checkpoints:
-        return (yield from train_phase(setup, finished, train, validation, checkpoints))
+        return (yield from train_phase(setup, number, train, validation, checkpoints))
 
 
 def _gradients(setup: Setup, warm: _Warm, depths: Sequence[_Depth]) -> Generator[Event, None, list[float]]:

@@ -21,7 +21,7 @@ from surgeon.model.surgery import build_network
 from surgeon.planning.frontier import phase_frontiers
 from surgeon.planning.schedule import Pass, Train, schedule
 from surgeon.recipe.plan import Choice
-from surgeon.results.events import Event, PhaseResult, Progress
+from surgeon.results.events import Event, Progress
 from surgeon.results.lr_range import LrRangeResult
 from surgeon.runs.checkpoint import Checkpoints
 from surgeon.search.images import open_images
@@ -68,7 +68,6 @@ def lr_range(plan: Plan, number: int) -> Generator[Event, None, LrRangeResult]:
 
 def _train_before(setup: Setup, features: FrozenFeatures) -> Generator[Event, None, None]:
     """Executes the schedule of a plan up to its last phase, and leaves no files."""
-    finished: tuple[PhaseResult, ...] = ()
     for step in schedule(setup.plan):
         match step:
             case Pass():
@@ -78,7 +77,7 @@ def _train_before(setup: Setup, features: FrozenFeatures) -> Generator[Event, No
                 held_out = "validation" in setup.dataset.splits
                 validation = features.feed("validation", step.measuring) if held_out else None
                 with Checkpoints(None) as checkpoints:
-                    finished += ((yield from train_phase(setup, finished, train, validation, checkpoints)),)
+                    yield from train_phase(setup, number, train, validation, checkpoints)
                 features.forget(setup.plan.phases[number - 1].trainable)
 
 

@@ -74,23 +74,29 @@ class Training:
 
 
 def train_phase(
-    setup: Setup, finished: tuple[PhaseResult, ...], train: Feed, validation: Feed | None, checkpoints: Checkpoints
+    setup: Setup,
+    number: int,
+    train: Feed,
+    validation: Feed | None,
+    checkpoints: Checkpoints,
+    finished: tuple[PhaseResult, ...] = (),
 ) -> Generator[TrainingEvent, None, PhaseResult]:
-    """Trains the next phase of a plan, changing the network's weights in place.
+    """Trains a phase of a plan, changing the network's weights in place.
 
     If the latest checkpoint is of this phase, training goes on from there.
 
     Args:
         setup: What the run works with.
-        finished: The phases before this one.
+        number: Which phase, from 1.
         train: The training images.
         validation: The validation images, if there are any.
         checkpoints: Get one per epoch.
+        finished: The phases before this one, for the checkpoints of a run that may be taken up.
 
     Raises:
         DivergedError: If a loss or a weight is no longer a finite number.
     """
-    plan, network, number = setup.plan, setup.network, len(finished) + 1
+    plan, network = setup.plan, setup.network
     phase = plan.phases[number - 1]
     started = time.perf_counter()
     set_trainable(network, phase)

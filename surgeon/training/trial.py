@@ -88,7 +88,7 @@ def _train(
     has_validation = "validation" in setup.dataset.splits
     validation = features.feed("validation", step.measuring) if has_validation else None
     try:
-        result = yield from train_phase(setup, finished, train, validation, checkpoints)
+        result = yield from train_phase(setup, step.phase, train, validation, checkpoints, finished)
     except DivergedError as error:
         raise _with_the_best(error, setup, checkpoints.of_phase(step.phase), folder) from error
     save_model(folder, NETWORK, setup.network)

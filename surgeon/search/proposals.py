@@ -1,0 +1,190 @@
+"""What a sweep tries next: Optuna proposes, is told what it came to, and keeps both in its storage.
+
+Each proposal is drawn with a seed of its own, which follows from the sweep's seed and the trial's number: a sweep that
+was stopped goes on with the trials that it would have tried.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.trial import TrialState
+
+from surgeon.errors import SurgeonError
+from surgeon.recipe.space import Range, Space
+from surgeon.recipe.sweep import Sweep
+
+_SPACE = "vary"  # which of several spaces
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A trial that is to be made.
+
+    Attributes:
+        number: From 1.
+        space: What is varied in it.
+        values: One for each path of the space.
+    """
+
+    number: int
+    space: Space
+    values: tuple[Any, ...]
+
+    @property
+    def named(self) -> dict[str, Any]:
+        """The values by path."""
+        return {varied.path: value for varied, value in zip(self.space, self.values, strict=True)}
+
+
+class Proposals:
+    """The study of a sweep."""
+
+    def __init__(self, sweep: Sweep, storage: str, name: str) -> None:
+        """Opens the study, or begins it.
+
+        Args:
+            sweep: What is searched.
+            storage: The URL of a database, as SQLAlchemy spells it.
+            name: Of the study in the storage.
+
+        Raises:
+            SurgeonError: If the storage cannot be used.
+        """
+        self._sweep = sweep
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        maximized = sweep.settings.objective == "val_accuracy"
+        try:
+            self._study = optuna.create_study(
+                storage=storage,
+                study_name=name,
+                direction="maximize" if maximized else "minimize",
+                pruner=_pruner(sweep),
+                load_if_exists=True,
+            )
+        except Exception as error:  # of any database's driver
+            raise SurgeonError(f"cannot use the storage {storage}: {error}", "give another --storage") from error
+        self._grid = _grid(sweep) if sweep.settings.method == "grid" else None
+
+    def unfinished(self) -> list[Proposal]:
+        """Returns the trials that were proposed and never ended."""
+        return [self._proposal(trial) for trial in self._study.get_trials(states=(TrialState.RUNNING,))]
+
+    def count(self) -> int:
+        """Returns how many were proposed so far."""
+        return len(self._study.get_trials(deepcopy=False))
+
+    def propose(self) -> Proposal | None:
+        """Returns a new trial; None if a grid has no more."""
+        number = self.count()
+        if self._grid is not None:
+            if number == len(self._grid):
+                return None
+            self._study.enqueue_trial(self._grid[number])
+        seed = int(np.random.SeedSequence((self._sweep.plan.seed, number)).generate_state(1)[0])
+        self._study.sampler = _sampler(self._sweep.settings.method, seed)
+        spaces = self._sweep.spaces
+        trial = self._study.ask()
+        at = trial.suggest_int(_SPACE, 0, len(spaces) - 1) if len(spaces) > 1 else 0
+        for varied, name in zip(spaces[at], _names(spaces, at), strict=True):
+            _draw(trial, name, varied.values)
+        return self._proposal(self._study.get_trials(deepcopy=False)[trial.number])
+
+    def _proposal(self, trial: optuna.trial.FrozenTrial) -> Proposal:
+        at = trial.params.get(_SPACE, 0)
+        space = self._sweep.spaces[at]
+        values = []
+        for varied, name in zip(space, _names(self._sweep.spaces, at), strict=True):
+            found = trial.params[name]
+            is_range = isinstance(varied.values, Range)
+            values.append(found if is_range else {_spelled(one): one for one in varied.samples}[found])
+        return Proposal(trial.number + 1, space, tuple(values))
+
+    def is_hopeless(self, number: int, epoch: int, figure: float) -> bool:
+        """Notes what a trial has come to after an epoch of its last phase, and tells whether it is to be ended."""
+        trial = self._trial(number)
+        if not np.isfinite(figure):
+            return False
+        trial.report(figure, epoch)
+        return trial.should_prune()
+
+    def tell(self, number: int, state: str, figure: float | None) -> None:
+        """Notes how a trial ended: ``finished``, ``pruned`` or ``failed``."""
+        states = {"finished": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+        is_finished = state == "finished"
+        self._study.tell(number - 1, figure if is_finished else None, states[state], skip_if_finished=True)
+
+    def importances(self) -> dict[str, float]:
+        """Returns how much of the differences between trials each path explains, the largest first."""
+        if len(self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))) < 4:
+            return {}
+        try:
+            with warnings.catch_warnings(action="ignore"):
+                found = optuna.importance.get_param_importances(
+                    self._study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0)
+                )
+        except (ValueError, RuntimeError):  # all trials came to the same, or no path is part of them all
+            return {}
+        return {name: float(part) for name, part in found.items() if np.isfinite(part)}
+
+    def _trial(self, number: int) -> optuna.trial.Trial:
+        return optuna.trial.Trial(self._study, self._study.get_trials(deepcopy=False)[number - 1]._trial_id)
+
+
+def _sampler(method: str, seed: int) -> optuna.samplers.BaseSampler:
+    if method == "tpe":
+        return optuna.samplers.TPESampler(seed=seed)
+    return optuna.samplers.RandomSampler(seed=seed)
+
+
+def _pruner(sweep: Sweep) -> optuna.pruners.BasePruner:
+    longest = max(phase.epochs for phase in sweep.plan.phases[-1:])
+    pruners: Mapping[str, optuna.pruners.BasePruner] = {
+        "none": optuna.pruners.NopPruner(),
+        "median": optuna.pruners.MedianPruner(n_warmup_steps=1),
+        "hyperband": optuna.pruners.HyperbandPruner(max_resource=longest),
+    }
+    return pruners[sweep.settings.pruning]
+
+
+def _names(spaces: Sequence[Space], at: int) -> list[str]:
+    """Returns what each path of a space is called in the study."""
+    suffix = f" ({_SPACE}[{at}])" if len(spaces) > 1 else ""
+    return [varied.path + suffix for varied in spaces[at]]
+
+
+def _draw(trial: optuna.trial.Trial, name: str, values: tuple[Any, ...] | Range) -> None:
+    if not isinstance(values, Range):
+        trial.suggest_categorical(name, [_spelled(value) for value in values])
+    elif values.is_integer:
+        trial.suggest_int(name, int(values.low), int(values.high))
+    else:
+        trial.suggest_float(name, values.low, values.high, log=values.is_log)
+
+
+def _spelled(value: Any) -> Any:
+    """Returns a value in the form that a study holds: text and numbers as they are, all else as JSON."""
+    is_plain = isinstance(value, str | int | float) and not isinstance(value, bool)
+    return value if is_plain else json.dumps(value)
+
+
+def _grid(sweep: Sweep) -> list[dict[str, Any]]:
+    """Returns all combinations; where fewer trials are wanted they are in an order that the seed draws."""
+    found = []
+    for at, space in enumerate(sweep.spaces):
+        names = _names(sweep.spaces, at)
+        chosen = {_SPACE: at} if len(sweep.spaces) > 1 else {}
+        for values in itertools.product(*(varied.samples for varied in space)):
+            found.append(chosen | dict(zip(names, map(_spelled, values), strict=True)))
+    wanted = sweep.settings.trials
+    if (wanted is not None and wanted < len(found)) or sweep.seconds is not None:
+        order = np.random.default_rng(sweep.plan.seed).permutation(len(found))
+        return [found[place] for place in order]
+    return found
