@@ -10,7 +10,7 @@ from __future__ import annotations
 import codecs
 import math
 import re
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -31,6 +31,18 @@ def spell_path(path: ValuePath) -> str:
     """Returns ``phases[1].lr`` for ``("phases", 1, "lr")``; no two paths are spelled alike."""
     parts = (f".{part}" if isinstance(part, str) and re.fullmatch(r"[\w-]+", part) else f"[{part!r}]" for part in path)
     return "".join(parts).removeprefix(".")
+
+
+def leaves(value: Any, path: ValuePath = ()) -> Iterator[tuple[ValuePath, Any]]:
+    """Yields the scalars of a JSON value with their paths."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from leaves(item, (*path, key))
+    elif isinstance(value, list | tuple):
+        for at, item in enumerate(value):
+            yield from leaves(item, (*path, at))
+    else:
+        yield path, value
 
 
 def parse_text(content: bytes | str, file: str) -> tuple[Any, dict[ValuePath, Location]]:

@@ -74,7 +74,7 @@ def _expectation(forecast: Forecast) -> str:
         f"for {epochs:,} epochs": seconds.epochs,
         "for measuring": seconds.evaluation,
     }
-    by_part = ", ".join(f"{_duration(part)} {what}" for what, part in parts.items() if part >= 1)
+    by_part = ", ".join(f"{duration(part)} {what}" for what, part in parts.items() if part >= 1)
     return (
         f"{_about(seconds.all)} on this processor, when it is idle and nothing is kept yet"
         f"{f': {by_part}' if by_part else ''}; starting, decoding and fitting the linear probe come on top"
@@ -85,7 +85,7 @@ def _views_advice(views: ViewsForecast, now: float) -> str:
     comparison = "would make that" if views.seconds < now else "would save nothing, it would take"
     return (
         "augment without views: every epoch starts from the decoded images; "
-        f"views: {views.views} {comparison} {_about(views.seconds)} instead of {_duration(now)}"
+        f"views: {views.views} {comparison} {_about(views.seconds)} instead of {duration(now)}"
     )
 
 
@@ -109,10 +109,11 @@ def _figures(value: float) -> str:
 
 
 def _about(seconds: float) -> str:
-    return f"about {_duration(seconds)}" if seconds >= 1 else "less than 1 s"
+    return f"about {duration(seconds)}" if seconds >= 1 else "less than 1 s"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Returns a time as a person says it, such as ``12 min``."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{_figures(seconds / 3600)} h"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from surgeon.recipe.text import ValuePath, spell_path
+from surgeon.recipe.text import ValuePath, leaves, spell_path
 from surgeon.results.findings import Difference
 
 
@@ -20,18 +20,6 @@ def _differences(part: str, before: Any, after: Any) -> Iterator[Difference]:
     for path in dict.fromkeys([*old, *new]):
         if old.get(path) != new.get(path):
             yield Difference(part, _name(part, path), old.get(path), new.get(path))
-
-
-def leaves(value: Any, path: ValuePath = ()) -> Iterator[tuple[ValuePath, Any]]:
-    """Yields the scalars of a JSON value with their paths."""
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from leaves(item, (*path, key))
-    elif isinstance(value, list | tuple):
-        for at, item in enumerate(value):
-            yield from leaves(item, (*path, at))
-    else:
-        yield path, value
 
 
 def _name(part: str, path: ValuePath) -> str:

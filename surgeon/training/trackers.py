@@ -14,11 +14,11 @@ import tensorflow as tf
 
 from surgeon.errors import SurgeonError, require_modules
 from surgeon.files import read_regular
+from surgeon.recipe.text import leaves
 from surgeon.records import damage_told
 from surgeon.results.events import EpochEnded, Event
 from surgeon.results.run import RunResult, headline_figures
 from surgeon.results.subscribers import Tracker
-from surgeon.runs.differences import leaves
 
 if TYPE_CHECKING:
     from surgeon.recipe.plan import Plan
