@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from rich.console import RenderableType
 from rich.progress import (
     BarColumn,
     Task,
@@ -16,10 +18,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.progress import (
-    Progress as Bars,
+    Progress as RichProgress,
 )
 
 from surgeon.report.terminal import Terminal, styled
+from surgeon.report.trials import live_table, trial_line
 from surgeon.results.events import (
     AuditResult,
     BatchEnded,
@@ -30,6 +33,7 @@ from surgeon.results.events import (
     PhaseResult,
     PhaseStarted,
     Progress,
+    TrialEnded,
 )
 
 if TYPE_CHECKING:
@@ -62,15 +66,27 @@ class _LineColumn(TextColumn):
         return styled(self.text_format.format(task=task))
 
 
+class _Bars(RichProgress):
+    """Bars, and what stands below them."""
+
+    below: RenderableType | None = None
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        if self.below is not None:
+            yield self.below
+
+
 class ProgressDisplay:
     """Shows events on a console while it is entered as a context.
 
-    On a terminal the current work has a bar; elsewhere only phases, epochs and notes are written.
+    On a terminal the current work has a bar, with how far a sweep is below it; elsewhere only phases, epochs, trials
+    and notes are written.
     """
 
     def __init__(self, console: Terminal) -> None:
         self._console = console
-        self._bars = Bars(
+        self._bars = _Bars(
             _LineColumn("{task.description}"),
             BarColumn(bar_width=24),
             TaskProgressColumn(),
@@ -85,6 +101,7 @@ class ProgressDisplay:
         )
         self._work: tuple[str, TaskID] | None = None
         self._phase: PhaseStarted | None = None
+        self._states: Counter[str] = Counter()
 
     def __enter__(self) -> ProgressDisplay:
         self._bars.start()
@@ -106,6 +123,9 @@ class ProgressDisplay:
             self._console.show(line)
         if isinstance(event, PhaseStarted):
             self._phase = event
+        elif isinstance(event, TrialEnded):
+            self._states[event.trial.state] += 1
+            self._bars.below = live_table(event, self._states)
 
     def _show_work(self, event: Progress) -> None:
         task = self._task(event.task, event.total)
@@ -141,10 +161,17 @@ def _line(event: Event, width: int = 2) -> str | Text | None:
         return styled((title, "bold"), details)
     if isinstance(event, EpochEnded):
         return f"  epoch {event.epoch:{width}}  {_figures(event.figures)}  {event.seconds:.1f} s"
-    if isinstance(event, PhaseResult):
-        best = f", ends with epoch {event.best_epoch}" if event.best_epoch else ""
-        return f"  {event.epochs} epochs in {event.seconds:.1f} s{best}; {_audit(event.audit)}"
+    if isinstance(event, PhaseResult | TrialEnded):
+        return _end(event)
     return None
+
+
+def _end(event: PhaseResult | TrialEnded) -> str | Text:
+    """Returns the line of a phase or a trial that is over."""
+    if isinstance(event, TrialEnded):
+        return trial_line(event.trial)
+    best = f", ends with epoch {event.best_epoch}" if event.best_epoch else ""
+    return f"  {event.epochs} epochs in {event.seconds:.1f} s{best}; {_audit(event.audit)}"
 
 
 def _step(event: Event) -> str:

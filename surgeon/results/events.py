@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from surgeon.results.sweep import Trial
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,27 @@ class PhaseResult:
             raise ValueError(f"history of another length than its {self.epochs} epochs")
 
 
-Event = Progress | Note | FeaturesKept | PhaseStarted | BatchEnded | EpochEnded | PhaseResult
+@dataclass(frozen=True)
+class TrialEnded:
+    """A trial of a sweep is over.
+
+    Attributes:
+        best: The best finished trial so far, if any is.
+        done: How many trials are over, in whichever state, with those of former processes.
+        total: How many there will be; None if time decides that.
+        seconds: Work of the sweep so far, with that of former processes.
+        seconds_left: How long it will go on; None while nobody knows.
+    """
+
+    trial: Trial
+    best: Trial | None
+    done: int
+    total: int | None
+    seconds: float
+    seconds_left: float | None
+
+
+Event = Progress | Note | FeaturesKept | PhaseStarted | BatchEnded | EpochEnded | PhaseResult | TrialEnded
 
 
 def event_record(event: Event) -> dict[str, Any]:
