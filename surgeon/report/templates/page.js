@@ -10,8 +10,8 @@ for (const table of document.querySelectorAll("table.sortable")) {
       const falls = head.getAttribute("aria-sort") === "ascending";
       for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
       head.setAttribute("aria-sort", falls ? "descending" : "ascending");
-      const text = row => row.cells[column].textContent;
-      const compare = (a, b) => text(a).localeCompare(text(b), undefined, {numeric: true});
+      const text = row => row.cells[column].textContent.trim();
+      const compare = (a, b) => (text(a) && text(b) && text(a) - text(b)) || text(a).localeCompare(text(b), undefined, {numeric: true});
       rows.sort((a, b) => falls ? compare(b, a) : compare(a, b));
       body.append(...rows);
     });
@@ -61,4 +61,49 @@ if (gallery) {
     if (!again && !section.contains(button)) section.scrollIntoView({behavior: "smooth"});
   });
   all.addEventListener("click", () => choose(null));
+}
+
+/* The trials of a sweep: the marks of one in all charts are chosen together, and told as its row in the table is. */
+const told = document.getElementById("trial");
+if (told) {
+  const marks = new Map();
+  for (const mark of document.querySelectorAll("[data-trial]"))
+    marks.get(mark.dataset.trial)?.push(mark) ?? marks.set(mark.dataset.trial, [mark]);
+  const [words, link] = told.children;
+  let shown, pinned;
+  const show = trial => {
+    if (trial === shown) return;
+    for (const mark of marks.get(shown) ?? []) mark.classList.remove("on");
+    shown = trial;
+    told.hidden = !trial;
+    if (!trial) return;
+    for (const mark of marks.get(trial)) {
+      mark.classList.add("on");
+      mark.parentNode.append(mark); // what is drawn last lies on top
+    }
+    const row = document.querySelector(`button[data-trial="${trial}"]`).closest("tr"), titles = row.closest("table").tHead.rows[0].cells;
+    words.textContent = [...row.cells].filter(cell => !cell.querySelector("details") && cell.textContent.trim())
+      .map(cell => `${titles[cell.cellIndex].textContent} ${cell.textContent.trim()}`).join(", ");
+  };
+  const near = event => {
+    for (const far of [0, 3, 6, 9]) for (const [x, y] of [[far, 0], [-far, 0], [0, far], [0, -far]]) {
+      const mark = document.elementFromPoint(event.clientX + x, event.clientY + y)?.closest("[data-trial]");
+      if (mark) return mark.dataset.trial;
+    }
+  };
+  for (const plot of document.querySelectorAll(".plot")) {
+    plot.addEventListener("pointermove", event => show(near(event) ?? pinned));
+    plot.addEventListener("pointerleave", () => show(pinned));
+    plot.addEventListener("click", event => show(pinned = near(event)));
+  }
+  document.addEventListener("click", event => {
+    const button = event.target.closest("button[data-trial]");
+    if (button) show(pinned = pinned === button.dataset.trial ? undefined : button.dataset.trial);
+  });
+  link.addEventListener("click", () => {
+    const row = document.querySelector(`button[data-trial="${shown}"]`).closest("tr");
+    pinned = shown;
+    row.hidden = false;
+    row.scrollIntoView({block: "center"});
+  });
 }
