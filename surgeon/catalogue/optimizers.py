@@ -59,12 +59,21 @@ def build_optimizer(spec: OptimizerSpec, parameters: Parameters, learning_rate: 
     Raises:
         SurgeonError: If the installed Keras is older than the optimizer.
     """
+    return optimizer_class(spec)(learning_rate=learning_rate, **parameters)
+
+
+def optimizer_class(spec: OptimizerSpec) -> Any:
+    """Returns the class of an optimizer in ``keras.optimizers``.
+
+    Raises:
+        SurgeonError: If the installed Keras is older than the optimizer.
+    """
     import keras
 
     optimizer = getattr(keras.optimizers, spec.keras_name, None)
     if optimizer is None:
         raise SurgeonError(f"Keras {keras.__version__} has no optimizer {spec.keras_name}", "upgrade keras")
-    return optimizer(learning_rate=learning_rate, **parameters)
+    return optimizer
 
 
 # What every optimizer of Keras takes.

@@ -110,4 +110,5 @@ def _test(training: Training) -> Generator[Progress, None, LrRangeResult]:
 def _batches(training: Training) -> Iterator[tuple[Tensors, NDArray[np.int32]]]:
     """Yields the batches of epoch after epoch."""
     for epoch in itertools.count(1):
-        yield from training.examples.batches(training.plan.data.batch_size, samples_of_epoch(training, epoch))
+        samples = samples_of_epoch(training.plan, training.number, training.examples, epoch)
+        yield from training.examples.batches(training.plan.data.batch_size, samples)

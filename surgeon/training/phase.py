@@ -176,10 +176,8 @@ def _train_epochs(
             if training.validate is not None:
                 figures |= yield from training.validate()
         seconds = time.perf_counter() - epoch_started
-        _check_finite(phase, epoch, figures, weights)
-        history = {
-            name: (*latest.history.get(name, ()), value) for name, value in {"seconds": seconds, **figures}.items()
-        }
+        check_finite(phase, epoch, figures, weights)
+        history = extended(latest.history, {"seconds": seconds, **figures})
         if phase.until and phase.until.restore_best:
             ends_here = best_epoch(phase.until, history) == epoch
         else:
@@ -195,6 +193,11 @@ def _train_epochs(
         checkpoints.add(latest)
         yield EpochEnded(phase.name, epoch, seconds, figures)
     return latest
+
+
+def extended(history: Mapping[str, tuple[float, ...]], figures: Mapping[str, float]) -> dict[str, tuple[float, ...]]:
+    """Returns a history with one more epoch."""
+    return {name: (*history.get(name, ()), value) for name, value in figures.items()}
 
 
 @contextmanager
@@ -222,13 +225,16 @@ def _build_optimizer(phase: PhasePlan, steps_per_epoch: int, model: Any) -> Any:
 
 
 def build_loss(plan: Plan, phase: PhasePlan) -> Loss:
-    """Returns the mean cross-entropy of class numbers and outputs, weighted by ``sample_weight``."""
-    entropy = keras.losses.CategoricalCrossentropy(
-        from_logits=plan.loss_from_logits, label_smoothing=phase.label_smoothing
-    )
+    """Returns the mean cross-entropy of class numbers and outputs, weighted by ``sample_weight``.
 
-    def loss(labels: Any, outputs: Any, sample_weight: Any = None) -> Any:
-        return entropy(keras.ops.one_hot(labels, len(plan.classes)), outputs, sample_weight=sample_weight)
+    It smooths labels as Keras does, by a part that may be a tensor; by default the phase's.
+    """
+    entropy = keras.losses.CategoricalCrossentropy(from_logits=plan.loss_from_logits)
+    classes = len(plan.classes)
+
+    def loss(labels: Any, outputs: Any, sample_weight: Any = None, smoothing: Any = phase.label_smoothing) -> Any:
+        truth = keras.ops.one_hot(labels, classes) * (1.0 - smoothing) + smoothing / classes
+        return entropy(truth, outputs, sample_weight=sample_weight)
 
     return loss
 
@@ -277,16 +283,13 @@ def _train_epoch(
     training: Training, epoch: int, per_class: NDArray[np.float32]
 ) -> Generator[TrainingEvent, None, dict[str, float]]:
     plan, phase, examples = training.plan, training.phase, training.examples
-    samples = samples_of_epoch(training, epoch)
+    samples = samples_of_epoch(plan, training.number, examples, epoch)
     total, right, seen = 0.0, 0, 0
     steps = math.ceil(len(samples) / plan.data.batch_size)
     for number, (tensors, labels) in enumerate(examples.batches(plan.data.batch_size, samples), start=1):
         loss, hits = training.step(tensors, labels, per_class[labels])
         if not math.isfinite(loss):
-            lr = float(training.optimizer.learning_rate)
-            raise DivergedError(
-                f"phase {phase.name!r}, epoch {epoch}, step {number}: the loss is {float(loss)} at lr {lr:g}", _CALMER
-            )
+            raise diverged(phase, epoch, number, float(loss), float(training.optimizer.learning_rate))
         seen += len(labels)
         total += float(loss) * len(labels)
         right += int(hits)
@@ -294,17 +297,21 @@ def _train_epoch(
     return {"loss": total / seen, "accuracy": right / seen}
 
 
-def samples_of_epoch(training: Training, epoch: int) -> Samples:
+def diverged(phase: PhasePlan, epoch: int, step: int, loss: float, lr: float) -> DivergedError:
+    """Returns the error about a loss that is not a finite number."""
+    return DivergedError(f"phase {phase.name!r}, epoch {epoch}, step {step}: the loss is {loss} at lr {lr:g}", _CALMER)
+
+
+def samples_of_epoch(plan: Plan, number: int, examples: Examples, epoch: int) -> Samples:
     """Returns what an epoch, from 1, trains on, in the order that follows from seed, phase and epoch."""
-    plan = training.plan
-    random = np.random.default_rng((plan.seed, training.number, epoch))
-    samples = Samples.unchanged(random.permutation(training.examples.positions))
+    random = np.random.default_rng((plan.seed, number, epoch))
+    samples = Samples.unchanged(random.permutation(examples.positions))
     if plan.views:
         samples = replace(samples, views=random.integers(1, plan.views + 1, len(samples), dtype=np.intp))
     return samples
 
 
-def _check_finite(phase: PhasePlan, epoch: int, figures: Mapping[str, float], weights: Values) -> None:
+def check_finite(phase: PhasePlan, epoch: int, figures: Mapping[str, float], weights: Values) -> None:
     """Raises DivergedError if the last step of an epoch broke the network, which no loss of a step tells."""
     broken = [name for name, value in figures.items() if not math.isfinite(value)]
     broken += [path for path, values in weights.items() if not np.isfinite(values).all()]
