@@ -101,7 +101,7 @@ def alone(bench: Bench, plan: Any) -> tuple[list[Any], dict[str, Any], str | Non
         _, train, validation = bench.feeds(plan, number)
         try:
             with Checkpoints(None) as checkpoints:
-                results.append(drive(train_phase(setup, tuple(results), train, validation, checkpoints)))
+                results.append(drive(train_phase(setup, number, train, validation, checkpoints)))
         except DivergedError as error:
             return results, {}, error.message
     values = {}
