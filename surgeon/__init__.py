@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from surgeon.api import check, depth, layers, load_recipe, lr_range, probe, reproduce, train
+    from surgeon.api import check, layers, load_recipe, reproduce, train
     from surgeon.errors import BadImageError, RecipeError, RunInterruptedError, SurgeonError, UsageError
     from surgeon.recipe.plan import Plan
     from surgeon.report.progress import show_progress
@@ -29,12 +29,14 @@ if TYPE_CHECKING:
     )
     from surgeon.results.lr_range import LrRangeResult
     from surgeon.results.probe import CutResult, ProbeResult
+    from surgeon.results.sweep import FinalResult, SweepResult, Trial, TrialPhase
     from surgeon.run import Run, open_run
+    from surgeon.searches import depth, lr_range, probe, sweep
 
 __version__ = "0.1.0"  # pyproject.toml reads it from here, so it is the same in a checkout that nobody installed
 
 _HOMES = {
-    "surgeon.api": ("check", "depth", "layers", "load_recipe", "lr_range", "probe", "reproduce", "train"),
+    "surgeon.api": ("check", "layers", "load_recipe", "reproduce", "train"),
     "surgeon.errors": ("BadImageError", "RecipeError", "RunInterruptedError", "SurgeonError", "UsageError"),
     "surgeon.recipe.plan": ("Plan",),
     "surgeon.results.depth": ("DepthResult", "DepthSearchResult"),
@@ -51,7 +53,9 @@ _HOMES = {
     "surgeon.report.progress": ("show_progress",),
     "surgeon.results.lr_range": ("LrRangeResult",),
     "surgeon.results.probe": ("CutResult", "ProbeResult"),
+    "surgeon.results.sweep": ("FinalResult", "SweepResult", "Trial", "TrialPhase"),
     "surgeon.run": ("Run", "open_run"),
+    "surgeon.searches": ("depth", "lr_range", "probe", "sweep"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -64,6 +68,7 @@ __all__ = [  # what TYPE_CHECKING imports above
     "EpochEnded",
     "Event",
     "FeaturesKept",
+    "FinalResult",
     "LrRangeResult",
     "Note",
     "PhaseResult",
@@ -75,6 +80,9 @@ __all__ = [  # what TYPE_CHECKING imports above
     "Run",
     "RunInterruptedError",
     "SurgeonError",
+    "SweepResult",
+    "Trial",
+    "TrialPhase",
     "UsageError",
     "check",
     "depth",
@@ -85,6 +93,7 @@ __all__ = [  # what TYPE_CHECKING imports above
     "probe",
     "reproduce",
     "show_progress",
+    "sweep",
     "train",
 ]
 

@@ -26,10 +26,7 @@ from surgeon.errors import RunInterruptedError, SurgeonError, UsageError, did_yo
 from surgeon.recipe.compiler import compile_document, compile_recipe
 from surgeon.recipe.document import overridden, parse_document
 from surgeon.recipe.plan import Plan
-from surgeon.results.depth import DepthSearchResult
 from surgeon.results.events import Event, Note
-from surgeon.results.lr_range import LrRangeResult
-from surgeon.results.probe import ProbeResult
 from surgeon.results.subscribers import Subscriber, Tracker, broadcast, drive, watched_by
 from surgeon.run import Run
 from surgeon.runs.checkpoint import rewind
@@ -161,100 +158,6 @@ def check(
     if labels:
         require_modules("the check of labels", ("cleanlab",), "labels")
     return drive(_look_at(plan, labels=labels), watching)
-
-
-def probe(
-    recipe: Plan | str | Path,
-    backbones: Collection[str] | str = (),
-    *,
-    every_layer: bool = False,
-    on_event: Subscriber | None = None,
-) -> ProbeResult:
-    """Finds out where to cut: the accuracy of a linear classifier on a network's features at each cut.
-
-    A logistic regression is fitted to the pooled features of each cut, in a cross-validation on the training and
-    validation images; those of the test split are not looked at. Whatever the layers compute is kept for the next time.
-
-    Args:
-        recipe: A plan, or a recipe's file; only its images and its backbone count.
-        backbones: Names of networks to measure instead of its backbone.
-        every_layer: Whether to measure every layer, and not the ends of blocks alone.
-        on_event: Is told of progress.
-
-    Raises:
-        SurgeonError: If the images or the weights are not what the recipe needs.
-
-    Example:
-        >>> surgeon.probe("photos.yaml", ["vgg16", "mobilenetv2"]).suggested.cut
-        'block_13_project_BN'
-    """
-    watching = watched_by(on_event)
-    plan = recipe if isinstance(recipe, Plan) else load_recipe(recipe)
-    names = [backbones] if isinstance(backbones, str) else backbones
-    names = [find("backbone", BACKBONES, name).name for name in names]
-    from surgeon.search.probe import probe as probing
-
-    return drive(probing(plan, names, every_layer=every_layer), watching)
-
-
-def depth(
-    recipe: Plan | str | Path, *, epochs: int = 5, seeds: int = 1, on_event: Subscriber | None = None
-) -> DepthSearchResult:
-    """Finds out from where to train: the head alone, then from each block on, for the same epochs each.
-
-    The last phase of the recipe is varied, at 0.3, 1 and 3 times its learning rate, after the phases before it, which
-    train the head alone. Accuracies are those of the validation images, or of a fifth of the training images if there
-    are none.
-
-    Args:
-        recipe: A plan, or a recipe's file.
-        epochs: Of each trial.
-        seeds: Trials of each depth and rate.
-        on_event: Is told of progress.
-
-    Raises:
-        UsageError: If the recipe has one phase only, or one before the last trains more than the head.
-        SurgeonError: If the images or the weights are not what the recipe needs, or training diverges everywhere.
-
-    Example:
-        >>> surgeon.depth("photos.yaml").suggested.start
-        'block6c_expand_conv..'
-    """
-    watching = watched_by(on_event)
-    if epochs < 1 or seeds < 1:
-        raise UsageError(f"expected epochs and seeds of 1 or more, found {epochs} and {seeds}")
-    plan = recipe if isinstance(recipe, Plan) else load_recipe(recipe)
-    from surgeon.search.depth import depth as trying
-
-    return drive(trying(plan, epochs, seeds), watching)
-
-
-def lr_range(
-    recipe: Plan | str | Path, phase: str | None = None, *, on_event: Subscriber | None = None
-) -> LrRangeResult:
-    """Finds a learning rate for a phase: its loss over a few steps at rates that grow, after the phases before it.
-
-    Args:
-        recipe: A plan, or a recipe's file.
-        phase: The phase's name; by default the first.
-        on_event: Is told of progress.
-
-    Raises:
-        UsageError: If there is no such phase.
-        SurgeonError: If the images or the weights are not what the recipe needs, or a phase before it diverges.
-
-    Example:
-        >>> surgeon.lr_range("photos.yaml", "fine-tune").suggested
-        0.00023
-    """
-    watching = watched_by(on_event)
-    plan = recipe if isinstance(recipe, Plan) else load_recipe(recipe)
-    names = [one.name for one in plan.phases]
-    if phase is not None and phase not in names:
-        raise UsageError(f"no phase is called {quote(phase)}", did_you_mean(phase, names) or f"there is {names[0]!r}")
-    from surgeon.search.lr_range import lr_range as testing
-
-    return drive(testing(plan, 1 if phase is None else names.index(phase) + 1), watching)
 
 
 def layers(network: str) -> LayerTable:

@@ -32,6 +32,7 @@ from surgeon.cli import (
     resume,
     run,
     serve,
+    sweep,
     validate,
 )
 from surgeon.cli.output import open_streams, plain_warnings, print_error, print_text
@@ -80,6 +81,7 @@ app.command("check")(check.command)
 app.command("probe")(probe.command)
 app.command("depth")(depth.command)
 app.command("lr")(lr.command)
+app.command("sweep")(sweep.command)
 app.command("init")(init.command)
 app.add_typer(recipes.app, name="recipes")
 app.add_typer(cache.app, name="cache")

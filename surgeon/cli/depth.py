@@ -27,9 +27,9 @@ def command(
 
     The images of the test split are not looked at.
     """
-    from surgeon.api import depth
     from surgeon.recipe.derived import with_depth, write_derived
     from surgeon.report.depth import depths_table, draw_depths, reasons, suggestion_text
+    from surgeon.searches import depth
 
     plan = compile_recipe(recipe, overrides or ())
     check_outputs(write, chart, overrides or ())

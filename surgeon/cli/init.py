@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from surgeon.catalogue.sources.listing import left_out_lines
 from surgeon.cli.output import print_text
 from surgeon.errors import UsageError
+from surgeon.recipe.space import seconds_of
+from surgeon.report.terminal import Terminal
+
+if TYPE_CHECKING:
+    from surgeon.data.survey import Survey
 
 
 def command(
@@ -18,6 +25,14 @@ def command(
     out: Annotated[
         Path | None,
         typer.Option(help="The recipe's file; by default FOLDER's name with .yaml, here.", show_default=False),
+    ] = None,
+    measure: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Find where to cut, what to train and how fast, in a time such as `10min`.",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
     """Look at a folder of images and write a commented recipe fit for it."""
@@ -27,8 +42,37 @@ def command(
     target = out or Path(f"{folder.resolve().name}.yaml")
     if target.exists():
         raise UsageError(f"{target} exists", "give another --out")
+    seconds = None if measure is None else seconds_of(measure)
+    if measure is not None and seconds is None:
+        raise UsageError(f"--measure {measure} is not a duration", "give one such as 10min, 90s or 1h")
     survey = survey_folder(folder)
-    target.write_text(draft_recipe(survey, target), encoding="utf-8")
+    draft = draft_recipe(survey, target)
+    target.write_text(draft if seconds is None else _measured(survey, target, draft, seconds), encoding="utf-8")
     found = f"{survey.images} images of {len(survey.classes)} classes"
     print_text(f"{target}: {found}; next: surgeon run {shlex.quote(str(target))}")
     print_text(*left_out_lines(survey.left_out))
+
+
+def _measured(survey: Survey, target: Path, draft: str, seconds: float) -> str:
+    """Returns a recipe whose open choices were measured, beginning with the drafted one."""
+    from surgeon.data.draft import draft_recipe
+    from surgeon.report.progress import ProgressDisplay
+    from surgeon.runs.sweep_folder import new_sweep_folder
+    from surgeon.searches import measure_choices
+
+    folder = new_sweep_folder(target.stem)
+    with _drafted(target, draft) as recipe, ProgressDisplay(Terminal(stderr=True)) as display:
+        choices = measure_choices(recipe, folder, seconds, display.show)
+    print_text(f"`surgeon report {shlex.quote(str(folder))}` shows what was tried")
+    return draft_recipe(survey, target, choices)
+
+
+@contextmanager
+def _drafted(target: Path, text: str) -> Iterator[Path]:
+    """Writes a recipe beside where it is to stand, since its paths begin there, for as long as it is needed."""
+    recipe = target.with_name(f".{target.name}")
+    recipe.write_text(text, encoding="utf-8")
+    try:
+        yield recipe
+    finally:
+        recipe.unlink(missing_ok=True)

@@ -30,9 +30,9 @@ def command(
 
     The images of the test split are not looked at.
     """
-    from surgeon.api import lr_range
     from surgeon.recipe.derived import with_rate, write_derived
     from surgeon.report.lr_range import draw_lr_range, suggestion_text
+    from surgeon.searches import lr_range
 
     plan = compile_recipe(recipe, overrides or ())
     check_outputs(write, chart, overrides or ())

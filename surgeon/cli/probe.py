@@ -36,9 +36,9 @@ def command(
 
     The images of the test split are not looked at.
     """
-    from surgeon.api import probe
     from surgeon.recipe.derived import write_derived
     from surgeon.report.probe import cuts_table, draw_cuts, reasons, suggestion_text
+    from surgeon.searches import probe
 
     plan = compile_recipe(recipe, overrides or ())
     check_outputs(write, chart, overrides or ())

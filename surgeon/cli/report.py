@@ -7,21 +7,27 @@ from typing import Annotated
 
 import typer
 
-from surgeon.cli.output import RunArgument, print_text, show_progress
+from surgeon.cli.output import print_text, show_progress
 from surgeon.report.terminal import Terminal, styled
 
 
 def command(
-    run: RunArgument,
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run or of a sweep.", show_default=False)],
     out: Annotated[Path | None, typer.Option(help="The page; by default RUN/report.html.", show_default=False)] = None,
 ) -> None:
-    """Write a finished run as one page that needs nothing else to be looked at, and its pictures again."""
+    """Write a finished run, or a sweep, as one page that needs nothing else to be looked at; a run's pictures too."""
     from surgeon.publishing.page import publish, write_report
+    from surgeon.publishing.sweep import write_sweep_page
     from surgeon.runs.folder import REPORT
     from surgeon.runs.plan_file import read_run
+    from surgeon.runs.sweep_folder import PAGE, holds_sweep
 
-    plan, result = read_run(run)
     console = Terminal(stderr=True)
+    if holds_sweep(run):
+        write_sweep_page(run, out or run / PAGE)
+        print_text(styled("the report is ", (str(out or run / PAGE), "bold")))
+        return
+    plan, result = read_run(run)
     if out is not None:
         show_progress(write_report(plan, run, result, out), console)
     elif not show_progress(publish(plan, run, result), console):

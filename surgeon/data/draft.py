@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
@@ -34,10 +35,10 @@ augment: # training images only
   rotation: 0.05 # part of a full turn
 backbone:
   name: efficientnetlite0 # small and quick, its weights came with surgeon; see `surgeon backbones`
-  weights: imagenet
+  weights: imagenet$cut
 head:
   - global_average_pooling
-  - dropout: 0.2
+  - dropout: $dropout
   - dense: {units: classes, activation: softmax}
 phases:
   - name: warm-up # the new head alone, until it gives the backbone sensible gradients
@@ -46,16 +47,35 @@ phases:
     lr: 0.001
     epochs: 10$class_weight
   - name: fine-tune # the last blocks too, gently; `surgeon layers $file` shows them
-    trainable: block6a_expand_conv..
+    trainable: $trainable
     optimizer: adam
-    lr: {cosine: {peak: 0.0001}}
+    lr: {cosine: {peak: $peak}}
     epochs: 20$class_weight$until
 evaluate:
   linear_probe: true # a logistic regression on the same features, to compare with
 """)
 
 
-def draft_recipe(survey: Survey, file: Path) -> str:
+@dataclass(frozen=True)
+class Choices:
+    """What a look at a folder does not tell; by default what does well for many.
+
+    Attributes:
+        cut: Where to cut the backbone; None for its end.
+        dropout: Of the head.
+        trainable: What the second phase trains.
+        peak: Its learning rate.
+        reasons: Why, each a comment at the end of the recipe's head.
+    """
+
+    cut: str | None = None
+    dropout: float = 0.2
+    trainable: str = "block6a_expand_conv.."
+    peak: float = 1e-4
+    reasons: tuple[str, ...] = ()
+
+
+def draft_recipe(survey: Survey, file: Path, choices: Choices = Choices()) -> str:
     """Returns the text of a recipe for a folder; ``file`` is where it will stand."""
     counts = sorted(survey.classes.items(), key=lambda item: -item[1])
     most, least = counts[0][1], counts[-1][1]
@@ -66,6 +86,7 @@ def draft_recipe(survey: Survey, file: Path) -> str:
     if survey.bad:
         remarks += f"\n# {survey.bad} of the images that were looked at cannot be decoded."
     remarks += "".join(f"\n# {printable(line)}" for line in left_out_lines(survey.left_out))
+    remarks += "".join(f"\n# {printable(reason)}" for reason in choices.reasons)
     return _RECIPE.substitute(
         file=printable(file),
         images=f"{survey.images:,}",
@@ -77,6 +98,10 @@ def draft_recipe(survey: Survey, file: Path) -> str:
         size=224 if survey.side >= 160 else 128,
         side=survey.side or "unknown",
         split=_split(survey),
+        cut="" if choices.cut is None else f"\n  cut: {_scalar(choices.cut)}",
+        dropout=f"{choices.dropout:g}",
+        trainable=_scalar(choices.trainable),
+        peak=f"{choices.peak:.2g}",
         on_bad_image="skip" if survey.bad else "fail",
         class_weight="\n    class_weight: balanced" if most > 2 * least else "",
         until="\n    until: {monitor: val_loss, patience: 5}" if _has_validation(survey) else "",

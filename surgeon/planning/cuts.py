@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from surgeon.catalogue.layer_table import LayerRow
+    from surgeon.recipe.network import Network
 
 _MERGING = frozenset(
     {"Add", "Average", "Concatenate", "CustomScaleLayer", "Dot", "Maximum", "Minimum", "Multiply", "Subtract"}
@@ -88,3 +89,29 @@ def _whole(narrow: Sequence[LayerRow]) -> LayerRow:
             break
         before, end = row, end if row.kind in _PASSING | _PADDING else row
     return end
+
+
+@dataclass(frozen=True)
+class Depth:
+    """What is trained from one layer on.
+
+    Attributes:
+        start: The first of them.
+        block: Those that the next shallower depth does not train.
+    """
+
+    start: LayerRow
+    trainable: tuple[str, ...]
+    block: tuple[str, ...]
+
+
+def depths_of(network: Network) -> list[Depth]:
+    """Returns from where a network can be trained, block by block, from the head alone to all layers."""
+    ends = {row.index for row in block_ends(network.backbone)} | {network.cut}
+    found: list[Depth] = []
+    for after, until in itertools.pairwise([network.rows[-1].index, *sorted(ends, reverse=True), -1]):
+        rows = [row for row in network.rows if row.index > until and row.trainable]
+        block = tuple(row.name for row in rows if row.index <= after)
+        if block:
+            found.append(Depth(rows[0], tuple(row.name for row in rows), block))
+    return found

@@ -5,12 +5,11 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
-
-import numpy as np
 
 from surgeon.errors import Diagnostic, Location, RecipeError, did_you_mean
 from surgeon.recipe.check import describe
@@ -87,6 +86,7 @@ def read_spaces(document: Document, recipe: Mapping[str, Any]) -> tuple[tuple[Sp
     problems += _settings_problems(document, settings, spaces)
     if not problems:
         problems += _check_combinations(base_of(document, recipe), spaces)
+    problems.sort(key=lambda problem: (problem.location.line or 0, problem.location.column or 0))
     return spaces, first_problems(problems)
 
 
@@ -222,10 +222,10 @@ def _combinations(space: Space) -> Iterator[tuple[Any, ...]]:
     if total <= _MOST_COMBINATIONS:
         yield from itertools.product(*(varied.samples for varied in space))
         return
-    random = np.random.default_rng(0)
+    draws = random.Random(0)
     for number in range(max(_MOST_COMBINATIONS, *sizes)):
         # Each value comes up, since the number runs through all of them.
-        drawn = [number % size if number < size else int(random.integers(size)) for size in sizes]
+        drawn = [number % size if number < size else draws.randrange(size) for size in sizes]
         yield tuple(varied.samples[at] for varied, at in zip(space, drawn, strict=True))
 
 

@@ -19,7 +19,7 @@ from surgeon.errors import SurgeonError, UsageError
 from surgeon.features.frozen import FrozenFeatures, Setup
 from surgeon.model.pipeline import build_pipeline
 from surgeon.model.surgery import build_network
-from surgeon.planning.cuts import block_ends
+from surgeon.planning.cuts import Depth, depths_of
 from surgeon.planning.frontier import phase_frontiers
 from surgeon.recipe.plan import Choice
 from surgeon.results.depth import DepthResult, DepthSearchResult
@@ -32,25 +32,10 @@ from surgeon.training.phase import DivergedError, train_phase
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from surgeon.catalogue.layer_table import LayerRow
     from surgeon.model.pipeline import Pipeline
     from surgeon.recipe.plan import Plan
 
 _FACTORS = (0.3, 1.0, 3.0)  # of the recipe's highest rate
-
-
-@dataclass(frozen=True)
-class _Depth:
-    """The layers from one on.
-
-    Attributes:
-        start: The first of them.
-        block: Those that the next shallower depth does not train.
-    """
-
-    start: LayerRow
-    trainable: tuple[str, ...]
-    block: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -77,7 +62,7 @@ def depth(plan: Plan, epochs: int, seeds: int) -> Generator[Event, None, DepthSe
     _check_phases(plan)
     last = replace(plan.phases[-1], epochs=epochs, until=None)
     plan = replace(plan, phases=(*plan.phases[:-1], last), linear_probe=False)
-    depths = _depths(plan)
+    depths = depths_of(plan.network)
     rates = [factor * highest_rate(last.lr.name, last.lr.parameters) for factor in _FACTORS]
     yield Note(
         f"{len(depths)} depths, {len(rates)} learning rates, {seeds} seeds: {len(depths) * len(rates) * seeds} trials"
@@ -111,19 +96,6 @@ def _check_phases(plan: Plan) -> None:
                 f"phase {phase.name!r} trains more than the head, and depth varies what follows a warm-up of the head",
                 "leave that phase out for this",
             )
-
-
-def _depths(plan: Plan) -> list[_Depth]:
-    """Returns the depths, from the head alone to all layers."""
-    network = plan.network
-    ends = {row.index for row in block_ends(network.backbone)} | {network.cut}
-    found: list[_Depth] = []
-    for after, until in itertools.pairwise([network.rows[-1].index, *sorted(ends, reverse=True), -1]):
-        rows = [row for row in network.rows if row.index > until and row.trainable]
-        block = tuple(row.name for row in rows if row.index <= after)
-        if block:
-            found.append(_Depth(rows[0], tuple(row.name for row in rows), block))
-    return found
 
 
 @dataclass(frozen=True)
@@ -171,7 +143,7 @@ def _warm_up(setup: Setup, seeds: int) -> Generator[Event, None, list[_Warm]]:
 
 
 def _try(
-    setup: Setup, depth: _Depth, rates: Sequence[float], warm: Sequence[_Warm]
+    setup: Setup, depth: Depth, rates: Sequence[float], warm: Sequence[_Warm]
 ) -> Generator[Event, None, list[_Trial]]:
     """Trains from one depth on at each rate with each seed."""
     trials = []
@@ -191,7 +163,7 @@ def _try(
     return trials
 
 
-def _at_depth(setup: Setup, depth: _Depth, rate: float | None = None) -> Setup:
+def _at_depth(setup: Setup, depth: Depth, rate: float | None = None) -> Setup:
     """Returns a setup whose last phase trains what a depth has, at a rate if one is given."""
     plan = setup.plan
     *before, last = plan.phases
@@ -212,7 +184,7 @@ def _train(setup: Setup, features: FrozenFeatures, number: int) -> Generator[Eve
         return (yield from train_phase(setup, number, train, validation, checkpoints))
 
 
-def _gradients(setup: Setup, warm: _Warm, depths: Sequence[_Depth]) -> Generator[Event, None, list[float]]:
+def _gradients(setup: Setup, warm: _Warm, depths: Sequence[Depth]) -> Generator[Event, None, list[float]]:
     """Returns the relative gradient norm of the block of each depth but the first, which is the head."""
     restore(_variables(replace(setup, pipeline=warm.pipeline)), warm.values)
     whole = _at_depth(setup, depths[-1])
@@ -223,7 +195,7 @@ def _gradients(setup: Setup, warm: _Warm, depths: Sequence[_Depth]) -> Generator
         return (yield from relative_gradients(whole, feed, [depth.block for depth in depths[1:]]))
 
 
-def _result(plan: Plan, depth: _Depth, trials: Sequence[_Trial], gradient: float | None) -> DepthResult:
+def _result(plan: Plan, depth: Depth, trials: Sequence[_Trial], gradient: float | None) -> DepthResult:
     rates = dict.fromkeys(trial.rate for trial in trials)
     seconds = [trial.seconds for trial in trials if trial.seconds is not None]
     return DepthResult(

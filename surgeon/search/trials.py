@@ -1,0 +1,308 @@
+"""Training many trials behind shared frontiers, phase by phase: what can be is trained together, the rest alone.
+
+What two trials do alike is done once: trials that differ in their last phase share the phases before it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import tensorflow as tf
+
+from surgeon.data.batches import Examples
+from surgeon.errors import SurgeonError
+from surgeon.features.frozen import Feed, FrozenFeatures, Kept, Setup
+from surgeon.model.pipeline import build_pipeline
+from surgeon.model.surgery import build_head, build_network, layer_variables
+from surgeon.planning.frontier import Frontier, phase_frontiers
+from surgeon.results.events import EpochEnded, Event, PhaseResult
+from surgeon.results.sweep import TrialPhase
+from surgeon.runs.checkpoint import Checkpoints, restore, values_of
+from surgeon.search.shared import Shared
+from surgeon.text import printable
+from surgeon.training.fused import Member, most_members, stack_key, train_stack
+from surgeon.training.phase import train_phase
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from numpy.typing import NDArray
+
+    from surgeon.data.dataset import Dataset
+    from surgeon.recipe.plan import Plan
+
+# What a trial may do to the memory of the machine; the figures of the others stand.
+_OUT_OF_MEMORY = (MemoryError, tf.errors.ResourceExhaustedError)
+_PART_OF_MEMORY = 0.5  # of what is free, for trials that are trained together
+
+History = Mapping[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When training ends before its last epoch.
+
+    Attributes:
+        is_over: Whether the time for all trials is over.
+        is_hopeless: Told the number of a trial and its history after each epoch of its last phase.
+    """
+
+    is_over: Callable[[], bool]
+    is_hopeless: Callable[[int, History], bool]
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A trial that is to be trained; ``number`` is its number in the sweep."""
+
+    number: int
+    plan: Plan
+
+
+@dataclass(frozen=True, eq=False)
+class Standing:
+    """How far a trial has come.
+
+    Attributes:
+        values: Of the variables that its training has changed so far, by path; empty before the first phase.
+        phases: Those that are over.
+        seconds: What they took; of a step with others its share.
+        together: How many were trained in one step in the latest.
+        error: Why it failed, if it has.
+        is_ended: Whether it was ended early.
+    """
+
+    values: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    phases: tuple[TrialPhase, ...] = ()
+    seconds: float = 0.0
+    together: int = 1
+    error: str = ""
+    is_ended: bool = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it failed or was ended early."""
+        return bool(self.error) or self.is_ended
+
+
+@dataclass(frozen=True, eq=False)
+class Ended:
+    """A trial has come to its end: it finished, failed, or was ended."""
+
+    number: int
+    standing: Standing
+
+
+def train_candidates(
+    candidates: Sequence[Candidate], shared: Shared, dataset: Dataset, limits: Limits
+) -> Generator[Event | Ended, None, None]:
+    """Trains trials of one backbone on the training images of a split, and measures its validation images.
+
+    Args:
+        candidates: The trials.
+        shared: What is kept of their frozen layers.
+        dataset: The images, with their split.
+        limits: What ends trials early. When the time is over, those that were not begun never end.
+
+    Yields:
+        Events, and for each trial where it stands in the end. One that fails does not touch the others.
+    """
+    standings = {candidate.number: Standing() for candidate in candidates}
+    for number in range(1, max(len(candidate.plan.phases) for candidate in candidates) + 1):
+        alike: dict[str, list[Candidate]] = {}
+        for candidate in candidates:
+            if len(candidate.plan.phases) >= number and not standings[candidate.number].is_over:
+                alike.setdefault(_work_key(candidate.plan, number), []).append(candidate)
+        groups = {group[0].number: group for group in alike.values()}
+        for stack in _stacks([group[0] for group in groups.values()], number, shared):
+            if limits.is_over():
+                return
+            reached = yield from _train_stack(stack, number, shared, dataset, standings, limits)
+            for leader, standing in reached.items():
+                for candidate in groups[leader]:
+                    standings[candidate.number] = standing
+                    if standing.is_over or len(candidate.plan.phases) == number:
+                        yield Ended(candidate.number, standing)
+
+
+def _work_key(plan: Plan, number: int) -> str:
+    """Returns what decides all that a plan does up to a phase, from 1."""
+    recipe = {**plan.recipe, "phases": plan.recipe["phases"][:number]}
+    left_out = ("name", "description", "evaluate", "expected")
+    return json.dumps([{key: value for key, value in recipe.items() if key not in left_out}], sort_keys=True)
+
+
+def _stacks(leaders: Sequence[Candidate], number: int, shared: Shared) -> list[list[Candidate]]:
+    """Divides trials into those that are trained together in a phase; one that cannot be is alone."""
+    groups: dict[Hashable, list[Candidate]] = {}
+    for candidate in leaders:
+        training, _ = phase_frontiers(candidate.plan, number)
+        is_kept = shared.of(candidate.plan).get(training) is not None
+        key = stack_key(candidate.plan, number, training) if is_kept else None
+        groups.setdefault(candidate.number if key is None else (training, key), []).append(candidate)
+    stacks = []
+    for group in groups.values():
+        most = _most_together(group[0].plan, number) if len(group) > 1 else 1
+        stacks += [group[at : at + most] for at in range(0, len(group), most)]
+    return stacks
+
+
+def _most_together(plan: Plan, number: int) -> int:
+    training, _ = phase_frontiers(plan, number)
+    return max(1, most_members(plan, number, training, int(_PART_OF_MEMORY * psutil.virtual_memory().available)))
+
+
+def _train_stack(
+    stack: Sequence[Candidate],
+    number: int,
+    shared: Shared,
+    dataset: Dataset,
+    standings: Mapping[int, Standing],
+    limits: Limits,
+) -> Generator[Event, None, dict[int, Standing]]:
+    """Trains one phase of some trials together, or of one alone; if the memory does not suffice, of half of them."""
+    begun = {candidate.number: standings[candidate.number] for candidate in stack}
+    try:
+        if len(stack) > 1:
+            return (yield from _train_together(stack, number, shared, dataset, begun, limits))
+        (candidate,) = stack
+        ended = yield from _train_alone(candidate, number, shared, dataset, begun[candidate.number], limits)
+        return {candidate.number: ended}
+    except _OUT_OF_MEMORY as error:
+        if len(stack) > 1:
+            halves = (stack[: len(stack) // 2], stack[len(stack) // 2 :])
+            reached: dict[int, Standing] = {}
+            for half in halves:
+                reached |= yield from _train_stack(half, number, shared, dataset, standings, limits)
+            return reached
+        return _failed(begun, f"out of memory: {_first_line(error)}")
+    except SurgeonError as error:
+        return _failed(begun, str(error))
+    except Exception as error:  # whatever a network that nobody has tried raises
+        return _failed(begun, f"{type(error).__name__}: {_first_line(error)}")
+
+
+def _failed(begun: Mapping[int, Standing], reason: str) -> dict[int, Standing]:
+    return {
+        number: Standing(phases=standing.phases, seconds=standing.seconds, error=reason)
+        for number, standing in begun.items()
+    }
+
+
+def _first_line(error: BaseException) -> str:
+    return printable(str(error).strip().partition("\n")[0])[:300]
+
+
+def _train_together(
+    stack: Sequence[Candidate],
+    number: int,
+    shared: Shared,
+    dataset: Dataset,
+    begun: Mapping[int, Standing],
+    limits: Limits,
+) -> Generator[Event, None, dict[int, Standing]]:
+    training, measuring = phase_frontiers(stack[0].plan, number)
+    kept = shared.of(stack[0].plan)
+    paths = {name: variable.path for name, variable in _head_variables(stack[0].plan).items()}
+    members = [
+        Member(candidate.plan, _head_values(candidate.plan, begun[candidate.number], paths)) for candidate in stack
+    ]
+
+    def goes_on(position: int, history: History) -> bool:
+        candidate = stack[position]
+        is_last = number == len(candidate.plan.phases)
+        return not limits.is_over() and not (is_last and limits.is_hopeless(candidate.number, history))
+
+    outcomes = yield from train_stack(
+        members,
+        number,
+        _feed(kept, training, dataset, "train"),
+        _feed(kept, measuring, dataset, "validation"),
+        goes_on,
+    )
+    reached = {}
+    for candidate, outcome in zip(stack, outcomes, strict=True):
+        before = begun[candidate.number]
+        phases = before.phases
+        if outcome.history:
+            phases += (TrialPhase(candidate.plan.phases[number - 1].name, outcome.best_epoch, outcome.history),)
+        reached[candidate.number] = Standing(
+            values={**before.values, **{name: outcome.values[path] for name, path in paths.items() if outcome.values}},
+            phases=phases,
+            seconds=before.seconds + sum(outcome.history.get("seconds", ())),
+            together=len(stack),
+            error=outcome.error or "",
+            is_ended=outcome.pruned,
+        )
+    return reached
+
+
+def _head_variables(plan: Plan) -> dict[str, Any]:
+    return layer_variables(build_head(plan), [layer.name for layer in plan.head])
+
+
+def _head_values(plan: Plan, begun: Standing, paths: Mapping[str, str]) -> dict[str, NDArray[Any]]:
+    """Returns the values of a trial's head by their paths in it: those that it begins with if nothing was trained."""
+    values = begun.values or values_of(_head_variables(plan))
+    return {path: values[name] for name, path in paths.items()}
+
+
+def _feed(kept: Mapping[Frontier, Kept | None], frontier: Frontier, dataset: Dataset, split: str) -> Feed:
+    tensors = kept[frontier]
+    if tensors is None:
+        raise AssertionError("only what is kept is trained together")
+    return Feed(frontier, Examples(tensors.gather, dataset.labels, dataset.part(split)))
+
+
+def _train_alone(
+    candidate: Candidate, number: int, shared: Shared, dataset: Dataset, begun: Standing, limits: Limits
+) -> Generator[Event, None, Standing]:
+    """Trains one phase of a trial as a run does."""
+    plan = candidate.plan
+    phase = plan.phases[number - 1]
+    setup = Setup(plan, build_network(plan), build_pipeline(plan), dataset)
+    variables = _variables(setup, number)
+    restore({path: variables[path] for path in begun.values}, begun.values)
+    history: dict[str, tuple[float, ...]] = {}
+    result = None
+    with ExitStack() as resources:
+        features = FrozenFeatures(setup, resources, shared.of(plan))
+        frontiers = phase_frontiers(plan, number)
+        yield from features.keep(dict.fromkeys(frontiers))
+        train, validation = features.feed("train", frontiers[0]), features.feed("validation", frontiers[1])
+        checkpoints = resources.enter_context(Checkpoints(None))
+        events = resources.enter_context(closing(train_phase(setup, number, train, validation, checkpoints)))
+        for event in events:
+            yield event
+            if isinstance(event, PhaseResult):
+                result = event
+            elif isinstance(event, EpochEnded):
+                figures = {"seconds": event.seconds, **event.figures}
+                history = {name: (*history.get(name, ()), value) for name, value in figures.items()}
+                is_last = number == len(plan.phases)
+                if is_last and event.epoch < phase.epochs and limits.is_hopeless(candidate.number, history):
+                    break
+            elif limits.is_over():
+                break  # in the midst of an epoch, which may be long
+    trained = TrialPhase(phase.name, result.best_epoch if result else None, history)
+    return Standing(
+        values={} if number == len(plan.phases) else values_of(variables),
+        phases=(*begun.phases, trained) if history else begun.phases,
+        seconds=begun.seconds + (result.seconds if result else sum(history.get("seconds", ()))),
+        is_ended=result is None,
+    )
+
+
+def _variables(setup: Setup, number: int) -> dict[str, Any]:
+    """Returns what phases up to one, from 1, may have changed: the head, trained layers, random generators."""
+    changed = {row.name for row in setup.plan.network.head}.union(
+        *(phase.trainable for phase in setup.plan.phases[:number]),
+        (layer.name for layer in setup.network.layers if len(layer.variables) > len(layer.weights)),
+    )
+    generators = {f"pipeline {at}": variable for at, variable in enumerate(setup.pipeline.variables)}
+    return layer_variables(setup.network, sorted(changed)) | generators

@@ -1,0 +1,296 @@
+"""The front door to searches: where to cut, from where to train, which rate, and all of it at once."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import statistics
+import time
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from surgeon.api import load_recipe, train
+from surgeon.catalogue.backbones import BACKBONES
+from surgeon.catalogue.entry import find
+from surgeon.data.draft import Choices
+from surgeon.errors import RunInterruptedError, SurgeonError, UsageError, did_you_mean, quote
+from surgeon.planning.cuts import depths_of
+from surgeon.recipe.compiler import compile_document
+from surgeon.recipe.document import parse_document, read_document
+from surgeon.recipe.plan import Plan
+from surgeon.recipe.sweep import Sweep, open_sweep
+from surgeon.recipe.text import dump_text
+from surgeon.results.depth import DepthSearchResult
+from surgeon.results.events import Note
+from surgeon.results.lr_range import LrRangeResult
+from surgeon.results.probe import ProbeResult
+from surgeon.results.run import Spread, figure
+from surgeon.results.subscribers import Subscriber, drive, watched_by
+from surgeon.results.sweep import FinalResult, SweepResult
+from surgeon.run import open_run
+from surgeon.runs.folder import is_finished, run_in_use
+from surgeon.runs.sweep_folder import BEST, begin_sweep, holds_sweep, new_sweep_folder, read_trials, write_sweep
+
+
+def probe(
+    recipe: Plan | str | Path,
+    backbones: Collection[str] | str = (),
+    *,
+    every_layer: bool = False,
+    on_event: Subscriber | None = None,
+) -> ProbeResult:
+    """Finds out where to cut: the accuracy of a linear classifier on a network's features at each cut.
+
+    A logistic regression is fitted to the pooled features of each cut, in a cross-validation on the training and
+    validation images; those of the test split are not looked at. Whatever the layers compute is kept for the next time.
+
+    Args:
+        recipe: A plan, or a recipe's file; only its images and its backbone count.
+        backbones: Names of networks to measure instead of its backbone.
+        every_layer: Whether to measure every layer, and not the ends of blocks alone.
+        on_event: Is told of progress.
+
+    Raises:
+        SurgeonError: If the images or the weights are not what the recipe needs.
+
+    Example:
+        >>> surgeon.probe("photos.yaml", ["vgg16", "mobilenetv2"]).suggested.cut
+        'block_13_project_BN'
+    """
+    watching = watched_by(on_event)
+    plan = recipe if isinstance(recipe, Plan) else load_recipe(recipe)
+    names = [backbones] if isinstance(backbones, str) else backbones
+    names = [find("backbone", BACKBONES, name).name for name in names]
+    from surgeon.search.probe import probe as probing
+
+    return drive(probing(plan, names, every_layer=every_layer), watching)
+
+
+def depth(
+    recipe: Plan | str | Path, *, epochs: int = 5, seeds: int = 1, on_event: Subscriber | None = None
+) -> DepthSearchResult:
+    """Finds out from where to train: the head alone, then from each block on, for the same epochs each.
+
+    The last phase of the recipe is varied, at 0.3, 1 and 3 times its learning rate, after the phases before it, which
+    train the head alone. Accuracies are those of the validation images, or of a fifth of the training images if there
+    are none.
+
+    Args:
+        recipe: A plan, or a recipe's file.
+        epochs: Of each trial.
+        seeds: Trials of each depth and rate.
+        on_event: Is told of progress.
+
+    Raises:
+        UsageError: If the recipe has one phase only, or one before the last trains more than the head.
+        SurgeonError: If the images or the weights are not what the recipe needs, or training diverges everywhere.
+
+    Example:
+        >>> surgeon.depth("photos.yaml").suggested.start
+        'block6c_expand_conv..'
+    """
+    watching = watched_by(on_event)
+    if epochs < 1 or seeds < 1:
+        raise UsageError(f"expected epochs and seeds of 1 or more, found {epochs} and {seeds}")
+    plan = recipe if isinstance(recipe, Plan) else load_recipe(recipe)
+    from surgeon.search.depth import depth as trying
+
+    return drive(trying(plan, epochs, seeds), watching)
+
+
+def lr_range(
+    recipe: Plan | str | Path, phase: str | None = None, *, on_event: Subscriber | None = None
+) -> LrRangeResult:
+    """Finds a learning rate for a phase: its loss over a few steps at rates that grow, after the phases before it.
+
+    Args:
+        recipe: A plan, or a recipe's file.
+        phase: The phase's name; by default the first.
+        on_event: Is told of progress.
+
+    Raises:
+        UsageError: If there is no such phase.
+        SurgeonError: If the images or the weights are not what the recipe needs, or a phase before it diverges.
+
+    Example:
+        >>> surgeon.lr_range("photos.yaml", "fine-tune").suggested
+        0.00023
+    """
+    watching = watched_by(on_event)
+    plan = recipe if isinstance(recipe, Plan) else load_recipe(recipe)
+    names = [one.name for one in plan.phases]
+    if phase is not None and phase not in names:
+        raise UsageError(f"no phase is called {quote(phase)}", did_you_mean(phase, names) or f"there is {names[0]!r}")
+    from surgeon.search.lr_range import lr_range as testing
+
+    return drive(testing(plan, 1 if phase is None else names.index(phase) + 1), watching)
+
+
+def sweep(
+    recipe: Plan | str | Path,
+    folder: str | Path | None = None,
+    *,
+    final: int = 0,
+    storage: str | None = None,
+    on_event: Subscriber | None = None,
+) -> SweepResult:
+    """Tries many recipes: what ``sweep`` in a recipe varies, at the price of little more than one run.
+
+    What frozen layers compute is shared by all trials, and heads of one shape are trained together. The test images are
+    not looked at, but for the final measure of the best recipe. Ctrl-C stops after the present step; with the same
+    folder it goes on from there.
+
+    Args:
+        recipe: A plan or a recipe's file, with a ``sweep``.
+        folder: Where its files go: a new folder, or that of a sweep of the same recipe; by default
+            ``sweeps/NAME-TIME``.
+        final: With how many seeds the best recipe is trained in the end and measured on the test images.
+        storage: The URL of the database in which Optuna keeps its study, as SQLAlchemy spells it; by default an SQLite
+            file in the folder.
+        on_event: Is told of progress, and of every trial that ended.
+
+    Raises:
+        RecipeError: With all problems of the recipe, of what is varied and of the combinations.
+        UsageError: If the folder holds something else.
+        SurgeonError: If the images are not what the recipe needs, no trial finished, or the storage cannot be used.
+        RunInterruptedError: After Ctrl-C.
+
+    Example:
+        >>> found = surgeon.sweep("photos.yaml", "sweeps/photos", final=3)
+        >>> found.best.values, found.best.objective
+        ({'phases[1].lr.cosine.peak': 0.00031}, 0.972)
+    """
+    if final < 0:
+        raise UsageError(f"expected final of 0 or more, found {final}")
+    if isinstance(recipe, Plan):
+        searched = open_sweep(parse_document(dump_text(recipe.recipe), Path(recipe.name)))
+    else:
+        searched = open_sweep(read_document(Path(recipe)))
+    path = new_sweep_folder(searched.plan.name) if folder is None else Path(folder)
+    return sweep_opened(searched, path, final, storage, watched_by(on_event))
+
+
+def sweep_opened(searched: Sweep, path: Path, final: int, storage: str | None, watching: Subscriber) -> SweepResult:
+    """Does what ``sweep`` does, of a sweep that was checked."""
+    with _removed_without_trials(path):
+        begin_sweep(path, searched.plan.recipe)
+        watching(Note(f"the sweep is in {path}"))
+        with run_in_use(path):
+            # Loading these takes seconds: what is wrong with the recipe and the folder is said before.
+            from surgeon.search.sweep import search
+            from surgeon.training.interrupt import until_interrupted
+
+            url = storage or f"sqlite:///{(path / 'study.db').resolve()}"
+            result = drive(until_interrupted(search(searched, path, url), watching), watching)
+    _check_finished(result, path)
+    if final:
+        seeds = range(searched.plan.seed, searched.plan.seed + final)
+        result = replace(result, final=_train_best(path, seeds, watching))
+        write_sweep(path, result)
+    return result
+
+
+@contextmanager
+def _removed_without_trials(folder: Path) -> Iterator[None]:
+    """Says how a sweep goes on that is stopped, and takes its folder away if it fails before a trial has ended."""
+    existed, go_on = folder.exists(), f"go on with `surgeon sweep {folder} --resume`"
+    try:
+        yield
+    except RunInterruptedError as error:
+        error.hint = go_on
+        raise
+    except KeyboardInterrupt as error:
+        raise RunInterruptedError(signal.SIGINT, go_on) from error
+    except Exception:
+        if not existed and not read_trials(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _check_finished(result: SweepResult, folder: Path) -> None:
+    if result.best is not None:
+        return
+    failed = [trial for trial in result.trials if trial.state == "failed"]
+    if failed:
+        message = f"no trial finished, {len(failed)} failed; trial {failed[0].number}: {failed[0].reason}"
+        raise SurgeonError(message, f"`surgeon report {folder}` shows all")
+    raise SurgeonError(
+        f"no trial finished{f': {result.stopped}' if result.stopped else ''}",
+        "give it more time; what was computed is kept",
+    )
+
+
+def _train_best(folder: Path, seeds: Sequence[int], watching: Subscriber) -> FinalResult:
+    """Trains the best recipe with some seeds, and measures the test images."""
+    folders = [folder / "final" / f"seed-{seed}" for seed in seeds]
+    measured = []
+    for seed, path in zip(seeds, folders, strict=True):
+        plan = load_recipe(folder / BEST, {"seed": seed})
+        run = open_run(path) if is_finished(path) else train(plan, path, on_event=watching)
+        if run.result.evaluation is None:
+            raise SurgeonError("there are no test images to measure", "hold some out: data.split.test: 0.2")
+        measured.append(run.result.evaluation)
+    names = ("accuracy", "macro_f1", "weighted_f1")
+    figures = {name: _spread([figure(one, name) for one in measured]) for name in names}
+    return FinalResult(tuple(path.relative_to(folder).as_posix() for path in folders), figures)
+
+
+def _spread(values: Sequence[float]) -> Spread:
+    return Spread(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0, tuple(values))
+
+
+_SEARCHED_EPOCHS = 8  # of each trial's last phase: enough to tell rates and depths apart
+_SEARCHED_DEPTHS = 5  # the head alone, and from one of the last blocks on
+
+
+def measure_choices(recipe: Path, folder: Path, seconds: float, watching: Subscriber) -> Choices:
+    """Finds what a drafted recipe leaves open: where to cut by a probe, the rest by a sweep in the time that is left.
+
+    Args:
+        recipe: As ``draft_recipe`` writes it.
+        folder: For the sweep.
+        seconds: For all of it.
+        watching: Is told of progress.
+
+    Raises:
+        SurgeonError: If the images or the weights are not what the recipe needs.
+    """
+    from surgeon.report.probe import suggestion_text
+    from surgeon.report.sweep import verdict
+
+    began = time.perf_counter()
+    plan = load_recipe(recipe)
+    cuts = probe(plan, on_event=watching)
+    values = {**plan.recipe, "backbone": {**plan.recipe["backbone"], "cut": cuts.suggested.cut}}
+    network = compile_document(parse_document(dump_text(values), recipe)).network
+    starts = [network.spell(depth.start) for depth in depths_of(network)[1:_SEARCHED_DEPTHS]]
+    left = max(1, round(seconds - (time.perf_counter() - began)))
+    values["sweep"] = {
+        "vary": {
+            "phases[1].trainable": ["head", *(f"{start}.." for start in starts)],
+            "phases[1].lr.cosine.peak": {"log_uniform": [3e-5, 1e-3]},
+            "head[1].dropout": [0.0, 0.2, 0.5],
+        },
+        "budget": f"{left} s",
+    }
+    values["phases"] = [values["phases"][0], {**values["phases"][1], "epochs": _SEARCHED_EPOCHS}]
+    reasons = [f"Measured within {seconds / 60:g} min: the cut by a linear probe, the rest by a sweep."]
+    reasons += [text.plain for text in suggestion_text(cuts)]
+    searched = open_sweep(parse_document(dump_text(values), recipe))
+    try:
+        found = sweep_opened(searched, folder, 0, None, watching)
+    except SurgeonError as error:
+        if not holds_sweep(folder):
+            raise
+        return Choices(cut=cuts.suggested.cut, reasons=(*reasons, f"The rest is as for most folders: {error.message}."))
+    if found.best is None:
+        raise AssertionError("a sweep without a finished trial raises")
+    return Choices(
+        cut=cuts.suggested.cut,
+        dropout=found.best.values["head[1].dropout"],
+        trainable=found.best.values["phases[1].trainable"],
+        peak=found.best.values["phases[1].lr.cosine.peak"],
+        reasons=(*reasons, f"What is trained, its rate and the dropout: {verdict(found)}"),
+    )
