@@ -259,29 +259,39 @@ def _build_draw(template: Template, generators: Sequence[Any]) -> Callable[[int]
 
 
 def _build_step(template: Template, loss: Loss, variables: Sequence[Any], stacked: Sequence[Any]) -> Callable[..., Any]:
-    """Returns the compiled step of all trials; ``stacked`` has the values of ``variables``, the changing ones first."""
+    """Returns the compiled step of all trials; ``stacked`` has their values of ``variables``."""
 
     def train_one(given: Any) -> Any:
         values, rate, tensor, labels, weights, noise = given
         mapping = [*zip(variables, values, strict=True), (template.optimizer.learning_rate, rate)]
         with keras.StatelessScope(state_mapping=mapping) as scope:
             trained = [scope.get_current_value(variable) for variable in template.trained]
-            with tf.GradientTape() as tape:
+            with tf.GradientTape(persistent=True) as tape:
                 tape.watch(trained)
                 outputs = template.train(tensor, noise)
                 smoothing = template.settings.get(LABEL_SMOOTHING, 0.0)
-                penalties = [penalty for layer, _ in template.layers for penalty in layer.losses]
-                value = loss(labels, outputs, weights, smoothing) + sum(penalties)
-            template.optimizer.apply(tape.gradient(value, trained))
+                entropy = loss(labels, outputs, weights, smoothing)
+                penalty = sum(each for layer, _ in template.layers for each in layer.losses)
+            gradients = tape.gradient(entropy, trained)
+            shrinking = tape.gradient(penalty, trained) if tf.is_tensor(penalty) else [None for _ in trained]
+            pairs = zip(gradients, shrinking, strict=True)
+            template.optimizer.apply([one if other is None else one + other for one, other in pairs])
         right = tf.reduce_sum(tf.cast(tf.argmax(outputs, axis=-1, output_type=tf.int32) == labels, tf.int32))
-        return [scope.get_current_value(variable) for variable in template.changing], value, right
+        after = [scope.get_current_value(variable) for variable in template.changing]
+        return [*after, *gradients], entropy + penalty, right
+
+    # Each step writes its gradients where the last one's were. Fresh memory for them, which the system has to map and
+    # to clear, would take a large head as long as all else.
+    own = {id(variable): stack for variable, stack in zip(variables, stacked, strict=True)}
+    gradients = [tf.Variable(tf.zeros_like(own[id(variable)])) for variable in template.trained]
+    written = [*(own[id(variable)] for variable in template.changing), *gradients]
 
     @tf.function(jit_compile=True)  # type: ignore[untyped-decorator]
     def step(rates: Any, order: Any, tensor: Any, labels: Any, weights: Any, noise: Any) -> tuple[Any, Any]:
         # A batch per trial, even if it is the same: products with stacked kernels then need no transposed copies.
         each = (tf.gather(batches, order) for batches in (tensor, labels, weights))
         after, losses, right = tf.vectorized_map(train_one, ([one.value() for one in stacked], rates, *each, noise))
-        for variable, value in zip(stacked[: len(after)], after, strict=True):
+        for variable, value in zip(written, after, strict=True):
             variable.assign(value)
         return losses, right
 
