@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         PhaseResult,
         PhaseStarted,
         Progress,
+        TrialEnded,
     )
     from surgeon.results.lr_range import LrRangeResult
     from surgeon.results.probe import CutResult, ProbeResult
@@ -49,6 +50,7 @@ _HOMES = {
         "PhaseResult",
         "PhaseStarted",
         "Progress",
+        "TrialEnded",
     ),
     "surgeon.report.progress": ("show_progress",),
     "surgeon.results.lr_range": ("LrRangeResult",),
@@ -82,6 +84,7 @@ __all__ = [  # what TYPE_CHECKING imports above
     "SurgeonError",
     "SweepResult",
     "Trial",
+    "TrialEnded",
     "TrialPhase",
     "UsageError",
     "check",

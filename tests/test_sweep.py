@@ -92,7 +92,7 @@ def test_a_grid_tries_every_combination_and_its_trials_are_runs(
 def test_the_best_recipe_is_a_file_that_runs_and_the_test_images_are_measured_once(
     surgeon: Surgeon, swept: Callable[..., Path], tmp_path: Path, without_pictures: None
 ) -> None:
-    recipe = swept({"phases[0].lr": [0.03, 1e-6], "head[1].dense.units": [4]}, method="grid")
+    recipe = swept({"phases[0].lr": [0.03, 1e-6], "head[1].dense.units": [32]}, method="grid")
     folder = tmp_path / "sweep"
     assert surgeon("sweep", recipe, "--out", folder, "--final", 2, "--quiet").code == 0
     found = read_sweep(folder)
@@ -205,21 +205,30 @@ def test_a_budget_ends_what_is_trained(swept: Callable[..., Path], tmp_path: Pat
     assert trial.objective is not None
 
 
-def test_hopeless_trials_are_pruned(swept: Callable[..., Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize("pruning", ["median", "hyperband"])
+def test_hopeless_trials_are_pruned(swept: Callable[..., Path], tmp_path: Path, pruning: str) -> None:
     import surgeon as package
 
-    rates = [0.05, 0.04, 0.03, 0.02, 0.01, 0.012, 1e-7, 1e-8]
-    phases = [{"trainable": "head", "lr": 0.01, "epochs": 12}]
-    recipe = swept({"phases[0].lr": rates}, {"phases": phases}, objective="val_loss", method="grid", pruning="median")
+    rates = [0.05, 0.04, 0.03, 0.02, 0.01, 0.012, 0.025, 0.035, 0.045, 0.015, 30.0, 40.0]
+    phases = [{"trainable": "head", "lr": 0.01, "epochs": 9}]
+    recipe = swept({"phases[0].lr": rates}, {"phases": phases}, objective="val_loss", method="grid", pruning=pruning)
     found = package.sweep(recipe, tmp_path / "sweep")
-    states = {trial.values["phases[0].lr"]: trial for trial in found.trials}
-    assert states[1e-8].state == "pruned"
-    assert "hopeless after epoch" in states[1e-8].reason
-    assert states[1e-8].phases[0].epochs < 12
-    assert states[0.05].state == "finished"
-    assert states[0.05].phases[0].epochs == 12
+    pruned = [trial for trial in found.trials if trial.state == "pruned"]
+    assert pruned
+    for trial in pruned:
+        assert f"hopeless after epoch {trial.phases[0].epochs} of its last phase ({pruning})" in trial.reason
+        assert trial.phases[0].epochs < 9
+    if pruning == "median":
+        assert {trial.values["phases[0].lr"] for trial in pruned} >= {30.0, 40.0}
     assert found.best is not None
-    assert found.best.state == "finished"
+    assert found.best.phases[0].epochs == 9
+    # What was ended leaves the others as they are.
+    whole = package.sweep(swept({"phases[0].lr": rates[:1]}, {"phases": phases}, method="grid"), tmp_path / "alone")
+    together = next(trial for trial in found.trials if trial.values["phases[0].lr"] == rates[0])
+    epochs = together.phases[0].epochs
+    for name, values in whole.trials[0].phases[0].history.items():
+        if name != "seconds":
+            np.testing.assert_allclose(together.phases[0].history[name], values[:epochs], rtol=1e-4, atol=1e-5)
 
 
 def test_a_sweep_that_ended_goes_on_with_nothing(surgeon: Surgeon, swept: Callable[..., Path], tmp_path: Path) -> None:

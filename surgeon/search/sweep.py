@@ -214,7 +214,8 @@ def _next_round(work: _Work) -> list[Proposal]:
             work.add(known)
         else:
             found.append(proposal)
-    learns = settings.method == "tpe" or work.sweep.seconds is not None
+    # The median pruner compares with trials that finished.
+    learns = settings.method == "tpe" or settings.pruning == "median" or work.sweep.seconds is not None
     while not (learns and len(found) >= _ROUND) and (work.wanted is None or work.proposals.count() < work.wanted):
         new = work.proposals.propose()
         if new is None:
