@@ -224,6 +224,7 @@ def test_random_generators_and_weights_go_on_in_the_next_phase(bench: Bench) -> 
     check(bench, plans, together(bench, plans))
 
 
+@pytest.mark.slow
 def test_trials_end_one_by_one_and_the_others_are_as_they_would_be(bench: Bench) -> None:
     """One diverges, one is pruned, one stops early, two get their best weights back; those left are packed together."""
     early, later = ({"monitor": "val_accuracy", "patience": patience, "min_delta": 1} for patience in (1, 9))

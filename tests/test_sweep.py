@@ -60,11 +60,11 @@ def figures(trials: Any) -> dict[int, Any]:
     }
 
 
-RATES = {"phases[0].lr": [0.01, 0.003], "phases[1].lr": [0.01, 0.001], "phases[1].trainable": ["head", "all"]}
+RATES = {"phases[1].lr": [0.01, 0.001], "phases[1].trainable": ["head", "all"]}
 
 
 def test_a_grid_tries_every_combination_and_its_trials_are_runs(
-    surgeon: Surgeon, swept: Callable[..., Path], tmp_path: Path
+    surgeon: Surgeon, swept: Callable[..., Path], tmp_path: Path, without_pictures: None
 ) -> None:
     import surgeon as package
 
@@ -72,15 +72,15 @@ def test_a_grid_tries_every_combination_and_its_trials_are_runs(
     outcome = surgeon("sweep", recipe, "--out", folder, "--format", "json")
     assert outcome.code == 0, outcome.err
     found = read_sweep(folder)
-    assert [trial.state for trial in found.trials] == ["finished"] * 8
-    assert len({json.dumps(trial.values) for trial in found.trials}) == 8
-    assert len({json.dumps(trial.recipe) for trial in found.trials}) == 8
+    assert [trial.state for trial in found.trials] == ["finished"] * 4
+    assert len({json.dumps(trial.values) for trial in found.trials}) == 4
+    assert len({json.dumps(trial.recipe) for trial in found.trials}) == 4
     assert found.best is not None
     assert found.best.objective == max(trial.objective for trial in found.trials if trial.objective is not None)
     assert json.loads(outcome.out)["trials"][0]["values"] == found.trials[0].values
     together = {trial.values["phases[1].trainable"]: trial.together for trial in found.trials}
-    assert together == {"head": 4, "all": 1}  # convolutions are trained alone
-    for trial in (found.trials[1], found.trials[2], found.best):
+    assert together == {"head": 2, "all": 1}  # convolutions are trained alone
+    for trial in found.trials[1:3]:
         alone = package.load_recipe(recipe, trial.values)
         run = package.train(alone, tmp_path / f"alone-{trial.number}")
         for phase, expected in zip(trial.phases, run.result.phases, strict=True):
@@ -89,6 +89,7 @@ def test_a_grid_tries_every_combination_and_its_trials_are_runs(
                 np.testing.assert_allclose(phase.history[name], expected.history[name], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_best_recipe_is_a_file_that_runs_and_the_test_images_are_measured_once(
     surgeon: Surgeon, swept: Callable[..., Path], tmp_path: Path, without_pictures: None
 ) -> None:
@@ -178,6 +179,7 @@ def test_nothing_is_left_of_a_sweep_that_cannot_begin(
     assert not (tmp_path / "sweep").exists()
 
 
+@pytest.mark.slow
 def test_folds_are_a_mean_over_parts(swept: Callable[..., Path], tmp_path: Path) -> None:
     import surgeon as package
 
@@ -205,6 +207,7 @@ def test_a_budget_ends_what_is_trained(swept: Callable[..., Path], tmp_path: Pat
     assert trial.objective is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pruning", ["median", "hyperband"])
 def test_hopeless_trials_are_pruned(swept: Callable[..., Path], tmp_path: Path, pruning: str) -> None:
     import surgeon as package
@@ -246,9 +249,11 @@ def test_a_sweep_that_ended_goes_on_with_nothing(surgeon: Surgeon, swept: Callab
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["random", "grid", "tpe"])
-def test_kills_change_nothing(surgeon: Surgeon, swept: Callable[..., Path], tmp_path: Path, method: str) -> None:
-    """SIGKILL at ten random moments of real processes."""
+@pytest.mark.parametrize(("method", "kills"), [("random", 10), ("grid", 3), ("tpe", 3)])
+def test_kills_change_nothing(
+    surgeon: Surgeon, swept: Callable[..., Path], tmp_path: Path, method: str, kills: int
+) -> None:
+    """SIGKILL at random moments of real processes."""
     rates: Any = [0.01, 0.02, 0.03, 0.05] if method == "grid" else {"log_uniform": [1e-4, 1e-1]}
     vary = {"phases[1].lr": rates, "phases[1].trainable": ["head", "block2a_dwconv..", "block2a_project_conv.."]}
     phases = [
@@ -261,7 +266,7 @@ def test_kills_change_nothing(surgeon: Surgeon, swept: Callable[..., Path], tmp_
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
     command = [sys.executable, "-m", "surgeon", "sweep", recipe, "--out", killed, "--quiet"]
     finished: dict[int, Any] = {}
-    for kill in range(10):
+    for kill in range(kills):
         process = subprocess.Popen(command, env=environment)
         known = len(read_trials(killed)) if killed.exists() else 0
         deadline = time.monotonic() + 60
@@ -297,14 +302,28 @@ def same(whole: SweepResult, resumed: SweepResult) -> None:
 
 @pytest.mark.slow
 def test_a_thousand_trials_in_one_process_stay_within_the_memory(swept: Callable[..., Path], tmp_path: Path) -> None:
-    """Half of them are trained together in stacks of ten, half alone; what they need at a time is let go."""
+    """Nine of ten are trained together, a hundred alone; what they need at a time is let go."""
     import psutil
 
     import surgeon as package
     from surgeon.results.events import TrialEnded
 
     phases = [{"trainable": "head", "lr": 0.01, "epochs": 1}]
-    vary = {"phases[0].lr": {"log_uniform": [1e-4, 1e-1]}, "phases[0].trainable": ["head", "block2a_project_conv.."]}
+    heads = [
+        "head",
+        ["head"],
+        "head_*",
+        ["head_*"],
+        "10..",
+        ["10.."],
+        "head_global_average_pooling..",
+        ["head", 13],
+        [13, "head"],
+    ]
+    vary = {
+        "phases[0].lr": {"log_uniform": [1e-4, 1e-1]},
+        "phases[0].trainable": [*heads, "block2a_project_conv.."],
+    }
     recipe = swept(vary, {"phases": phases}, trials=1000, method="random")
     sizes: list[float] = []
 
@@ -314,8 +333,31 @@ def test_a_thousand_trials_in_one_process_stay_within_the_memory(swept: Callable
 
     found = package.sweep(recipe, tmp_path / "sweep", on_event=watch)
     assert len(found.trials) == 1000
-    growth = np.mean(sizes[-50:]) - np.mean(sizes[250:300])
-    assert growth < 200, f"{growth:.0f} MB over the last 700 trials"
+    alone = [trial.together == 1 for trial in found.trials]
+    assert 50 < sum(alone) < 150
+    growth = (np.mean(sizes[-10:]) - np.mean(sizes[-70:-60])) / 60  # those that are trained alone come last
+    assert growth < 4, f"{growth:.1f} MB for each trial that is trained alone"
+    assert sizes[-1] < 2500
+
+
+@pytest.mark.slow
+def test_a_head_that_misses_an_operation_is_trained_alone(swept: Callable[..., Path], tmp_path: Path) -> None:
+    import keras
+
+    import surgeon as package
+
+    image = keras.Input((None, None, 3))
+    pooled = keras.layers.GlobalAveragePooling2D(name="pool")(keras.layers.Conv2D(8, 3, strides=2)(image))
+    keras.Model(image, keras.layers.Dense(4, name="top")(pooled * 3.0 + 0.0)).save(tmp_path / "bare.keras")
+    backbone = {"model": str(tmp_path / "bare.keras"), "preprocessing": "lite", "cut": "pool"}
+    changes = {
+        "backbone": backbone,
+        "head": [{"dense": {"units": "classes", "activation": "softmax"}}],
+        "phases": [{"trainable": "head", "lr": 0.01, "epochs": 3}],
+    }
+    recipe = swept({"phases[0].lr": [0.01, 0.1]}, changes, method="grid")
+    found = package.sweep(recipe, tmp_path / "sweep")
+    assert [trial.together for trial in found.trials] == [1, 1]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
-"""What a sweep tries next: Optuna proposes, is told what it came to, and keeps both in its storage.
+"""What a sweep tries next: Optuna proposes, and is told what it came to.
 
-Each proposal is drawn with a seed of its own, which follows from the sweep's seed and the trial's number: a sweep that
-was stopped goes on with the trials that it would have tried.
+A proposal is drawn with a seed of its own, which follows from the sweep's seed and the trial's number: a sweep that was
+stopped goes on with the trials that it would have tried. Proposals are made in memory; what has ended is put into a
+database, for Optuna's dashboard and for the next process to learn from.
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ from typing import Any
 
 import numpy as np
 import optuna
+from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from surgeon.errors import SurgeonError
-from surgeon.recipe.space import Range, Space
+from surgeon.recipe.space import Range, Space, Varied
 from surgeon.recipe.sweep import Sweep
 
 _SPACE = "vary"  # which of several spaces
+_NUMBER = "trial"  # of the sweep, which is not that of the study
 
 
 @dataclass(frozen=True)
@@ -60,66 +63,57 @@ class Proposals:
         """
         self._sweep = sweep
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        maximized = sweep.settings.objective == "val_accuracy"
+        is_loss = sweep.settings.objective == "val_loss"
+        direction = StudyDirection.MINIMIZE if is_loss else StudyDirection.MAXIMIZE
         try:
-            self._study = optuna.create_study(
-                storage=storage,
-                study_name=name,
-                direction="maximize" if maximized else "minimize",
-                pruner=_pruner(sweep),
-                load_if_exists=True,
-            )
+            self._kept = optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
+            known = self._kept.get_trials()
         except Exception as error:  # of any database's driver
             raise SurgeonError(f"cannot use the storage {storage}: {error}", "give another --storage") from error
+        self._study = optuna.create_study(study_name=name, direction=direction, pruner=_pruner(sweep))
+        self._study.add_trials(known)
+        self._told = {trial.user_attrs.get(_NUMBER) for trial in known}
+        self._begun: dict[int, optuna.trial.Trial] = {}
         self._grid = _grid(sweep) if sweep.settings.method == "grid" else None
 
-    def unfinished(self) -> list[Proposal]:
-        """Returns the trials that were proposed and never ended."""
-        return [self._proposal(trial) for trial in self._study.get_trials(states=(TrialState.RUNNING,))]
-
-    def count(self) -> int:
-        """Returns how many were proposed so far."""
-        return len(self._study.get_trials(deepcopy=False))
-
-    def propose(self) -> Proposal | None:
-        """Returns a new trial; None if a grid has no more."""
-        number = self.count()
+    def propose(self, number: int) -> Proposal | None:
+        """Returns the trial with a number, from 1; None if a grid has no more."""
         if self._grid is not None:
-            if number == len(self._grid):
+            if number > len(self._grid):
                 return None
-            self._study.enqueue_trial(self._grid[number])
+            self._study.enqueue_trial(self._grid[number - 1])
         seed = int(np.random.SeedSequence((self._sweep.plan.seed, number)).generate_state(1)[0])
         self._study.sampler = _sampler(self._sweep.settings.method, seed)
         spaces = self._sweep.spaces
-        trial = self._study.ask()
+        trial = self._begun[number] = self._study.ask()
         at = trial.suggest_int(_SPACE, 0, len(spaces) - 1) if len(spaces) > 1 else 0
-        for varied, name in zip(spaces[at], _names(spaces, at), strict=True):
-            _draw(trial, name, varied.values)
-        return self._proposal(self._study.get_trials(deepcopy=False)[trial.number])
-
-    def _proposal(self, trial: optuna.trial.FrozenTrial) -> Proposal:
-        at = trial.params.get(_SPACE, 0)
-        space = self._sweep.spaces[at]
-        values = []
-        for varied, name in zip(space, _names(self._sweep.spaces, at), strict=True):
-            found = trial.params[name]
-            is_range = isinstance(varied.values, Range)
-            values.append(found if is_range else {_spelled(one): one for one in varied.samples}[found])
-        return Proposal(trial.number + 1, space, tuple(values))
+        values = [_draw(trial, *pair) for pair in zip(spaces[at], _names(spaces, at), strict=True)]
+        return Proposal(number, spaces[at], tuple(values))
 
     def is_hopeless(self, number: int, epoch: int, figure: float) -> bool:
         """Notes what a trial has come to after an epoch of its last phase, and tells whether it is to be ended."""
-        trial = self._trial(number)
         if not np.isfinite(figure):
             return False
-        trial.report(figure, epoch)
-        return trial.should_prune()
+        self._begun[number].report(figure, epoch)
+        return self._begun[number].should_prune()
 
     def tell(self, number: int, state: str, figure: float | None) -> None:
-        """Notes how a trial ended: ``finished``, ``pruned`` or ``failed``."""
+        """Notes how a trial ended: ``finished``, ``pruned`` or ``failed``.
+
+        Raises:
+            SurgeonError: If the storage cannot be used any more.
+        """
+        trial = self._begun.pop(number)
+        trial.set_user_attr(_NUMBER, number)
         states = {"finished": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
-        is_finished = state == "finished"
-        self._study.tell(number - 1, figure if is_finished else None, states[state], skip_if_finished=True)
+        ended = self._study.tell(trial, figure if state == "finished" else None, states[state])
+        if number in self._told:  # a process was killed between this and the trial's file
+            return
+        try:
+            self._kept.add_trial(ended)
+        except Exception as error:  # of any database's driver
+            raise SurgeonError(f"cannot use the storage: {error}", "mend that, and go on with --resume") from error
+        self._told.add(number)
 
     def importances(self) -> dict[str, float]:
         """Returns how much of the differences between trials each path explains, the largest first."""
@@ -133,9 +127,6 @@ class Proposals:
         except (ValueError, RuntimeError):  # all trials came to the same, or no path is part of them all
             return {}
         return {name: float(part) for name, part in found.items() if np.isfinite(part)}
-
-    def _trial(self, number: int) -> optuna.trial.Trial:
-        return optuna.trial.Trial(self._study, self._study.get_trials(deepcopy=False)[number - 1]._trial_id)
 
 
 def _sampler(method: str, seed: int) -> optuna.samplers.BaseSampler:
@@ -160,13 +151,14 @@ def _names(spaces: Sequence[Space], at: int) -> list[str]:
     return [varied.path + suffix for varied in spaces[at]]
 
 
-def _draw(trial: optuna.trial.Trial, name: str, values: tuple[Any, ...] | Range) -> None:
+def _draw(trial: optuna.trial.Trial, varied: Varied, name: str) -> Any:
+    values = varied.values
     if not isinstance(values, Range):
-        trial.suggest_categorical(name, [_spelled(value) for value in values])
-    elif values.is_integer:
-        trial.suggest_int(name, int(values.low), int(values.high))
-    else:
-        trial.suggest_float(name, values.low, values.high, log=values.is_log)
+        spelled = {_spelled(value): value for value in values}
+        return spelled[trial.suggest_categorical(name, list(spelled))]
+    if values.is_integer:
+        return trial.suggest_int(name, int(values.low), int(values.high))
+    return trial.suggest_float(name, values.low, values.high, log=values.is_log)
 
 
 def _spelled(value: Any) -> Any:

@@ -51,11 +51,13 @@ class Shared:
 
     Attributes:
         resources: Hold it; closed once no trial needs it any more.
-        kept: By the frontier, as ``_Union`` calls it; None where there was no room.
+        kept: By the frontier, as ``_renamed`` calls it; None where there was no room.
+        bare: The cuts that are followed by an operation which is no layer; a head alone does not have it.
     """
 
     resources: ExitStack
     kept: dict[Frontier, Kept | None] = field(default_factory=dict)
+    bare: set[str] = field(default_factory=set)
 
     def of(self, plan: Plan) -> dict[Frontier, Kept | None]:
         """Returns what is kept of a plan's frontiers."""
@@ -74,10 +76,31 @@ class Shared:
         wanted = {_renamed(plan, frontier): (plan, frontier) for plan in plans for frontier in shared_frontiers(plan)}
         lacking = {name: found for name, found in wanted.items() if name not in self.kept}
         if lacking:
-            setup = _build_union(list(lacking.values()), dataset)
+            setup = self._build_union(list(lacking.values()), dataset)
             features = FrozenFeatures(setup, self.resources)
             yield from features.keep(lacking)
             self.kept.update(features.kept)
+
+    def _build_union(self, wanted: Sequence[tuple[Plan, Frontier]], dataset: Dataset) -> Setup:
+        """Builds the network that puts out all wanted frontiers: the backbone and the first layers of each head."""
+        deepest = max((plan for plan, _ in wanted), key=lambda plan: plan.network.cut)
+        start_afresh(deepest.seed)
+        backbone = open_backbone(deepest.backbone, deepest.data.image_size)
+        rows = {row.name: row for plan, _ in wanted for row in plan.network.backbone}
+        ends: dict[str, Any] = {}
+        for plan, frontier in wanted:
+            cut = plan.backbone.cut
+            if output_of(backbone, cut) is not layer_output(backbone, cut):
+                self.bare.add(cut)
+            for name in frontier.layers:
+                if name in rows:
+                    ends[name] = layer_output(backbone, name)
+            _sew(plan, frontier, backbone, rows, ends)
+        network = keras.Model(backbone.input, list(ends.values()))
+        union = Network(
+            deepest.network.name, deepest.network.cut, tuple(sorted(rows.values(), key=lambda row: row.index))
+        )
+        return Setup(replace(deepest, network=union), network, build_pipeline(deepest), dataset)
 
 
 def _renamed(plan: Plan, frontier: Frontier) -> Frontier:
@@ -95,23 +118,6 @@ def _name(plan: Plan, name: str) -> str:
     before = [(layer.kind, dict(layer.parameters)) for layer in plan.head[: at + 1]]
     digest = hashlib.sha256(json.dumps([plan.network.cut, before], sort_keys=True).encode())
     return f"{name}_{digest.hexdigest()[:12]}"
-
-
-def _build_union(wanted: Sequence[tuple[Plan, Frontier]], dataset: Dataset) -> Setup:
-    """Builds the network that puts out all wanted frontiers: the backbone with the first layers of each head."""
-    deepest = max((plan for plan, _ in wanted), key=lambda plan: plan.network.cut)
-    start_afresh(deepest.seed)
-    backbone = open_backbone(deepest.backbone, deepest.data.image_size)
-    rows = {row.name: row for plan, _ in wanted for row in plan.network.backbone}
-    ends: dict[str, Any] = {}
-    for plan, frontier in wanted:
-        for name in frontier.layers:
-            if name in rows:
-                ends[name] = layer_output(backbone, name)
-        _sew(plan, frontier, backbone, rows, ends)
-    network = keras.Model(backbone.input, list(ends.values()))
-    union = Network(deepest.network.name, deepest.network.cut, tuple(sorted(rows.values(), key=lambda row: row.index)))
-    return Setup(replace(deepest, network=union), network, build_pipeline(deepest), dataset)
 
 
 def _sew(plan: Plan, frontier: Frontier, backbone: Any, rows: dict[str, LayerRow], ends: dict[str, Any]) -> None:

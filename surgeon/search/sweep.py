@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import time
@@ -107,11 +108,11 @@ class _Work:
         return by_pace if by_budget is None else min(by_pace, by_budget)
 
     def add(self, trial: Trial) -> TrialEnded:
-        """Keeps a trial that ended: in its file first, then in the study."""
+        """Keeps a trial that ended: in the study first, then in its file, by which it counts."""
         trial = replace(trial, ended=self.seconds)
-        write_trial(self.folder, trial)
         state = trial.state if trial.state != "duplicate" else "finished" if trial.objective is not None else "failed"
         self.proposals.tell(trial.number, state, trial.objective)
+        write_trial(self.folder, trial)
         self.trials[trial.number] = trial
         result = self.result({})
         write_sweep(self.folder, result)
@@ -204,23 +205,21 @@ def _folds(dataset: Dataset, count: int, seed: int) -> Iterator[Dataset]:
 
 
 def _next_round(work: _Work) -> list[Proposal]:
-    """Returns what is to be tried next: first what was proposed and never ended, then new proposals."""
+    """Returns what is to be tried next: the first numbers that no trial which ended has."""
     if work.is_over():
         return []
     settings = work.sweep.settings
-    found = []
-    for proposal in work.proposals.unfinished():
-        if (known := work.trials.get(proposal.number)) is not None:  # its file was written, and then it was stopped
-            work.add(known)
-        else:
-            found.append(proposal)
     # The median pruner compares with trials that finished.
     learns = settings.method == "tpe" or settings.pruning == "median" or work.sweep.seconds is not None
-    while not (learns and len(found) >= _ROUND) and (work.wanted is None or work.proposals.count() < work.wanted):
-        new = work.proposals.propose()
-        if new is None:
+    free = (number for number in itertools.count(1) if number not in work.trials)
+    found: list[Proposal] = []
+    for number in itertools.takewhile(lambda number: work.wanted is None or number <= work.wanted, free):
+        if learns and len(found) == _ROUND:
             break
-        found.append(new)
+        proposal = work.proposals.propose(number)
+        if proposal is None:
+            break
+        found.append(proposal)
     return found
 
 
@@ -274,7 +273,7 @@ def _make_group(work: _Work, key: str, candidates: Sequence[Candidate]) -> Gener
             yield work.add(_trial(work, candidate, [Standing(error=str(error))]))
         return
     yield from _train_on_splits(work, candidates, shared, images.splits)
-    if work.wanted is not None and work.proposals.count() >= work.wanted:
+    if work.wanted is not None and work.proposed[-1].number >= work.wanted:
         shared.resources.close()  # no later round comes back to it
         del work.shared[key]
 

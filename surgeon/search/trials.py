@@ -143,7 +143,8 @@ def _stacks(leaders: Sequence[Candidate], number: int, shared: Shared) -> list[l
     for candidate in leaders:
         training, _ = phase_frontiers(candidate.plan, number)
         is_kept = shared.of(candidate.plan).get(training) is not None
-        key = stack_key(candidate.plan, number, training) if is_kept else None
+        is_apart = training.layers == (candidate.plan.backbone.cut,) and candidate.plan.backbone.cut in shared.bare
+        key = stack_key(candidate.plan, number, training) if is_kept and not is_apart else None
         groups.setdefault(candidate.number if key is None else (training, key), []).append(candidate)
     stacks = []
     for group in groups.values():
