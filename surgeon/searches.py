@@ -31,7 +31,15 @@ from surgeon.results.subscribers import Subscriber, drive, watched_by
 from surgeon.results.sweep import FinalResult, SweepResult
 from surgeon.run import open_run
 from surgeon.runs.folder import is_finished, run_in_use
-from surgeon.runs.sweep_folder import BEST, begin_sweep, holds_sweep, new_sweep_folder, read_trials, write_sweep
+from surgeon.runs.sweep_folder import (
+    BEST,
+    begin_sweep,
+    holds_sweep,
+    new_sweep_folder,
+    read_sweep,
+    read_trials,
+    write_sweep,
+)
 
 
 def probe(
@@ -183,11 +191,14 @@ def sweep_opened(searched: Sweep, path: Path, final: int, storage: str | None, w
             from surgeon.training.interrupt import until_interrupted
 
             url = storage or f"sqlite:///{(path / 'study.db').resolve()}"
+            before = read_sweep(path) if read_trials(path) else None
             result = drive(until_interrupted(search(searched, path, url), watching), watching)
     _check_finished(result, path)
+    measured = before.final if before and before.best == result.best else None
     if final:
-        seeds = range(searched.plan.seed, searched.plan.seed + final)
-        result = replace(result, final=_train_best(path, seeds, watching))
+        measured = _train_best(path, result, range(searched.plan.seed, searched.plan.seed + final), watching)
+    if measured:
+        result = replace(result, final=measured)
         write_sweep(path, result)
     return result
 
@@ -222,9 +233,11 @@ def _check_finished(result: SweepResult, folder: Path) -> None:
     )
 
 
-def _train_best(folder: Path, seeds: Sequence[int], watching: Subscriber) -> FinalResult:
+def _train_best(folder: Path, found: SweepResult, seeds: Sequence[int], watching: Subscriber) -> FinalResult:
     """Trains the best recipe with some seeds, and measures the test images."""
-    folders = [folder / "final" / f"seed-{seed}" for seed in seeds]
+    if found.best is None:
+        raise AssertionError("no trial finished")
+    folders = [folder / "final" / f"trial-{found.best.number}" / f"seed-{seed}" for seed in seeds]
     measured = []
     for seed, path in zip(seeds, folders, strict=True):
         plan = load_recipe(folder / BEST, {"seed": seed})

@@ -106,6 +106,10 @@ def test_the_best_recipe_is_a_file_that_runs_and_the_test_images_are_measured_on
     ]
     assert list(found.final.figures["accuracy"].values) == measured
     assert found.final.figures["accuracy"].mean == pytest.approx(np.mean(measured))
+    assert surgeon("sweep", folder, "--resume", "--quiet").code == 0
+    assert read_sweep(folder).final == found.final
+    assert surgeon("report", folder).code == 0
+    assert f"{found.final.figures['accuracy'].mean:.4f}" in (folder / "report.html").read_text(encoding="utf-8")
     text = (folder / "best.yaml").read_text(encoding="utf-8")
     assert "sweep" not in yaml.safe_load(text)
     assert surgeon("validate", folder / "best.yaml").code == 0
@@ -152,6 +156,7 @@ def test_what_fails_is_recorded_and_the_rest_goes_on(
     vary = [
         {"phases[1].lr": [0.01, 1e15], "backbone": [mine]},
         {"phases[1].epochs": [2]},
+        {"phases[1].lr": [{"cosine": {"peak": 0.01, "warmup_epochs": 0.99}}]},
         {"backbone": [{"name": "vgg16", "weights": str(tmp_path / "no.weights.h5")}]},
     ]
     (tmp_path / "no.weights.h5").write_bytes(b"these are no weights")
@@ -161,10 +166,11 @@ def test_what_fails_is_recorded_and_the_rest_goes_on(
     assert outcome.code == 0, outcome.err
     found = read_sweep(tmp_path / "sweep")
     reasons = {json.dumps(trial.values): (trial.state, trial.reason) for trial in found.trials}
-    assert [state for state, _ in reasons.values()] == ["finished", "failed", "failed", "failed"]
-    _, diverged, memory, weights = (reason for _, reason in reasons.values())
+    assert [state for state, _ in reasons.values()] == ["finished", "failed", "failed", "failed", "failed"]
+    _, diverged, memory, pace, weights = (reason for _, reason in reasons.values())
     assert "loss is" in diverged or "not a finite number" in diverged
-    assert "out of memory" in memory
+    assert "out of memory: no room for a tensor" in memory
+    assert "the peak is never reached" in pace
     assert "no.weights.h5" in weights
     assert "Traceback" not in outcome.err
 

@@ -63,12 +63,13 @@ class Shared:
         """Returns what is kept of a plan's frontiers."""
         return {frontier: self.kept[_renamed(plan, frontier)] for frontier in shared_frontiers(plan)}
 
-    def keep(self, plans: Sequence[Plan], dataset: Dataset) -> Generator[Event, None, None]:
+    def keep(self, plans: Sequence[Plan], dataset: Dataset, *, in_folds: bool) -> Generator[Event, None, None]:
         """Makes sure that the frontiers of plans of one backbone are kept for every image, if there is room.
 
         Args:
             plans: What is to be trained.
             dataset: All images that any trial looks at; changed copies are kept of those that it calls ``train``.
+            in_folds: Whether the same images are trained on and validated, so that they are kept as they are too.
 
         Raises:
             SurgeonError: If the backbone's weights cannot be had.
@@ -77,6 +78,8 @@ class Shared:
         lacking = {name: found for name, found in wanted.items() if name not in self.kept}
         if lacking:
             setup = self._build_union(list(lacking.values()), dataset)
+            # That is what is kept for a linear probe as well.
+            setup = replace(setup, plan=replace(setup.plan, linear_probe=in_folds))
             features = FrozenFeatures(setup, self.resources)
             yield from features.keep(lacking)
             self.kept.update(features.kept)

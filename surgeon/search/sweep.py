@@ -15,6 +15,7 @@ import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
 from surgeon.errors import SurgeonError
+from surgeon.recipe.pace import check_pace
 from surgeon.recipe.sweep import Sweep, trial_plan
 from surgeon.recipe.text import dump_text
 from surgeon.results.events import Event, TrialEnded
@@ -99,6 +100,10 @@ class _Work:
         """Tells whether the budget is spent."""
         return self.sweep.seconds is not None and self.seconds >= self.sweep.seconds
 
+    def is_cut_short(self) -> bool:
+        """Tells whether the budget is spent and there would have been more trials."""
+        return self.is_over() and (self.wanted is None or len(self.trials) < self.wanted)
+
     def seconds_left(self) -> float | None:
         """Returns about how long it still takes, by the pace so far or by the budget; None before the first trial."""
         by_budget = None if self.sweep.seconds is None else max(0.0, self.sweep.seconds - self.seconds)
@@ -116,6 +121,8 @@ class _Work:
         self.trials[trial.number] = trial
         result = self.result({})
         write_sweep(self.folder, result)
+        if result.best is trial:
+            write_whole(self.folder / BEST, best_recipe(result))
         return TrialEnded(trial, result.best, len(self.trials), self.wanted, self.seconds, self.seconds_left())
 
     def result(self, importances: dict[str, float]) -> SweepResult:
@@ -131,7 +138,7 @@ class _Work:
             trials=tuple(self.trials[number] for number in sorted(self.trials)),
             importances=importances,
             seconds=self.seconds,
-            stopped=f"the budget of {settings.budget} was spent" if self.is_over() else "",
+            stopped=f"the budget of {settings.budget} was spent" if self.is_cut_short() else "",
         )
 
     def write(self) -> SweepResult:
@@ -259,11 +266,11 @@ def _identity(recipe: Any) -> str:
 def _make_group(work: _Work, key: str, candidates: Sequence[Candidate]) -> Generator[Event, None, None]:
     """Trains trials of one backbone, on each fold."""
     shared = work.shared.setdefault(key, Shared(work.resources.enter_context(ExitStack())))
+    images = yield from _open_images(work, candidates[0].plan)
+    candidates = yield from _sound(work, candidates, images.splits[0].splits.count("train"))
     plans = [candidate.plan for candidate in candidates]
-    images = yield from _open_images(work, plans[0])
-    kept = [replace(plan, linear_probe=work.sweep.settings.folds is not None) for plan in plans]
     try:
-        with closing(shared.keep(kept, images.every)) as events:
+        with closing(shared.keep(plans, images.every, in_folds=len(images.splits) > 1)) as events:
             for event in events:
                 yield event
                 if work.is_over():
@@ -276,6 +283,19 @@ def _make_group(work: _Work, key: str, candidates: Sequence[Candidate]) -> Gener
     if work.wanted is not None and work.proposed[-1].number >= work.wanted:
         shared.resources.close()  # no later round comes back to it
         del work.shared[key]
+
+
+def _sound(work: _Work, candidates: Sequence[Candidate], images: int) -> Generator[Event, None, list[Candidate]]:
+    """Returns the trials whose schedules fit the number of training images, which nobody knew before; others fail."""
+    found = []
+    for candidate in candidates:
+        try:
+            check_pace(candidate.plan, images)
+        except SurgeonError as error:
+            yield work.add(_trial(work, candidate, [Standing(error=str(error))]))
+        else:
+            found.append(candidate)
+    return found
 
 
 def _train_on_splits(

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from surgeon.data.dataset import Dataset
     from surgeon.recipe.plan import Plan
 
-# What a trial may do to the memory of the machine; the figures of the others stand.
 _OUT_OF_MEMORY = (MemoryError, tf.errors.ResourceExhaustedError)
 _PART_OF_MEMORY = 0.5  # of what is free, for trials that are trained together
 
@@ -166,7 +165,7 @@ def _train_stack(
     standings: Mapping[int, Standing],
     limits: Limits,
 ) -> Generator[Event, None, dict[int, Standing]]:
-    """Trains one phase of some trials together, or of one alone; if the memory does not suffice, of half of them."""
+    """Trains one phase of some trials together, or of one alone; what fails together is tried again in halves."""
     begun = {candidate.number: standings[candidate.number] for candidate in stack}
     try:
         if len(stack) > 1:
@@ -174,18 +173,13 @@ def _train_stack(
         (candidate,) = stack
         ended = yield from _train_alone(candidate, number, shared, dataset, begun[candidate.number], limits)
         return {candidate.number: ended}
-    except _OUT_OF_MEMORY as error:
-        if len(stack) > 1:
-            halves = (stack[: len(stack) // 2], stack[len(stack) // 2 :])
-            reached: dict[int, Standing] = {}
-            for half in halves:
-                reached |= yield from _train_stack(half, number, shared, dataset, standings, limits)
-            return reached
-        return _failed(begun, f"out of memory: {_first_line(error)}")
-    except SurgeonError as error:
-        return _failed(begun, str(error))
     except Exception as error:  # whatever a network that nobody has tried raises
-        return _failed(begun, f"{type(error).__name__}: {_first_line(error)}")
+        if len(stack) == 1:
+            return _failed(begun, _reason(error))
+    reached: dict[int, Standing] = {}
+    for half in (stack[: len(stack) // 2], stack[len(stack) // 2 :]):
+        reached |= yield from _train_stack(half, number, shared, dataset, standings, limits)
+    return reached
 
 
 def _failed(begun: Mapping[int, Standing], reason: str) -> dict[int, Standing]:
@@ -195,8 +189,12 @@ def _failed(begun: Mapping[int, Standing], reason: str) -> dict[int, Standing]:
     }
 
 
-def _first_line(error: BaseException) -> str:
-    return printable(str(error).strip().partition("\n")[0])[:300]
+def _reason(error: Exception) -> str:
+    """Returns why a trial failed, in a line."""
+    if isinstance(error, SurgeonError):
+        return str(error)
+    kind = "out of memory" if isinstance(error, _OUT_OF_MEMORY) else type(error).__name__
+    return printable(f"{kind}: {str(error).strip().partition(chr(10))[0]}")[:300]
 
 
 def _train_together(
