@@ -63,6 +63,7 @@ def figures(trials: Any) -> dict[int, Any]:
 RATES = {"phases[1].lr": [0.01, 0.001], "phases[1].trainable": ["head", "all"]}
 
 
+@pytest.mark.slow
 def test_a_grid_tries_every_combination_and_its_trials_are_runs(
     surgeon: Surgeon, swept: Callable[..., Path], tmp_path: Path, without_pictures: None
 ) -> None:
@@ -129,7 +130,7 @@ def test_the_same_work_is_done_once(swept: Callable[..., Path], tmp_path: Path) 
     )
     events: list[Any] = []
     found = package.sweep(recipe, tmp_path / "sweep", on_event=events.append)
-    kept = [event for event in events if isinstance(event, FeaturesKept) and event.computed]
+    kept = [event for event in events if isinstance(event, FeaturesKept)]
     assert len(kept) == 1  # one pass for all frontiers of all trials
     assert [event.phase for event in events if isinstance(event, PhaseStarted)] == ["warm-up", "fine-tune", "fine-tune"]
     assert [trial.state for trial in found.trials].count("duplicate") == 2  # 9 is block2a_project_bn
@@ -138,6 +139,7 @@ def test_the_same_work_is_done_once(swept: Callable[..., Path], tmp_path: Path) 
     }
 
 
+@pytest.mark.slow
 def test_what_fails_is_recorded_and_the_rest_goes_on(
     surgeon: Surgeon, swept: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,6 +201,7 @@ def test_folds_are_a_mean_over_parts(swept: Callable[..., Path], tmp_path: Path)
         np.testing.assert_allclose(right, np.round(right), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_budget_ends_what_is_trained(swept: Callable[..., Path], tmp_path: Path) -> None:
     import surgeon as package
 
@@ -342,7 +345,7 @@ def test_a_thousand_trials_in_one_process_stay_within_the_memory(swept: Callable
     alone = [trial.together == 1 for trial in found.trials]
     assert 50 < sum(alone) < 150
     growth = (np.mean(sizes[-10:]) - np.mean(sizes[-70:-60])) / 60  # those that are trained alone come last
-    assert growth < 4, f"{growth:.1f} MB for each trial that is trained alone"
+    assert growth < 1, f"{growth:.1f} MB for each trial that is trained alone"
     assert sizes[-1] < 2500
 
 

@@ -10,10 +10,13 @@ for Transfer Learning and Beyond", ICLR 2024, https://arxiv.org/abs/2305.11624.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import keras
 import tensorflow as tf
+from tensorflow.python.framework import ops  # the only way to what is registered
 
 from surgeon.catalogue.layer_table import graph_nodes
 
@@ -152,3 +155,17 @@ def _add(outputs: Any, shift: Any) -> Any:
         return outputs + shift, gradients
 
     return add(outputs, shift)
+
+
+@contextmanager
+def gradients_let_go() -> Iterator[None]:
+    """Lets TensorFlow forget, in the end, the gradients that were registered by what was traced meanwhile.
+
+    It keeps that of each ``tf.custom_gradient`` that is traced for good, with the graph around it: megabytes for
+    each trial of a search. Once the gradient of a function is traced as well, nobody asks for it again.
+    """
+    registered = getattr(getattr(ops, "gradient_registry", None), "_registry", {})
+    before = set(registered)
+    yield
+    for name in [name for name in registered if name not in before]:
+        del registered[name]

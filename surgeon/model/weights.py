@@ -34,7 +34,7 @@ def load_weights(model: Any, spec: BackboneSpec, weights: str, include_top: bool
     except SurgeonError:
         raise
     except Exception as error:  # Keras raises whatever a file or the network provokes
-        where = mirrored or weights
+        where = mirrored if weights == "imagenet" and mirrored is not None else weights
         reason = " ".join(str(error).split())[:400]
         hint = (
             "they are downloaded once; without internet, SURGEON_MIRROR names a folder that holds them"

@@ -17,6 +17,7 @@ from surgeon.catalogue.optimizers import OPTIMIZERS, build_optimizer
 from surgeon.catalogue.schedules import SCHEDULES
 from surgeon.data.batches import Samples
 from surgeon.errors import SurgeonError
+from surgeon.model.folding import gradients_let_go
 from surgeon.model.freezing import set_trainable, training_view
 from surgeon.model.precision import computing_in
 from surgeon.model.prediction import build_predictor, predict, signature
@@ -142,7 +143,7 @@ def prepare(setup: Setup, number: int, train: Feed, validation: Feed | None) -> 
     steps = math.ceil(len(train.examples) / plan.data.batch_size)
     optimizer = _build_optimizer(phase, steps, network)
     loss = build_loss(plan, phase)
-    with computing_in(network, plan.precision):
+    with computing_in(network, plan.precision), gradients_let_go():
         step = _build_step(setup, phase, optimizer, loss, train.frontier)
         validate = _build_validation(setup, loss, validation) if validation else None
     weights = {id(weight) for weight in network.weights}

@@ -79,7 +79,7 @@ if (told) {
     if (!trial) return;
     for (const mark of marks.get(trial)) {
       mark.classList.add("on");
-      mark.parentNode.append(mark); // what is drawn last lies on top
+      mark.parentNode.append(mark); /* what is drawn last lies on top */
     }
     const row = document.querySelector(`button[data-trial="${trial}"]`).closest("tr"), titles = row.closest("table").tHead.rows[0].cells;
     words.textContent = [...row.cells].filter(cell => !cell.querySelector("details") && cell.textContent.trim())
