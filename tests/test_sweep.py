@@ -258,7 +258,7 @@ def test_a_sweep_that_ended_goes_on_with_nothing(surgeon: Surgeon, swept: Callab
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("method", "kills"), [("random", 10), ("grid", 3), ("tpe", 3)])
+@pytest.mark.parametrize(("method", "kills"), [("random", 10), ("tpe", 2)])
 def test_kills_change_nothing(
     surgeon: Surgeon, swept: Callable[..., Path], tmp_path: Path, method: str, kills: int
 ) -> None:
@@ -311,24 +311,14 @@ def same(whole: SweepResult, resumed: SweepResult) -> None:
 
 @pytest.mark.slow
 def test_a_thousand_trials_in_one_process_stay_within_the_memory(swept: Callable[..., Path], tmp_path: Path) -> None:
-    """Nine of ten are trained together, a hundred alone; what they need at a time is let go."""
+    """All but some thirty are trained together, those alone; what they need at a time is let go."""
     import psutil
 
     import surgeon as package
     from surgeon.results.events import TrialEnded
 
     phases = [{"trainable": "head", "lr": 0.01, "epochs": 1}]
-    heads = [
-        "head",
-        ["head"],
-        "head_*",
-        ["head_*"],
-        "10..",
-        ["10.."],
-        "head_global_average_pooling..",
-        ["head", 13],
-        [13, "head"],
-    ]
+    heads = [["head"] * times for times in range(1, 30)]  # the same, spelled differently
     vary = {
         "phases[0].lr": {"log_uniform": [1e-4, 1e-1]},
         "phases[0].trainable": [*heads, "block2a_project_conv.."],
@@ -343,8 +333,8 @@ def test_a_thousand_trials_in_one_process_stay_within_the_memory(swept: Callable
     found = package.sweep(recipe, tmp_path / "sweep", on_event=watch)
     assert len(found.trials) == 1000
     alone = [trial.together == 1 for trial in found.trials]
-    assert 50 < sum(alone) < 150
-    growth = (np.mean(sizes[-10:]) - np.mean(sizes[-70:-60])) / 60  # those that are trained alone come last
+    assert 15 < sum(alone) < 55
+    growth = (np.mean(sizes[-3:]) - np.mean(sizes[-13:-10])) / 10  # those that are trained alone come last
     assert growth < 1, f"{growth:.1f} MB for each trial that is trained alone"
     assert sizes[-1] < 2500
 
