@@ -243,6 +243,7 @@ def test_hopeless_trials_are_pruned(swept: Callable[..., Path], tmp_path: Path, 
             np.testing.assert_allclose(together.phases[0].history[name], values[:epochs], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_sweep_that_ended_goes_on_with_nothing(surgeon: Surgeon, swept: Callable[..., Path], tmp_path: Path) -> None:
     recipe = swept({"phases[0].lr": {"log_uniform": [1e-4, 1e-1]}}, trials=3, method="tpe")
     assert surgeon("sweep", recipe, "--out", tmp_path / "sweep", "--quiet").code == 0
