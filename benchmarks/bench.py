@@ -6,9 +6,10 @@ import csv
 import importlib.util
 import json
 import statistics
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,13 @@ from images import lay_out_flowers
 from process import run_python
 
 from surgeon.data.fetch import mirror_path
+from surgeon.errors import SurgeonError
 
 HERE = Path(__file__).resolve().parent
 VGG16 = HERE / "recipes" / "vgg16.yaml"
 POOLED = HERE / "recipes" / "pooled.yaml"
 SCRIPTS = {"Keras": HERE / "peers" / "keras_script.py", "PyTorch": HERE / "peers" / "torch_script.py"}
+HEADS = {"Keras": HERE / "peers" / "keras_heads.py", "PyTorch": HERE / "peers" / "torch_heads.py"}
 PRECISIONS = ("float32", "bfloat16")
 _PHASES = {  # what the peers call so, in a recipe
     "head": "trainable: head, optimizer: rmsprop, lr: 0.001",
@@ -58,8 +61,30 @@ class Timing:
 
     def total(self, **epochs: int) -> float:
         """Returns what the process would take with so many epochs a phase, if all were like its steady ones."""
-        phases = (self.first(name) + (count - 1) * self.steady(name) for name, count in epochs.items())
-        return self.start + sum(phases)
+        return self.start + sum(self.lasting(name, count) for name, count in epochs.items())
+
+    def lasting(self, phase: str, count: int) -> float:
+        """Returns what so many epochs of a phase would take, if all but the first were like its steady ones."""
+        return self.first(phase) + (count - 1) * self.steady(phase)
+
+
+@dataclass(frozen=True)
+class Search:
+    """What a search came to; see ``watched.py``.
+
+    Attributes:
+        whole: Seconds of the process.
+        seconds: Those of the search, without loading Python and TensorFlow.
+        tasks: When each was first and last heard of, in seconds from the start of the search.
+        kept: What was said of the features that are kept.
+        result: That of ``surgeon.sweep`` or ``surgeon.probe``.
+    """
+
+    whole: float
+    seconds: float
+    tasks: Mapping[str, tuple[float, float]]
+    kept: list[dict[str, Any]]
+    result: dict[str, Any]
 
 
 @dataclass
@@ -104,12 +129,39 @@ class Bench:
         self.raw[label] = {**asdict(finished), "epochs": epochs, "frozen": result["frozen"]}
         return Timing(finished.seconds, epochs), result
 
-    def peer(self, name: str, label: str, network: str, train: Path, *arguments: object) -> Timing:
+    def search(self, what: str, label: str, recipe: Path | str, *overrides: str, every_layer: bool = False) -> Search:
+        """Runs ``surgeon.sweep`` or ``surgeon.probe`` with a cold store, in a process of its own."""
+        folder = Path(tempfile.mkdtemp(dir=self.folder))
+        settings = [part for override in overrides for part in ("--set", override)]
+        asked = [
+            "--folder",
+            folder / "sweep",
+            "--out",
+            folder / "said.json",
+            *(["--every-layer"] if every_layer else []),
+        ]
+        cache = self.cold_cache()
+        finished = run_python(label, [HERE / "watched.py", what, recipe, *asked, *settings], XDG_CACHE_HOME=cache)
+        said = json.loads((folder / "said.json").read_text(encoding="utf-8"))
+        trials = said["result"].get("trials", [])
+        told = [{key: value for key, value in trial.items() if key not in ("recipe", "phases")} for trial in trials]
+        self.raw[label] = {**asdict(finished), **said, "result": {**said["result"], "trials": told}}
+        return Search(whole=finished.seconds, **said)
+
+    def peer(
+        self,
+        name: str,
+        label: str,
+        network: str,
+        train: Path,
+        *arguments: object,
+        scripts: Mapping[str, Path] = SCRIPTS,
+    ) -> Timing:
         """Runs a peer's script on the images in ``train``."""
         out = Path(tempfile.mkdtemp(dir=self.folder)) / "epochs.json"
         weights = self.weights(network)
         asked = ["--network", network, "--weights", weights, "--out", out, *arguments]
-        finished = run_python(label, [SCRIPTS[name], train, *asked])
+        finished = run_python(label, [scripts[name], train, *asked])
         epochs = json.loads(out.read_text(encoding="utf-8"))
         self.raw[label] = {**asdict(finished), "epochs": epochs}
         return Timing(finished.seconds, epochs)
@@ -122,6 +174,15 @@ class Bench:
         if not file.exists():
             run_python(f"weights of {network}", [HERE / "settled_weights.py", network, self.flowers / "train", file])
         return str(file)
+
+    def searched(self) -> Path:
+        """Returns a folder with the training and validation images alone; a search looks at no others."""
+        folder = self.folder / "searched"
+        if not folder.exists():
+            folder.mkdir()
+            for split in ("train", "validation"):
+                (folder / split).symlink_to((self.flowers / split).resolve(), target_is_directory=True)
+        return folder
 
     def recipe_of(self, network: str) -> list[Path | str]:
         """Returns the recipe for a network, with the overrides that make it the recipe of that network."""
@@ -143,6 +204,20 @@ def open_bench(flowers: int = 0) -> Iterator[Bench]:
         bench = Bench(Path(name), Path(name) / "flowers", peers)
         if flowers:
             lay_out_flowers(bench.flowers, flowers)
+        yield bench
+
+
+@contextmanager
+def open_search_bench(flowers: int) -> Iterator[Bench]:
+    """Makes a place for a benchmark on pretrained VGG16, or ends it with a line if images or weights cannot be had."""
+    with ExitStack() as resources:
+        try:
+            bench = resources.enter_context(open_bench(flowers))
+            build = "import keras, sys; keras.applications.VGG16(weights=sys.argv[1], include_top=False)"
+            run_python("the weights of VGG16", ["-c", build, bench.weights("vgg16")])
+        except (SurgeonError, RuntimeError) as error:
+            reason = str(error).strip().rpartition("\n")[2]
+            sys.exit(f"Flowers-17 and VGG16's weights are needed, from the internet or SURGEON_MIRROR: {reason}")
         yield bench
 
 

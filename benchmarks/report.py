@@ -26,6 +26,9 @@ ORDER = (
     "again",
     "frozen_pass",
     "frozen_batch_norm",
+    "sweep",
+    "nautilus",
+    "probe_pass",
     "growth",
     "serving",
     "deterministic",
@@ -35,9 +38,9 @@ _HEAD = """# Benchmarks
 Generated from `benchmarks/results/` by `python benchmarks/report.py`.
 
 Each benchmark is one command. It runs `surgeon` and its peers one after the other, each as a process of its own, on the
-same images, in batches of 32, on all cores; surgeon through its command line, the peers as their users write them
-(`benchmarks/peers/`). A ratio says how many times longer a peer takes than surgeon: above 1 surgeon is faster.
-PyTorch is optional: `pip install --group benchmarks`.
+same images, in batches of 32, on all cores; surgeon through its command line, its searches from Python, the peers as
+their users write them (`benchmarks/peers/`). A ratio says how many times longer a peer takes than surgeon: above 1
+surgeon is faster. PyTorch is optional: `pip install --group benchmarks`.
 
 ![How many times longer the peers take](benchmarks.svg)
 """
