@@ -200,10 +200,12 @@ def test_rates_cover_every_schedule() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", [name for name in OPTIMIZERS if name not in ALONE])
 def test_each_comes_to_what_it_comes_to_alone(bench: Bench, optimizer: str) -> None:
-    """With every optimizer and every schedule; seeds, dropout, L2, smoothing and weight decay are other ones too."""
-    options = OPTIONS.get(optimizer, {})
-    decays = [{**options, "weight_decay": decay} for decay in (0.0, 0.1, 0.01, 0.2, 0.004)]
-    plans = [bench.plan(each) for each in trials(lr=RATES, optimizer=[{optimizer: decay} for decay in decays])]
+    """Adam with every schedule; seeds, dropout, L2, smoothing and weight decay are other ones too."""
+    rates = RATES if optimizer == "adam" else RATES[:2]
+    chosen = [
+        {optimizer: {**OPTIONS.get(optimizer, {}), "weight_decay": decay}} for decay in (0.0, 0.1, 0.01, 0.2, 0.004)
+    ]
+    plans = [bench.plan(each) for each in trials(lr=rates, optimizer=chosen[: len(rates)])]
     check(bench, plans, together(bench, plans))
 
 

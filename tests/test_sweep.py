@@ -259,24 +259,21 @@ def test_a_sweep_that_ended_goes_on_with_nothing(surgeon: Surgeon, swept: Callab
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("method", "kills"), [("random", 10), ("tpe", 2)])
-def test_kills_change_nothing(
-    surgeon: Surgeon, swept: Callable[..., Path], tmp_path: Path, method: str, kills: int
-) -> None:
-    """SIGKILL at random moments of real processes."""
-    rates: Any = [0.01, 0.02, 0.03, 0.05] if method == "grid" else {"log_uniform": [1e-4, 1e-1]}
+def test_kills_change_nothing(surgeon: Surgeon, swept: Callable[..., Path], tmp_path: Path) -> None:
+    """SIGKILL at ten random moments of real processes."""
+    rates = {"log_uniform": [1e-4, 1e-1]}
     vary = {"phases[1].lr": rates, "phases[1].trainable": ["head", "block2a_dwconv..", "block2a_project_conv.."]}
     phases = [
         {"trainable": "head", "lr": 0.01, "epochs": 2},
         {"trainable": "all", "lr": 0.01, "epochs": 3},
     ]
-    recipe = swept(vary, {"phases": phases}, trials=12, method=method)
+    recipe = swept(vary, {"phases": phases}, trials=12, method="random")
     assert surgeon("sweep", recipe, "--out", tmp_path / "whole", "--quiet").code == 0
     killed, moments = tmp_path / "killed", random.Random(0)
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
     command = [sys.executable, "-m", "surgeon", "sweep", recipe, "--out", killed, "--quiet"]
     finished: dict[int, Any] = {}
-    for kill in range(kills):
+    for kill in range(10):
         process = subprocess.Popen(command, env=environment)
         known = len(read_trials(killed)) if killed.exists() else 0
         deadline = time.monotonic() + 60
@@ -291,8 +288,7 @@ def test_kills_change_nothing(
     subprocess.run(command, env=environment, check=True)
     whole, resumed = read_sweep(tmp_path / "whole"), read_sweep(killed)
     assert len(resumed.trials) == 12
-    if method != "tpe":  # which learns from what is finished when it proposes
-        same(whole, resumed)
+    same(whole, resumed)
 
 
 def killed_trials(folder: Path) -> int:
