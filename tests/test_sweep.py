@@ -307,20 +307,20 @@ def same(whole: SweepResult, resumed: SweepResult) -> None:
 
 
 @pytest.mark.slow
-def test_a_thousand_trials_in_one_process_stay_within_the_memory(swept: Callable[..., Path], tmp_path: Path) -> None:
-    """All but some thirty are trained together, those alone; what they need at a time is let go."""
+def test_hundreds_of_trials_in_one_process_stay_within_the_memory(swept: Callable[..., Path], tmp_path: Path) -> None:
+    """All but some two dozen are trained together, those alone; what they need at a time is let go."""
     import psutil
 
     import surgeon as package
     from surgeon.results.events import TrialEnded
 
     phases = [{"trainable": "head", "lr": 0.01, "epochs": 1}]
-    heads = [["head"] * times for times in range(1, 30)]  # the same, spelled differently
+    heads = [["head"] * times for times in range(1, 12)]  # the same, spelled differently
     vary = {
         "phases[0].lr": {"log_uniform": [1e-4, 1e-1]},
         "phases[0].trainable": [*heads, "block2a_project_conv.."],
     }
-    recipe = swept(vary, {"phases": phases}, trials=1000, method="random")
+    recipe = swept(vary, {"phases": phases}, trials=300, method="random")
     sizes: list[float] = []
 
     def watch(event: Any) -> None:
@@ -328,9 +328,9 @@ def test_a_thousand_trials_in_one_process_stay_within_the_memory(swept: Callable
             sizes.append(psutil.Process().memory_info().rss / 1e6)
 
     found = package.sweep(recipe, tmp_path / "sweep", on_event=watch)
-    assert len(found.trials) == 1000
+    assert len(found.trials) == 300
     alone = [trial.together == 1 for trial in found.trials]
-    assert 15 < sum(alone) < 55
+    assert 13 <= sum(alone) < 55
     growth = (np.mean(sizes[-3:]) - np.mean(sizes[-13:-10])) / 10  # those that are trained alone come last
     assert growth < 1, f"{growth:.1f} MB for each trial that is trained alone"
     assert sizes[-1] < 2500
