@@ -74,8 +74,8 @@ class Search:
 
     Attributes:
         whole: Seconds of the process.
-        seconds: Those of the search, without loading Python and TensorFlow.
-        tasks: When each was first and last heard of, in seconds from the start of the search.
+        seconds: From the call of the search, in which TensorFlow is loaded, to its return.
+        tasks: When each was first and last heard of, in seconds from the same moment.
         kept: What was said of the features that are kept.
         result: That of ``surgeon.sweep`` or ``surgeon.probe``.
     """

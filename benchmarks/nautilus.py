@@ -158,7 +158,7 @@ def _sweep(bench: Bench, title: str, settings: Sequence[str], arithmetic: Mappin
     images = max(kept["known"] + kept["computed"] for kept in sweep.kept)
     return {
         SWEEP: sweep.whole,
-        SWEEP + _SEARCH: sweep.seconds,
+        SWEEP + _SEARCH: sweep.result["seconds"],
         SWEEP + _WORK: passes + sum(one.executed for one in trained),
         LEAST + _WORK: images * sum(map(multiply_adds, backbone)) + sum(one.trained for one in trained),
     }
