@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
-from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Generator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,6 +36,7 @@ from surgeon.runs.folder import (
     is_finished,
     new_folder,
     record_event,
+    removed_unless,
     run_in_use,
 )
 from surgeon.runs.lock import read_lock
@@ -102,7 +101,7 @@ def train(
     watching = watched_by(on_event)
     trackers = [_tracker(name) for name in ([log] if isinstance(log, str) else log)]
     plan = recipe if isinstance(recipe, Plan) else load_recipe(recipe)
-    path = new_folder(plan) if folder is None else Path(folder)
+    path = new_folder(plan.name) if folder is None else Path(folder)
     if is_finished(path):
         hint = f"open it, `surgeon.open_run({str(path)!r})`, or give another folder"
         raise UsageError(f"{path} holds a finished run, and a run never overwrites", hint)
@@ -111,7 +110,7 @@ def train(
             raise UsageError(f"{path} holds a run of another recipe", "go on with that one, or give another folder")
         _train_into(path, plan, watching, trackers)
     else:
-        with _removed_unless_begun(path):
+        with removed_unless(is_begun, path):
             create_run_folder(plan, path)
             _train_into(path, plan, watching, trackers)
     return Run(path)
@@ -126,8 +125,8 @@ def reproduce(run: Run, folder: str | Path | None = None, *, on_event: Subscribe
     """
     watching = watched_by(on_event)
     plan, _ = read_run(run.folder)
-    path = new_folder(plan) if folder is None else Path(folder)
-    with _removed_unless_begun(path):
+    path = new_folder(plan.name) if folder is None else Path(folder)
+    with removed_unless(is_begun, path):
         create_run_folder(plan, path)
         _train_into(path, plan, watching, (), read_lock(run.folder) or {})
     return Run(path)
@@ -196,24 +195,6 @@ def _tracker(name: str) -> Tracker:
         expected = did_you_mean(name, names) or f"expected {' or '.join(names)}"
         raise UsageError(f"no tracker is called {name!r}", expected)
     return Tracker(name)
-
-
-@contextmanager
-def _removed_unless_begun(folder: Path) -> Iterator[None]:
-    """Takes a run's folder away again if the run fails before its first epoch is finished.
-
-    Weights that cannot be had or an extra that is missing shall not stand in the way of the next try. A run that
-    a person has stopped stays, and so does a folder that was there before.
-    """
-    existed = folder.exists() and any(folder.iterdir())
-    try:
-        yield
-    except RunInterruptedError:
-        raise
-    except Exception:
-        if not existed and not is_begun(folder):
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
 
 
 def _train_into(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
-import statistics
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +16,7 @@ from surgeon.data.draft import Choices
 from surgeon.errors import RunInterruptedError, SurgeonError, UsageError, did_you_mean, quote
 from surgeon.planning.cuts import depths_of
 from surgeon.recipe.compiler import compile_document
-from surgeon.recipe.document import parse_document, read_document
+from surgeon.recipe.document import Document, parse_document, read_document
 from surgeon.recipe.plan import Plan
 from surgeon.recipe.sweep import Sweep, open_sweep
 from surgeon.recipe.text import dump_text
@@ -26,18 +24,19 @@ from surgeon.results.depth import DepthSearchResult
 from surgeon.results.events import Note
 from surgeon.results.lr_range import LrRangeResult
 from surgeon.results.probe import ProbeResult
-from surgeon.results.run import Spread, figure
+from surgeon.results.run import figure, spread_of
 from surgeon.results.subscribers import Subscriber, drive, watched_by
 from surgeon.results.sweep import FinalResult, SweepResult
 from surgeon.run import open_run
-from surgeon.runs.folder import is_finished, run_in_use
+from surgeon.runs.folder import is_finished, removed_unless, run_in_use
 from surgeon.runs.sweep_folder import (
     BEST,
     begin_sweep,
+    has_result,
+    has_trials,
     holds_sweep,
     new_sweep_folder,
     read_sweep,
-    read_trials,
     write_sweep,
 )
 
@@ -182,7 +181,7 @@ def sweep(
 
 def sweep_opened(searched: Sweep, path: Path, final: int, storage: str | None, watching: Subscriber) -> SweepResult:
     """Does what ``sweep`` does, of a sweep that was checked."""
-    with _removed_without_trials(path):
+    with removed_unless(has_trials, path), _interruptions_told(path):
         begin_sweep(path, searched.plan.recipe)
         watching(Note(f"the sweep is in {path}"))
         with run_in_use(path):
@@ -191,7 +190,7 @@ def sweep_opened(searched: Sweep, path: Path, final: int, storage: str | None, w
             from surgeon.training.interrupt import until_interrupted
 
             url = storage or f"sqlite:///{(path / 'study.db').resolve()}"
-            before = read_sweep(path) if read_trials(path) else None
+            before = read_sweep(path) if has_result(path) else None
             result = drive(until_interrupted(search(searched, path, url), watching), watching)
     _check_finished(result, path)
     measured = before.final if before and before.best == result.best else None
@@ -204,9 +203,9 @@ def sweep_opened(searched: Sweep, path: Path, final: int, storage: str | None, w
 
 
 @contextmanager
-def _removed_without_trials(folder: Path) -> Iterator[None]:
-    """Says how a sweep goes on that is stopped, and takes its folder away if it fails before a trial has ended."""
-    existed, go_on = folder.exists(), f"go on with `surgeon sweep {folder} --resume`"
+def _interruptions_told(folder: Path) -> Iterator[None]:
+    """Says how a sweep that is stopped goes on."""
+    go_on = f"go on with `surgeon sweep {folder} --resume`"
     try:
         yield
     except RunInterruptedError as error:
@@ -214,10 +213,6 @@ def _removed_without_trials(folder: Path) -> Iterator[None]:
         raise
     except KeyboardInterrupt as error:
         raise RunInterruptedError(signal.SIGINT, go_on) from error
-    except Exception:
-        if not existed and not read_trials(folder):
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
 
 
 def _check_finished(result: SweepResult, folder: Path) -> None:
@@ -246,23 +241,19 @@ def _train_best(folder: Path, found: SweepResult, seeds: Sequence[int], watching
             raise SurgeonError("there are no test images to measure", "hold some out: data.split.test: 0.2")
         measured.append(run.result.evaluation)
     names = ("accuracy", "macro_f1", "weighted_f1")
-    figures = {name: _spread([figure(one, name) for one in measured]) for name in names}
+    figures = {name: spread_of([figure(one, name) for one in measured]) for name in names}
     return FinalResult(tuple(path.relative_to(folder).as_posix() for path in folders), figures)
-
-
-def _spread(values: Sequence[float]) -> Spread:
-    return Spread(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0, tuple(values))
 
 
 _SEARCHED_EPOCHS = 8  # of each trial's last phase: enough to tell rates and depths apart
 _SEARCHED_DEPTHS = 5  # the head alone, and from one of the last blocks on
 
 
-def measure_choices(recipe: Path, folder: Path, seconds: float, watching: Subscriber) -> Choices:
+def measure_choices(draft: Document, folder: Path, seconds: float, watching: Subscriber) -> Choices:
     """Finds what a drafted recipe leaves open: where to cut by a probe, the rest by a sweep in the time that is left.
 
     Args:
-        recipe: As ``draft_recipe`` writes it.
+        draft: A recipe as ``draft_recipe`` writes it.
         folder: For the sweep.
         seconds: For all of it.
         watching: Is told of progress.
@@ -274,10 +265,10 @@ def measure_choices(recipe: Path, folder: Path, seconds: float, watching: Subscr
     from surgeon.report.sweep import verdict
 
     began = time.perf_counter()
-    plan = load_recipe(recipe)
+    plan = compile_document(draft)
     cuts = probe(plan, on_event=watching)
     values = {**plan.recipe, "backbone": {**plan.recipe["backbone"], "cut": cuts.suggested.cut}}
-    network = compile_document(parse_document(dump_text(values), recipe)).network
+    network = compile_document(parse_document(dump_text(values), draft.path)).network
     starts = [network.spell(depth.start) for depth in depths_of(network)[1:_SEARCHED_DEPTHS]]
     left = max(1, round(seconds - (time.perf_counter() - began)))
     values["sweep"] = {
@@ -291,7 +282,7 @@ def measure_choices(recipe: Path, folder: Path, seconds: float, watching: Subscr
     values["phases"] = [values["phases"][0], {**values["phases"][1], "epochs": _SEARCHED_EPOCHS}]
     reasons = [f"Measured within {seconds / 60:g} min: the cut by a linear probe, the rest by a sweep."]
     reasons += [text.plain for text in suggestion_text(cuts)]
-    searched = open_sweep(parse_document(dump_text(values), recipe))
+    searched = open_sweep(parse_document(dump_text(values), draft.path))
     try:
         found = sweep_opened(searched, folder, 0, None, watching)
     except SurgeonError as error:

@@ -101,9 +101,9 @@ def alone(bench: Bench, plan: Any) -> tuple[list[Any], dict[str, Any], str | Non
     """
     from surgeon.features.frozen import Setup
     from surgeon.model.pipeline import build_pipeline
-    from surgeon.model.surgery import build_head, build_network
+    from surgeon.model.surgery import build_network, layer_variables
     from surgeon.results.subscribers import drive
-    from surgeon.runs.checkpoint import Checkpoints
+    from surgeon.runs.checkpoint import Checkpoints, values_of
     from surgeon.training.phase import DivergedError, train_phase
 
     network = build_network(plan)
@@ -116,23 +116,21 @@ def alone(bench: Bench, plan: Any) -> tuple[list[Any], dict[str, Any], str | Non
                 results.append(drive(train_phase(setup, number, train, validation, checkpoints)))
         except DivergedError as error:
             return results, {}, error.message
-    values = {}
-    for layer in build_head(plan).layers:
-        if layer.variables:
-            pairs = zip(layer.variables, network.get_layer(layer.name).variables, strict=True)
-            values |= {variable.path: trained.numpy() for variable, trained in pairs}
-    return results, values, None
+    names = [layer.name for layer in plan.head]
+    return results, values_of(layer_variables(network, names)), None
 
 
 def together(
     bench: Bench, plans: Sequence[Any], goes_on: Callable[..., bool] = lambda position, history: True
 ) -> list[list[Any]]:
     """Trains plans in stacks; returns what became of each phase of each."""
-    from surgeon.model.surgery import build_head
+    from surgeon.model.surgery import build_head, layer_variables
     from surgeon.results.subscribers import drive
+    from surgeon.runs.checkpoint import values_of
     from surgeon.training.fused import Member, stack_key, train_stack
 
-    members = [Member(plan, {v.path: v.numpy() for v in build_head(plan).variables}) for plan in plans]
+    names = [layer.name for layer in plans[0].head]
+    members = [Member(plan, values_of(layer_variables(build_head(plan), names))) for plan in plans]
     found: list[list[Any]] = [[] for _ in plans]
     for number in range(1, len(plans[0].phases) + 1):
         frontier, train, validation = bench.feeds(plans[0], number)

@@ -36,6 +36,6 @@ def test_runs_that_start_at_once_get_folders_of_their_own(
     monkeypatch.chdir(tmp_path)
     plan = compile_recipe(tiny)
     with ThreadPoolExecutor(8) as pool:
-        folders = list(pool.map(lambda _: new_folder(plan), range(32)))
+        folders = list(pool.map(lambda _: new_folder(plan.name), range(32)))
     assert len(set(folders)) == 32
     assert all(folder.is_dir() for folder in folders)

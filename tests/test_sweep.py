@@ -117,6 +117,17 @@ def test_the_best_recipe_is_a_file_that_runs_and_the_test_images_are_measured_on
     assert surgeon("sweep", folder / "best.yaml").code == 2  # it has no sweep
 
 
+@pytest.mark.slow
+def test_a_finite_space_ends_once_nothing_new_comes_up(swept: Callable[..., Path], tmp_path: Path) -> None:
+    import surgeon as package
+
+    found = package.sweep(swept({"phases[0].lr": [0.01, 0.1]}, budget="1 h", method="random"), tmp_path / "sweep")
+    states = [trial.state for trial in found.trials]
+    assert states.count("finished") == 2
+    assert states.count("duplicate") == len(states) - 2
+    assert found.stopped == ""
+
+
 def test_the_same_work_is_done_once(swept: Callable[..., Path], tmp_path: Path) -> None:
     import surgeon as package
     from surgeon.results.events import FeaturesKept, PhaseStarted
@@ -211,7 +222,7 @@ def test_a_budget_ends_what_is_trained(swept: Callable[..., Path], tmp_path: Pat
     with pytest.raises(SurgeonError, match="no trial finished: the budget of 8 s was spent"):
         package.sweep(recipe, tmp_path / "sweep")
     assert time.perf_counter() - began < 30
-    (trial,) = read_trials(tmp_path / "sweep")
+    (trial,) = (one for one in read_trials(tmp_path / "sweep") if one.state != "duplicate")
     assert (trial.state, trial.reason) == ("pruned", "the budget was spent")
     assert trial.objective is not None
 

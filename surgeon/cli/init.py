@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +11,7 @@ import typer
 from surgeon.catalogue.sources.listing import left_out_lines
 from surgeon.cli.output import print_text
 from surgeon.errors import UsageError
+from surgeon.recipe.document import parse_document
 from surgeon.recipe.space import seconds_of
 from surgeon.report.terminal import Terminal
 
@@ -61,18 +60,7 @@ def _measured(survey: Survey, target: Path, draft: str, seconds: float) -> str:
     from surgeon.searches import measure_choices
 
     folder = new_sweep_folder(target.stem)
-    with _drafted(target, draft) as recipe, ProgressDisplay(Terminal(stderr=True)) as display:
-        choices = measure_choices(recipe, folder, seconds, display.show)
+    with ProgressDisplay(Terminal(stderr=True)) as display:
+        choices = measure_choices(parse_document(draft, target), folder, seconds, display.show)
     print_text(f"`surgeon report {shlex.quote(str(folder))}` shows what was tried")
     return draft_recipe(survey, target, choices)
-
-
-@contextmanager
-def _drafted(target: Path, text: str) -> Iterator[Path]:
-    """Writes a recipe beside where it is to stand, since its paths begin there, for as long as it is needed."""
-    recipe = target.with_name(f".{target.name}")
-    recipe.write_text(text, encoding="utf-8")
-    try:
-        yield recipe
-    finally:
-        recipe.unlink(missing_ok=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import statistics
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,12 +31,12 @@ def repeat_and_print(
         SurgeonError: If there are no test images.
     """
     from surgeon.api import train
-    from surgeon.results.run import headline_figures
+    from surgeon.results.run import headline_figures, spread_of
     from surgeon.run import open_run
     from surgeon.runs.folder import holds_run, is_finished, new_folder
     from surgeon.runs.plan_file import read_plan
 
-    parent = new_folder(plans[0]) if out is None else out
+    parent = new_folder(plans[0].name) if out is None else out
     console = progress_console(output_format, quiet=quiet)
     folders = [parent / f"seed-{plan.seed}" for plan in plans]
     for plan, folder in zip(plans, folders, strict=True):
@@ -52,7 +51,7 @@ def repeat_and_print(
         with ProgressDisplay(console) as display:
             results.append(train(plan, folder, on_event=display.show, log=log).result)
     figures = [headline_figures(result) for result in results]
-    spreads = {name: _spread([run[name] for run in figures]) for name in figures[0]}
+    spreads = {name: spread_of([run[name] for run in figures]) for name in figures[0]}
     if not spreads:
         raise SurgeonError("there are no test images, so nothing was measured", "hold some out: data.split.test: 0.2")
     if output_format is Format.json:
@@ -63,12 +62,6 @@ def repeat_and_print(
 
         where = styled("the runs are in ", (str(folder), "bold"))
         print_text(spread_table(spreads), *_expected(spreads), where)
-
-
-def _spread(values: Sequence[float]) -> Spread:
-    from surgeon.results.run import Spread
-
-    return Spread(statistics.fmean(values), statistics.stdev(values), tuple(values))
 
 
 def _expected(spreads: Mapping[str, Spread]) -> list[str]:

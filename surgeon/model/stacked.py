@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from surgeon.catalogue.optimizers import OPTIMIZERS, optimizer_class
 from surgeon.model.freezing import set_trainable
-from surgeon.model.surgery import build_head
+from surgeon.model.surgery import build_head, layer_variables
 from surgeon.planning.modes import layers_in_training_mode
 
 if TYPE_CHECKING:
@@ -69,8 +69,8 @@ class Template:
         layers: In their order, each with the mode that it is trained in; heads have no branches.
         dropouts: Those of the layers that draw random numbers.
         trained: The variables that the phase trains.
-        weights: All weights of the layers, by path.
-        generators: The states of their random generators, by path.
+        weights: All weights of the layers, called as ``layer_variables`` calls them.
+        generators: The states of their random generators, called so too.
         changing: The variables that a step changes, those of the optimizer among them, but no generator.
         fixed: The other weights.
         settings: A scalar for each number that differs from trial to trial; see :func:`settings_of`.
@@ -114,10 +114,12 @@ def build_template(plan: Plan, number: int, frontier: Frontier, settings: Iterab
     for layer in layers:
         if _l2(layer.name) in scalars:
             layer.kernel.regularizer = _penalty(scalars[_l2(layer.name)])
-    weights = [weight for layer in layers for weight in layer.weights]
+    named = layer_variables(head, [layer.name for layer in layers])
+    weights = {id(weight) for layer in layers for weight in layer.weights}
     trained = [weight for layer in layers for weight in layer.trainable_weights]
     fixed = [weight for layer in layers if not layer.trainable for weight in layer.weights]
     dropouts = [layer for layer in layers if _rate(layer.name) in scalars]
+    drawing = {id(layer.seed_generator.state) for layer in dropouts}
     optimizer = _build_optimizer(plan, number, scalars.get(WEIGHT_DECAY))
     optimizer.build(trained)
     others = {id(variable) for variable in (*fixed, optimizer.learning_rate)}
@@ -126,9 +128,13 @@ def build_template(plan: Plan, number: int, frontier: Frontier, settings: Iterab
         layers=[(layer, layer.name in active) for layer in layers],
         dropouts=dropouts,
         trained=trained,
-        weights={weight.path: weight for weight in weights},
-        generators={layer.seed_generator.state.path: layer.seed_generator.state for layer in dropouts},
-        changing=[variable for variable in (*weights, *optimizer.variables) if id(variable) not in others],
+        weights={name: variable for name, variable in named.items() if id(variable) in weights},
+        generators={name: variable for name, variable in named.items() if id(variable) in drawing},
+        changing=[
+            variable
+            for variable in (*named.values(), *optimizer.variables)
+            if id(variable) not in others and id(variable) not in drawing
+        ],
         fixed=fixed,
         settings=scalars,
         optimizer=optimizer,
@@ -160,13 +166,13 @@ class Stack:
     def __init__(
         self, template: Template, loss: Loss, values: Sequence[Values], settings: Sequence[Mapping[str, float]]
     ) -> None:
-        """Stacks the values of the template's variables, by path, and the settings of some trials, a row each."""
+        """Stacks the values of the template's variables, by name, and the settings of some trials, a row each."""
         self._template, self._loss = template, loss
-        paths = {id(one): path for path, one in (*template.weights.items(), *template.generators.items())}
+        names = {id(one): name for name, one in (*template.weights.items(), *template.generators.items())}
 
         def stacked(variable: Any) -> Any:
-            if path := paths.get(id(variable)):
-                return tf.Variable(np.stack([each[path] for each in values]))
+            if name := names.get(id(variable)):
+                return tf.Variable(np.stack([each[name] for each in values]))
             return tf.Variable(np.stack([variable.numpy()] * len(values)))  # of a fresh optimizer
 
         self._changing = [stacked(variable) for variable in template.changing]
@@ -185,15 +191,19 @@ class Stack:
         self._compile()
 
     def weights(self, row: int) -> Values:
-        """Returns the weights of a trial, by path."""
+        """Returns the weights of a trial, by name."""
         pairs = zip(self._variables, self._stacked, strict=True)
-        paths = {id(weight): path for path, weight in self._template.weights.items()}
-        return {paths[id(one)]: stacked[row].numpy() for one, stacked in pairs if id(one) in paths}
+        names = {id(weight): name for name, weight in self._template.weights.items()}
+        return {names[id(one)]: stacked[row].numpy() for one, stacked in pairs if id(one) in names}
+
+    def paths(self, row: int) -> Values:
+        """Returns the weights of a trial by their paths, as a person is told of them."""
+        return {self._template.weights[name].path: value for name, value in self.weights(row).items()}
 
     def generators(self, row: int) -> Values:
-        """Returns the states of a trial's random generators, by path."""
+        """Returns the states of a trial's random generators, by name."""
         pairs = zip(self._template.generators, self._generators, strict=True)
-        return {path: stacked[row].numpy() for path, stacked in pairs}
+        return {name: stacked[row].numpy() for name, stacked in pairs}
 
     def finite(self) -> NDArray[np.bool_]:
         """Tells for each trial whether all its weights are finite numbers."""

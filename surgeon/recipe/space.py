@@ -225,7 +225,7 @@ def _combinations(space: Space) -> Iterator[tuple[Any, ...]]:
     draws = random.Random(0)
     for number in range(max(_MOST_COMBINATIONS, *sizes)):
         # Each value comes up, since the number runs through all of them.
-        drawn = [number % size if number < size else draws.randrange(size) for size in sizes]
+        drawn = [number if number < size else draws.randrange(size) for size in sizes]
         yield tuple(varied.samples[at] for varied, at in zip(space, drawn, strict=True))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -133,6 +134,11 @@ class Spread:
     mean: float
     std: float
     values: tuple[float, ...]
+
+
+def spread_of(values: Sequence[float]) -> Spread:
+    """Returns the spread of a figure; a single value spreads by 0."""
+    return Spread(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0, tuple(values))
 
 
 def result_record(result: RunResult) -> dict[str, Any]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +18,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from surgeon.cells import read_rows, write_rows
-from surgeon.errors import UsageError
+from surgeon.errors import RunInterruptedError, UsageError
 from surgeon.files import open_regular, read_regular
 from surgeon.recipe.text import dump_text
 from surgeon.records import check_version, damage_told, record_of
@@ -46,12 +47,12 @@ RERUN = "bring it back from a copy, or run the recipe again"  # what to do about
 HISTORY_COLUMNS = ("phase", "epoch", "seconds", "lr", "loss", "accuracy", "val_loss", "val_accuracy")
 
 
-def new_folder(plan: Plan) -> Path:
-    """Makes the folder where a run goes if nobody says: ``runs/NAME-TIME``.
+def new_folder(name: str, parent: str = "runs") -> Path:
+    """Makes the folder where a run, or a sweep, goes if nobody says: ``PARENT/NAME-TIME``.
 
     Where there is one already, a number is put behind it: of runs that start in one second each gets its own.
     """
-    named = Path("runs") / f"{plan.name}-{datetime.now():%Y%m%d-%H%M%S}"
+    named = Path(parent) / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
     named.parent.mkdir(exist_ok=True)
     for number in itertools.count(1):
         folder = named if number == 1 else named.with_name(f"{named.name}-{number}")
@@ -139,6 +140,24 @@ def _runs_in(folder: Path) -> str | None:
             latest = max(runs, key=lambda run: (run / _RECIPE).stat().st_mtime)
             return f"there are runs in it, {len(runs)}; the latest is {latest}"
     return None
+
+
+@contextmanager
+def removed_unless(is_begun: Callable[[Path], bool], folder: Path) -> Iterator[None]:
+    """Takes the folder of a run or a sweep away again if it fails before there is something in it to go on from.
+
+    Weights that cannot be had or an extra that is missing shall not stand in the way of the next try. What a person has
+    stopped stays, and so does a folder that was there before.
+    """
+    existed = folder.exists() and any(folder.iterdir())
+    try:
+        yield
+    except RunInterruptedError:
+        raise
+    except Exception:
+        if not existed and not is_begun(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 @contextmanager

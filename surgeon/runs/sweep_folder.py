@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +13,19 @@ from surgeon.errors import UsageError
 from surgeon.recipe.text import dump_text
 from surgeon.records import read_record
 from surgeon.results.sweep import SWEEP_VERSION, SweepResult, Trial
-from surgeon.runs.folder import write_whole
+from surgeon.runs.folder import new_folder, write_whole
 
 BEST = "best.yaml"
 PAGE = "report.html"
+_SWEEPS = "sweeps"
 _SWEEP, _RESULT, _TRIALS = "sweep.yaml", "sweep.json", "trials"
 _MOST_BYTES = 1 << 28
 _REMEDY = "bring it back from a copy, or remove it: the trial is made again"
 
 
 def new_sweep_folder(name: str) -> Path:
-    """Returns where a sweep goes if nobody says: ``sweeps/NAME-TIME``."""
-    return Path("sweeps") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+    """Makes the folder where a sweep goes if nobody says: ``sweeps/NAME-TIME``."""
+    return new_folder(name, _SWEEPS)
 
 
 def holds_sweep(folder: Path) -> bool:
@@ -34,7 +35,8 @@ def holds_sweep(folder: Path) -> bool:
 
 def latest_sweep(name: str) -> Path | None:
     """Returns the folder in ``sweeps/`` of the latest sweep of a recipe by its name; None if there is none."""
-    folders = [path.parent for path in Path("sweeps").glob(f"*/{_SWEEP}") if path.parent.name.startswith(f"{name}-")]
+    named = re.compile(re.escape(name) + r"-\d{8}-\d{6}(-\d+)?")
+    folders = [path.parent for path in Path(_SWEEPS).glob(f"*/{_SWEEP}") if named.fullmatch(path.parent.name)]
     return max(folders, key=lambda folder: (folder / _SWEEP).stat().st_mtime, default=None)
 
 
@@ -54,6 +56,11 @@ def begin_sweep(folder: Path, recipe: Mapping[str, Any]) -> None:
         raise UsageError(f"{folder} is not empty, and holds no sweep", "give another folder (--out)")
     (folder / _TRIALS).mkdir(parents=True, exist_ok=True)
     write_whole(path, text)
+
+
+def has_trials(folder: Path) -> bool:
+    """Tells whether a trial of a sweep has ended."""
+    return any((folder / _TRIALS).glob("*.json"))
 
 
 def sweep_recipe(folder: Path) -> Path:
@@ -100,6 +107,11 @@ def write_sweep(folder: Path, result: SweepResult) -> None:
     write_whole(folder / _RESULT, json.dumps({"version": SWEEP_VERSION, "result": record}, indent=2) + "\n")
 
 
+def has_result(folder: Path) -> bool:
+    """Tells whether there is something that a sweep has come to."""
+    return (folder / _RESULT).exists()
+
+
 def read_sweep(folder: Path) -> SweepResult:
     """Returns what a sweep came to, or has come to so far.
 
@@ -108,7 +120,7 @@ def read_sweep(folder: Path) -> SweepResult:
         SurgeonError: If a file is damaged.
     """
     sweep_recipe(folder)
-    if not (folder / _RESULT).exists():
+    if not has_result(folder):
         raise UsageError(f"no trial of {folder} has ended", f"`surgeon sweep {folder} --resume` goes on with it")
     result = read_record(folder / _RESULT, _ResultFile, _MOST_BYTES, _REMEDY, SWEEP_VERSION).result
     return dataclasses.replace(result, trials=tuple(read_trials(folder)))

@@ -136,11 +136,10 @@ def _sampler(method: str, seed: int) -> optuna.samplers.BaseSampler:
 
 
 def _pruner(sweep: Sweep) -> optuna.pruners.BasePruner:
-    longest = max(phase.epochs for phase in sweep.plan.phases[-1:])
     pruners: Mapping[str, optuna.pruners.BasePruner] = {
         "none": optuna.pruners.NopPruner(),
         "median": optuna.pruners.MedianPruner(n_warmup_steps=1),
-        "hyperband": optuna.pruners.HyperbandPruner(max_resource=longest),
+        "hyperband": optuna.pruners.HyperbandPruner(max_resource=sweep.plan.phases[-1].epochs),
     }
     return pruners[sweep.settings.pruning]
 

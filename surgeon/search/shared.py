@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -39,10 +40,25 @@ def backbone_key(plan: Plan) -> str:
     return json.dumps([backbone, plan.data.image_size, [recipe.get(key) for key in keys], seed], sort_keys=True)
 
 
-def shared_frontiers(plan: Plan) -> list[Frontier]:
-    """Returns the frontiers of a plan whose tensors depend on nothing that its own seed or training decides."""
-    own = {row.name for row in plan.network.head if row.trainable + row.fixed}
-    return [frontier for frontier in upcoming_frontiers(plan, 1) if not frontier.prefix & own]
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A trial that is to be trained.
+
+    Attributes:
+        number: In the sweep, from 1.
+        values: What was varied, by path.
+    """
+
+    number: int
+    plan: Plan
+    values: Mapping[str, Any]
+
+    @cached_property
+    def frontiers(self) -> dict[Frontier, Frontier]:
+        """The frontiers whose tensors depend on nothing that its own seed or training decides, as they are shared."""
+        own = {row.name for row in self.plan.network.head if row.trainable + row.fixed}
+        found = [frontier for frontier in upcoming_frontiers(self.plan, 1) if not frontier.prefix & own]
+        return {frontier: _renamed(self.plan, frontier) for frontier in found}
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,23 +75,29 @@ class Shared:
     kept: dict[Frontier, Kept | None] = field(default_factory=dict)
     bare: set[str] = field(default_factory=set)
 
-    def of(self, plan: Plan) -> dict[Frontier, Kept | None]:
-        """Returns what is kept of a plan's frontiers."""
-        return {frontier: self.kept[_renamed(plan, frontier)] for frontier in shared_frontiers(plan)}
+    def of(self, candidate: Candidate) -> dict[Frontier, Kept | None]:
+        """Returns what is kept of a trial's frontiers."""
+        return {frontier: self.kept[shared] for frontier, shared in candidate.frontiers.items()}
 
-    def keep(self, plans: Sequence[Plan], dataset: Dataset, *, in_folds: bool) -> Generator[Event, None, None]:
-        """Makes sure that the frontiers of plans of one backbone are kept for every image, if there is room.
+    def keep(
+        self, candidates: Sequence[Candidate], dataset: Dataset, *, in_folds: bool
+    ) -> Generator[Event, None, None]:
+        """Makes sure that the frontiers of trials of one backbone are kept for every image, if there is room.
 
         Args:
-            plans: What is to be trained.
+            candidates: The trials.
             dataset: All images that any trial looks at; changed copies are kept of those that it calls ``train``.
             in_folds: Whether the same images are trained on and validated, so that they are kept as they are too.
 
         Raises:
             SurgeonError: If the backbone's weights cannot be had.
         """
-        wanted = {_renamed(plan, frontier): (plan, frontier) for plan in plans for frontier in shared_frontiers(plan)}
-        lacking = {name: found for name, found in wanted.items() if name not in self.kept}
+        lacking = {
+            shared: (candidate.plan, frontier)
+            for candidate in candidates
+            for frontier, shared in candidate.frontiers.items()
+            if shared not in self.kept
+        }
         if lacking:
             setup = self._build_union(list(lacking.values()), dataset)
             # That is what is kept for a linear probe as well.

@@ -6,13 +6,12 @@ import itertools
 import json
 import math
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold
 
 from surgeon.errors import SurgeonError
 from surgeon.recipe.pace import check_pace
@@ -22,10 +21,10 @@ from surgeon.results.events import Event, TrialEnded
 from surgeon.results.sweep import SweepResult, Trial
 from surgeon.runs.folder import write_whole
 from surgeon.runs.sweep_folder import BEST, read_trials, write_sweep, write_trial
-from surgeon.search.images import open_images, with_validation
+from surgeon.search.images import folds_of, open_images, with_validation
 from surgeon.search.proposals import Proposal, Proposals
-from surgeon.search.shared import Shared, backbone_key
-from surgeon.search.trials import Candidate, Ended, History, Limits, Standing, train_candidates
+from surgeon.search.shared import Candidate, Shared, backbone_key
+from surgeon.search.trials import Course, Ended, History, Limits, Standing, train_candidates, work_key
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,54 +46,56 @@ def search(sweep: Sweep, folder: Path, storage: str) -> Generator[Event, None, S
     Raises:
         SurgeonError: If the images are not what the recipe needs, or the storage cannot be used.
     """
-    work = _Work(sweep, folder, Proposals(sweep, storage, folder.resolve().name))
+    trials = {trial.number: trial for trial in read_trials(folder)}
+    before = max((trial.ended for trial in trials.values()), default=0.0)
+    work = _Work(sweep, folder, Proposals(sweep, storage, folder.resolve().name), trials, time.perf_counter() - before)
     with work.resources:
-        while proposed := _next_round(work):
-            work.proposed = proposed
-            yield from _make(work)
-            work.write()
-        return work.write()
+        while not work.is_over() and (proposed := _next_round(work)):
+            yield from _make(work, proposed)
+            if work.sweep.size is not None and all(work.is_duplicate(proposal.number) for proposal in proposed):
+                break  # there is nothing left that was not tried
+        return work.write(work.proposals.importances())
 
 
-@dataclass(eq=False)
+@dataclass(frozen=True, eq=False)
 class _Work:
     """A sweep that is being made.
 
     Attributes:
         trials: Those that ended, by number.
-        proposed: Those of the present round.
+        started: When all work on it would have begun, had there been no pause; of ``time.perf_counter``.
+        resources: Hold what is kept until the end.
         shared: What is kept for the trials of each backbone.
         images: The images in each size, with their splits.
         reasons: Why trials were ended, by number.
-        before: Seconds that former processes worked on it.
     """
 
     sweep: Sweep
     folder: Path
     proposals: Proposals
+    trials: dict[int, Trial]
+    started: float
     resources: ExitStack = field(default_factory=ExitStack)
-    trials: dict[int, Trial] = field(default_factory=dict)
-    proposed: list[Proposal] = field(default_factory=list)
     shared: dict[str, Shared] = field(default_factory=dict)
     images: dict[tuple[int, int], _Images] = field(default_factory=dict)
     reasons: dict[int, str] = field(default_factory=dict)
-    started: float = field(default_factory=time.perf_counter)
-    before: float = 0.0
-
-    def __post_init__(self) -> None:
-        self.trials = {trial.number: trial for trial in read_trials(self.folder)}
-        self.before = max((trial.ended for trial in self.trials.values()), default=0.0)
 
     @property
     def seconds(self) -> float:
         """How long all processes worked on it so far."""
-        return self.before + time.perf_counter() - self.started
+        return time.perf_counter() - self.started
 
     @property
     def wanted(self) -> int | None:
         """How many trials there are to be; None if only the budget says."""
-        counts = [count for count in (self.sweep.settings.trials, self.sweep.size) if count is not None]
-        return min(counts, default=None)
+        wanted, size = self.sweep.settings.trials, self.sweep.size
+        if self.sweep.settings.method != "grid" or size is None:
+            return wanted
+        return size if wanted is None else min(wanted, size)
+
+    def is_duplicate(self, number: int) -> bool:
+        """Tells whether a trial was not made, as another one had the same recipe; of one that has not ended, not."""
+        return number in self.trials and self.trials[number].state == "duplicate"
 
     def is_over(self) -> bool:
         """Tells whether the budget is spent."""
@@ -119,16 +120,13 @@ class _Work:
         self.proposals.tell(trial.number, state, trial.objective)
         write_trial(self.folder, trial)
         self.trials[trial.number] = trial
-        result = self.result({})
-        write_sweep(self.folder, result)
-        if result.best is trial:
-            write_whole(self.folder / BEST, best_recipe(result))
-        return TrialEnded(trial, result.best, len(self.trials), self.wanted, self.seconds, self.seconds_left())
+        best = self.write().best
+        return TrialEnded(trial, best, len(self.trials), self.wanted, self.seconds, self.seconds_left())
 
-    def result(self, importances: dict[str, float]) -> SweepResult:
-        """Returns what it has come to so far."""
+    def write(self, importances: Mapping[str, float] | None = None) -> SweepResult:
+        """Writes what it has come to so far, and the best recipe."""
         settings, plan = self.sweep.settings, self.sweep.plan
-        return SweepResult(
+        result = SweepResult(
             name=plan.name,
             objective=settings.objective,
             images=min((images.count for images in self.images.values()), default=0),
@@ -136,25 +134,18 @@ class _Work:
             method=settings.method,
             pruning=settings.pruning,
             trials=tuple(self.trials[number] for number in sorted(self.trials)),
-            importances=importances,
+            importances=importances or {},
             seconds=self.seconds,
             stopped=f"the budget of {settings.budget} was spent" if self.is_cut_short() else "",
         )
-
-    def write(self) -> SweepResult:
-        """Writes what it has come to so far, and the best recipe."""
-        result = self.result(self.proposals.importances())
         write_sweep(self.folder, result)
         if result.best is not None:
-            write_whole(self.folder / BEST, best_recipe(result))
+            write_whole(self.folder / BEST, _best_recipe(result, result.best))
         return result
 
 
-def best_recipe(result: SweepResult) -> str:
+def _best_recipe(result: SweepResult, best: Trial) -> str:
     """Returns the text of the recipe of the best trial, which needs no other file."""
-    best = result.best
-    if best is None:
-        raise AssertionError("no trial finished")
     values = "".join(f"#   {path}: {json.dumps(value)}\n" for path, value in best.values.items())
     return (
         f"# The best of {len(result.trials)} trials of a sweep: {result.objective} {best.objective:.4f}\n"
@@ -189,32 +180,13 @@ def _open_images(work: _Work, plan: Plan) -> Generator[Event, None, _Images]:
         else:
             dataset = session.dataset
             every = replace(dataset, splits=("train",) * len(dataset.splits))
-            splits = tuple(_folds(dataset, folds, plan.data.split.seed))
+            splits = tuple(folds_of(dataset, folds, plan.data.split.seed))
             work.images[size] = _Images(every, splits, len(set(dataset.digests)))
     return work.images[size]
 
 
-def _folds(dataset: Dataset, count: int, seed: int) -> Iterator[Dataset]:
-    """Yields the images with each part of them held out; copies of an image are in one part."""
-    digests = np.array(dataset.digests)
-    for number, name in enumerate(dataset.classes):
-        different = len(set(digests[dataset.labels == number].tolist()))
-        if different < count:
-            raise SurgeonError(
-                f"{count} folds need {count} different images of each class; {name!r} has {different}",
-                "ask for fewer folds, or add images",
-            )
-    folds = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
-    for _, held_out in folds.split(digests, dataset.labels, digests):
-        splits = np.full(len(digests), "train", object)
-        splits[held_out] = "validation"
-        yield replace(dataset, splits=tuple(splits.tolist()))
-
-
 def _next_round(work: _Work) -> list[Proposal]:
     """Returns what is to be tried next: the first numbers that no trial which ended has."""
-    if work.is_over():
-        return []
     settings = work.sweep.settings
     # The median pruner compares with trials that finished.
     learns = settings.method == "tpe" or settings.pruning == "median" or work.sweep.seconds is not None
@@ -230,37 +202,31 @@ def _next_round(work: _Work) -> list[Proposal]:
     return found
 
 
-def _make(work: _Work) -> Generator[Event, None, None]:
+def _make(work: _Work, proposed: Sequence[Proposal]) -> Generator[Event, None, None]:
     """Trains the trials of a round."""
-    plans: dict[int, Plan] = {}
-    known = {_identity(trial.recipe): trial.number for trial in work.trials.values() if trial.state != "duplicate"}
-    duplicates: list[tuple[Proposal, Plan, int]] = []
-    for proposal in work.proposed:
+    groups: dict[str, list[Candidate]] = {}
+    known = {work_key(trial.recipe): trial.number for trial in work.trials.values() if trial.state != "duplicate"}
+    duplicates: list[tuple[Candidate, int]] = []
+    for proposal in proposed:
         try:
             plan = replace(trial_plan(work.sweep, proposal.space, proposal.values), linear_probe=False)
         except SurgeonError as error:
             yield work.add(Trial(proposal.number, proposal.named, {}, "failed", None, reason=str(error)))
             continue
-        first = known.setdefault(_identity(plan.recipe), proposal.number)
+        candidate = Candidate(proposal.number, plan, proposal.named)
+        first = known.setdefault(work_key(plan.recipe), proposal.number)
         if first == proposal.number:
-            plans[proposal.number] = plan
+            groups.setdefault(backbone_key(plan), []).append(candidate)
         else:
-            duplicates.append((proposal, plan, first))
-    groups: dict[str, list[int]] = {}
-    for number, plan in plans.items():
-        groups.setdefault(backbone_key(plan), []).append(number)
-    for key, numbers in groups.items():
-        yield from _make_group(work, key, [Candidate(number, plans[number]) for number in numbers])
-    for proposal, plan, first in duplicates:
+            duplicates.append((candidate, first))
+    for key, candidates in groups.items():
+        yield from _make_group(work, key, candidates)
+        if work.wanted is not None and proposed[-1].number >= work.wanted:
+            work.shared.pop(key).resources.close()  # no later round comes back to it
+    for candidate, first in duplicates:
         if (other := work.trials.get(first)) is not None:
-            reason = f"of trial {first}"
-            yield work.add(
-                Trial(proposal.number, proposal.named, plan.recipe, "duplicate", other.objective, other.folds, reason)
-            )
-
-
-def _identity(recipe: Any) -> str:
-    return json.dumps({key: value for key, value in recipe.items() if key != "name"}, sort_keys=True)
+            same = (other.objective, other.folds, f"of trial {first}")
+            yield work.add(Trial(candidate.number, candidate.values, candidate.plan.recipe, "duplicate", *same))
 
 
 def _make_group(work: _Work, key: str, candidates: Sequence[Candidate]) -> Generator[Event, None, None]:
@@ -268,9 +234,8 @@ def _make_group(work: _Work, key: str, candidates: Sequence[Candidate]) -> Gener
     shared = work.shared.setdefault(key, Shared(work.resources.enter_context(ExitStack())))
     images = yield from _open_images(work, candidates[0].plan)
     candidates = yield from _sound(work, candidates, images.splits[0].splits.count("train"))
-    plans = [candidate.plan for candidate in candidates]
     try:
-        with closing(shared.keep(plans, images.every, in_folds=len(images.splits) > 1)) as events:
+        with closing(shared.keep(candidates, images.every, in_folds=len(images.splits) > 1)) as events:
             for event in events:
                 yield event
                 if work.is_over():
@@ -280,9 +245,6 @@ def _make_group(work: _Work, key: str, candidates: Sequence[Candidate]) -> Gener
             yield work.add(_trial(work, candidate, [Standing(error=str(error))]))
         return
     yield from _train_on_splits(work, candidates, shared, images.splits)
-    if work.wanted is not None and work.proposed[-1].number >= work.wanted:
-        shared.resources.close()  # no later round comes back to it
-        del work.shared[key]
 
 
 def _sound(work: _Work, candidates: Sequence[Candidate], images: int) -> Generator[Event, None, list[Candidate]]:
@@ -307,7 +269,8 @@ def _train_on_splits(
         left = {candidate.number: candidate for candidate in candidates if candidate.number not in work.trials}
         if not left or work.is_over():
             return
-        for event in train_candidates(list(left.values()), shared, dataset, _limits(work, is_first=number == 1)):
+        course = Course(shared, dataset, _limits(work, is_first=number == 1))
+        for event in train_candidates(list(left.values()), course):
             if not isinstance(event, Ended):
                 yield event
                 continue
@@ -343,10 +306,9 @@ def _trial(work: _Work, candidate: Candidate, standings: Sequence[Standing]) -> 
         state, reason = "failed", last.error or f"{objective} is not a finite number"
     elif last.is_ended:
         state, reason = "pruned", work.reasons.get(candidate.number, "the budget was spent")
-    (proposal,) = (one for one in work.proposed if one.number == candidate.number)
     return Trial(
         number=candidate.number,
-        values=proposal.named,
+        values=candidate.values,
         recipe=plan.recipe,
         state=state,
         objective=float(np.mean(figures)) if figures and state != "failed" else None,

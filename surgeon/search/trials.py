@@ -16,14 +16,14 @@ import tensorflow as tf
 
 from surgeon.data.batches import Examples
 from surgeon.errors import SurgeonError
-from surgeon.features.frozen import Feed, FrozenFeatures, Kept, Setup
+from surgeon.features.frozen import Feed, FrozenFeatures, Setup
 from surgeon.model.pipeline import build_pipeline
 from surgeon.model.surgery import build_head, build_network, layer_variables
-from surgeon.planning.frontier import Frontier, phase_frontiers
+from surgeon.planning.frontier import phase_frontiers
 from surgeon.results.events import EpochEnded, Event, PhaseResult
 from surgeon.results.sweep import TrialPhase
 from surgeon.runs.checkpoint import Checkpoints, restore, values_of
-from surgeon.search.shared import Shared
+from surgeon.search.shared import Candidate, Shared
 from surgeon.text import printable
 from surgeon.training.fused import Member, most_members, stack_key, train_stack
 from surgeon.training.phase import train_phase
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from surgeon.data.dataset import Dataset
+    from surgeon.planning.frontier import Frontier
     from surgeon.recipe.plan import Plan
 
 _OUT_OF_MEMORY = (MemoryError, tf.errors.ResourceExhaustedError)
@@ -56,11 +57,25 @@ class Limits:
 
 
 @dataclass(frozen=True, eq=False)
-class Candidate:
-    """A trial that is to be trained; ``number`` is its number in the sweep."""
+class Course:
+    """What trials of one backbone are trained with on one split.
 
-    number: int
-    plan: Plan
+    Attributes:
+        shared: What is kept of their frozen layers.
+        dataset: The images, with their split.
+        limits: What ends trials early. When the time is over, those that were not begun never end.
+    """
+
+    shared: Shared
+    dataset: Dataset
+    limits: Limits
+
+    def feed(self, candidate: Candidate, frontier: Frontier, split: str) -> Feed:
+        """Returns a split in front of a frontier that is shared, and kept."""
+        kept = self.shared.of(candidate)[frontier]
+        if kept is None:
+            raise AssertionError("only what is kept is trained together")
+        return Feed(frontier, Examples(kept.gather, self.dataset.labels, self.dataset.part(split)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +83,7 @@ class Standing:
     """How far a trial has come.
 
     Attributes:
-        values: Of the variables that its training has changed so far, by path; empty before the first phase.
+        values: Of the variables that its training has changed so far, by name; empty before the first phase.
         phases: Those that are over.
         seconds: What they took; of a step with others its share.
         together: How many were trained in one step in the latest.
@@ -97,16 +112,8 @@ class Ended:
     standing: Standing
 
 
-def train_candidates(
-    candidates: Sequence[Candidate], shared: Shared, dataset: Dataset, limits: Limits
-) -> Generator[Event | Ended, None, None]:
+def train_candidates(candidates: Sequence[Candidate], course: Course) -> Generator[Event | Ended, None, None]:
     """Trains trials of one backbone on the training images of a split, and measures its validation images.
-
-    Args:
-        candidates: The trials.
-        shared: What is kept of their frozen layers.
-        dataset: The images, with their split.
-        limits: What ends trials early. When the time is over, those that were not begun never end.
 
     Yields:
         Events, and for each trial where it stands in the end. One that fails does not touch the others.
@@ -116,12 +123,12 @@ def train_candidates(
         alike: dict[str, list[Candidate]] = {}
         for candidate in candidates:
             if len(candidate.plan.phases) >= number and not standings[candidate.number].is_over:
-                alike.setdefault(_work_key(candidate.plan, number), []).append(candidate)
+                alike.setdefault(work_key(candidate.plan.recipe, number), []).append(candidate)
         groups = {group[0].number: group for group in alike.values()}
-        for stack in _stacks([group[0] for group in groups.values()], number, shared):
-            if limits.is_over():
+        for stack in _stacks([group[0] for group in groups.values()], number, course.shared):
+            if course.limits.is_over():
                 return
-            reached = yield from _train_stack(stack, number, shared, dataset, standings, limits)
+            reached = yield from _train_stack(stack, number, standings, course)
             for leader, standing in reached.items():
                 for candidate in groups[leader]:
                     standings[candidate.number] = standing
@@ -129,11 +136,11 @@ def train_candidates(
                         yield Ended(candidate.number, standing)
 
 
-def _work_key(plan: Plan, number: int) -> str:
-    """Returns what decides all that a plan does up to a phase, from 1."""
-    recipe = {**plan.recipe, "phases": plan.recipe["phases"][:number]}
+def work_key(recipe: Mapping[str, Any], number: int | None = None) -> str:
+    """Returns what decides all that the training of a resolved recipe does, up to a phase, from 1, if one is given."""
     left_out = ("name", "description", "evaluate", "expected")
-    return json.dumps([{key: value for key, value in recipe.items() if key not in left_out}], sort_keys=True)
+    values = {key: value for key, value in recipe.items() if key not in left_out}
+    return json.dumps({**values, "phases": values.get("phases", [])[:number]}, sort_keys=True)
 
 
 def _stacks(leaders: Sequence[Candidate], number: int, shared: Shared) -> list[list[Candidate]]:
@@ -141,9 +148,10 @@ def _stacks(leaders: Sequence[Candidate], number: int, shared: Shared) -> list[l
     groups: dict[Hashable, list[Candidate]] = {}
     for candidate in leaders:
         training, _ = phase_frontiers(candidate.plan, number)
-        is_kept = shared.of(candidate.plan).get(training) is not None
-        is_apart = training.layers == (candidate.plan.backbone.cut,) and candidate.plan.backbone.cut in shared.bare
-        key = stack_key(candidate.plan, number, training) if is_kept and not is_apart else None
+        cut = candidate.plan.backbone.cut
+        is_kept = training in candidate.frontiers and shared.of(candidate)[training] is not None
+        is_bare = training.layers == (cut,) and cut in shared.bare
+        key = stack_key(candidate.plan, number, training) if is_kept and not is_bare else None
         groups.setdefault(candidate.number if key is None else (training, key), []).append(candidate)
     stacks = []
     for group in groups.values():
@@ -154,31 +162,26 @@ def _stacks(leaders: Sequence[Candidate], number: int, shared: Shared) -> list[l
 
 def _most_together(plan: Plan, number: int) -> int:
     training, _ = phase_frontiers(plan, number)
-    return max(1, most_members(plan, number, training, int(_PART_OF_MEMORY * psutil.virtual_memory().available)))
+    return most_members(plan, number, training, int(_PART_OF_MEMORY * psutil.virtual_memory().available))
 
 
 def _train_stack(
-    stack: Sequence[Candidate],
-    number: int,
-    shared: Shared,
-    dataset: Dataset,
-    standings: Mapping[int, Standing],
-    limits: Limits,
+    stack: Sequence[Candidate], number: int, standings: Mapping[int, Standing], course: Course
 ) -> Generator[Event, None, dict[int, Standing]]:
     """Trains one phase of some trials together, or of one alone; what fails together is tried again in halves."""
     begun = {candidate.number: standings[candidate.number] for candidate in stack}
     try:
         if len(stack) > 1:
-            return (yield from _train_together(stack, number, shared, dataset, begun, limits))
+            return (yield from _train_together(stack, number, begun, course))
         (candidate,) = stack
-        ended = yield from _train_alone(candidate, number, shared, dataset, begun[candidate.number], limits)
+        ended = yield from _train_alone(candidate, number, begun[candidate.number], course)
         return {candidate.number: ended}
     except Exception as error:  # whatever a network that nobody has tried raises
         if len(stack) == 1:
             return _failed(begun, _reason(error))
     reached: dict[int, Standing] = {}
     for half in (stack[: len(stack) // 2], stack[len(stack) // 2 :]):
-        reached |= yield from _train_stack(half, number, shared, dataset, standings, limits)
+        reached |= yield from _train_stack(half, number, standings, course)
     return reached
 
 
@@ -198,32 +201,20 @@ def _reason(error: Exception) -> str:
 
 
 def _train_together(
-    stack: Sequence[Candidate],
-    number: int,
-    shared: Shared,
-    dataset: Dataset,
-    begun: Mapping[int, Standing],
-    limits: Limits,
+    stack: Sequence[Candidate], number: int, begun: Mapping[int, Standing], course: Course
 ) -> Generator[Event, None, dict[int, Standing]]:
-    training, measuring = phase_frontiers(stack[0].plan, number)
-    kept = shared.of(stack[0].plan)
-    paths = {name: variable.path for name, variable in _head_variables(stack[0].plan).items()}
     members = [
-        Member(candidate.plan, _head_values(candidate.plan, begun[candidate.number], paths)) for candidate in stack
+        Member(candidate.plan, begun[candidate.number].values or _first_values(candidate.plan)) for candidate in stack
     ]
 
     def goes_on(position: int, history: History) -> bool:
-        candidate = stack[position]
+        candidate, limits = stack[position], course.limits
         is_last = number == len(candidate.plan.phases)
         return not limits.is_over() and not (is_last and limits.is_hopeless(candidate.number, history))
 
-    outcomes = yield from train_stack(
-        members,
-        number,
-        _feed(kept, training, dataset, "train"),
-        _feed(kept, measuring, dataset, "validation"),
-        goes_on,
-    )
+    training, measuring = phase_frontiers(stack[0].plan, number)
+    train, validation = course.feed(stack[0], training, "train"), course.feed(stack[0], measuring, "validation")
+    outcomes = yield from train_stack(members, number, train, validation, goes_on)
     reached = {}
     for candidate, outcome in zip(stack, outcomes, strict=True):
         before = begun[candidate.number]
@@ -231,7 +222,7 @@ def _train_together(
         if outcome.history:
             phases += (TrialPhase(candidate.plan.phases[number - 1].name, outcome.best_epoch, outcome.history),)
         reached[candidate.number] = Standing(
-            values={**before.values, **{name: outcome.values[path] for name, path in paths.items() if outcome.values}},
+            values={**before.values, **outcome.values},
             phases=phases,
             seconds=before.seconds + sum(outcome.history.get("seconds", ())),
             together=len(stack),
@@ -241,36 +232,23 @@ def _train_together(
     return reached
 
 
-def _head_variables(plan: Plan) -> dict[str, Any]:
-    return layer_variables(build_head(plan), [layer.name for layer in plan.head])
-
-
-def _head_values(plan: Plan, begun: Standing, paths: Mapping[str, str]) -> dict[str, NDArray[Any]]:
-    """Returns the values of a trial's head by their paths in it: those that it begins with if nothing was trained."""
-    values = begun.values or values_of(_head_variables(plan))
-    return {path: values[name] for name, path in paths.items()}
-
-
-def _feed(kept: Mapping[Frontier, Kept | None], frontier: Frontier, dataset: Dataset, split: str) -> Feed:
-    tensors = kept[frontier]
-    if tensors is None:
-        raise AssertionError("only what is kept is trained together")
-    return Feed(frontier, Examples(tensors.gather, dataset.labels, dataset.part(split)))
+def _first_values(plan: Plan) -> dict[str, NDArray[Any]]:
+    return values_of(layer_variables(build_head(plan), [layer.name for layer in plan.head]))
 
 
 def _train_alone(
-    candidate: Candidate, number: int, shared: Shared, dataset: Dataset, begun: Standing, limits: Limits
+    candidate: Candidate, number: int, begun: Standing, course: Course
 ) -> Generator[Event, None, Standing]:
     """Trains one phase of a trial as a run does."""
     plan = candidate.plan
     phase = plan.phases[number - 1]
-    setup = Setup(plan, build_network(plan), build_pipeline(plan), dataset)
+    setup = Setup(plan, build_network(plan), build_pipeline(plan), course.dataset)
     variables = _variables(setup, number)
     restore({path: variables[path] for path in begun.values}, begun.values)
     history: dict[str, tuple[float, ...]] = {}
     result = None
     with ExitStack() as resources:
-        features = FrozenFeatures(setup, resources, shared.of(plan))
+        features = FrozenFeatures(setup, resources, course.shared.of(candidate))
         frontiers = phase_frontiers(plan, number)
         yield from features.keep(dict.fromkeys(frontiers))
         train, validation = features.feed("train", frontiers[0]), features.feed("validation", frontiers[1])
@@ -283,10 +261,10 @@ def _train_alone(
             elif isinstance(event, EpochEnded):
                 figures = {"seconds": event.seconds, **event.figures}
                 history = {name: (*history.get(name, ()), value) for name, value in figures.items()}
-                is_last = number == len(plan.phases)
-                if is_last and event.epoch < phase.epochs and limits.is_hopeless(candidate.number, history):
+                is_in_last = number == len(plan.phases) and event.epoch < phase.epochs
+                if is_in_last and course.limits.is_hopeless(candidate.number, history):
                     break
-            elif limits.is_over():
+            elif course.limits.is_over():
                 break  # in the midst of an epoch, which may be long
     trained = TrialPhase(phase.name, result.best_epoch if result else None, history)
     return Standing(

@@ -52,7 +52,7 @@ class Member:
     Attributes:
         plan: Its own.
         values: Those of all variables of its head, the states of random generators among them, when the phase begins;
-            by their paths in what ``build_head`` returns.
+            called as ``layer_variables`` calls them.
     """
 
     plan: Plan
@@ -66,7 +66,7 @@ class Outcome:
     Attributes:
         history: For each figure its value per finished epoch; ``seconds`` is the trial's share of an epoch's.
         best_epoch: The epoch whose weights it ends with, if they were restored.
-        values: Those of all variables of the head at the end, by path; none if training diverged.
+        values: Those of all variables of the head at the end, called so too; none if training diverged.
         error: What ``DivergedError`` says if training left the finite numbers.
         pruned: Whether it was ended early by who asked for it.
     """
@@ -185,7 +185,7 @@ def train_stack(
             if trial.outcome is None:
                 try:
                     figures = course.figures(trial.phase, row) | measured[row]
-                    check_finite(trial.phase, epoch, figures, {} if finite[row] else stack.weights(row))
+                    check_finite(trial.phase, epoch, figures, {} if finite[row] else stack.paths(row))
                 except DivergedError as error:
                     trial.outcome = Outcome(trial.history, None, {}, error.message)
                 else:
