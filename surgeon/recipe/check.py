@@ -152,7 +152,12 @@ def _no_key(kind: str, error: Any) -> _Explained:
 def _many_keys(kind: str, error: Any) -> _Explained:
     found = list(error.instance)
     bare = [key for key in found if error.instance[key] is None]
-    hint = f"indent what belongs to {quote(bare[0])} deeper than it" if bare else "keep one of them"
+    unknown = [key for key in found if key not in KINDS.get(kind, found)]
+    hint = "keep one of them"
+    if bare:
+        hint = f"indent what belongs to {quote(bare[0])} deeper than it"
+    elif unknown and (near := did_you_mean(unknown[0], KINDS[kind])):
+        hint = near
     yield "one-key", f"expected one key, the {kind}'s name, found {', '.join(map(quote, found))}", hint, ()
 
 

@@ -10,13 +10,14 @@ from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.kinds import KINDS
 from surgeon.catalogue.layer_table import LayerTable
 from surgeon.errors import Diagnostic, RecipeError
+from surgeon.recipe.combinations import check_combinations
 from surgeon.recipe.document import Document, read_document
 from surgeon.recipe.findings import Findings
 from surgeon.recipe.keys import dataclass_in, keys_of
 from surgeon.recipe.network import Network, activation
 from surgeon.recipe.plan import BackbonePlan, Choice, DataPlan, PhasePlan, Plan
-from surgeon.recipe.space import read_spaces
-from surgeon.recipe.text import ValuePath, spell_path
+from surgeon.recipe.space import base_of, read_spaces
+from surgeon.recipe.text import ValuePath, first_problems, spell_path
 from surgeon.recipe.validate import assume, validate
 
 Form = TypeVar("Form")
@@ -25,14 +26,20 @@ Form = TypeVar("Form")
 def validate_recipe(path: Path, overrides: Sequence[str] = ()) -> tuple[Diagnostic, ...]:
     """Returns every problem of a recipe; none if it is well. The images are listed, and not read."""
     try:
-        document = read_document(path, overrides)
-        findings = validate(document, counts_images=True)
-        recipe = _resolved(findings)
-        if not findings.problems and "sweep" in recipe:
-            return tuple(read_spaces(document, recipe)[1])
-        return tuple(findings.problems)
+        return check_document(read_document(path, overrides), counts_images=True)
     except RecipeError as error:
         return error.diagnostics
+
+
+def check_document(document: Document, *, counts_images: bool = False) -> tuple[Diagnostic, ...]:
+    """Returns every problem of a recipe that was read, those of the recipes that its sweep makes among them."""
+    findings = validate(document, counts_images=counts_images)
+    problems, recipe = findings.problems, _resolved(findings)
+    if recipe.get("sweep") and all(problem.path.startswith("sweep") for problem in problems):
+        spaces, _ = read_spaces(document, recipe["sweep"])
+        problems += check_combinations(base_of(document, recipe), spaces)
+        problems.sort(key=lambda problem: (problem.location.line or 0, problem.location.column or 0))
+    return tuple(first_problems(problems))
 
 
 def compile_recipe(path: Path, overrides: Sequence[str] = ()) -> Plan:

@@ -1,30 +1,24 @@
-"""What a sweep varies: paths of a recipe with their values, and what is wrong with them and their combinations."""
+"""What a sweep varies: paths of a recipe with their values."""
 
 from __future__ import annotations
 
 import itertools
 import json
-import math
-import random
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from surgeon.errors import Diagnostic, Location, RecipeError, did_you_mean
+from surgeon.errors import Diagnostic, Location, did_you_mean
 from surgeon.recipe.check import describe
 from surgeon.recipe.document import Document, with_value
-from surgeon.recipe.text import ValuePath, first_problems, spell_path
-from surgeon.recipe.validate import validate
-from surgeon.text import first_few
+from surgeon.recipe.text import ValuePath, spell_path
 
 _RANGES = ("uniform", "log_uniform", "int_uniform")
-_MOST_COMBINATIONS = 1000  # that are checked before the first trial; of more a part, and the others when they come up
 _SECONDS = {"s": 1, "min": 60, "h": 3600}
 _VARY: ValuePath = ("sweep", "vary")
 # What trials are compared on has to be the same for all of them.
 _FIXED = ("data.source", "data.split", "data.on_leak", "data.on_bad_image", "sweep", "expected", "evaluate", "recipe")
-_SHOWN = 3  # combinations that a problem is said of
 
 
 @dataclass(frozen=True)
@@ -73,21 +67,18 @@ def applied(base: Document, space: Space, values: Sequence[Any]) -> Document:
     return base
 
 
-def read_spaces(document: Document, recipe: Mapping[str, Any]) -> tuple[tuple[Space, ...], list[Diagnostic]]:
-    """Returns what the sweep of a recipe varies, and every problem of the sweep and of the recipes that follow.
+def read_spaces(document: Document, settings: Mapping[str, Any]) -> tuple[tuple[Space, ...], list[Diagnostic]]:
+    """Returns what a sweep varies, and what is wrong with how that is written; what has a problem is left out.
 
     Args:
         document: The recipe as it was read, which tells where everything stands.
-        recipe: The same, resolved, with a ``sweep``.
+        settings: Its ``sweep``, resolved; what has a problem is None.
     """
-    settings = recipe["sweep"]
     problems: list[Diagnostic] = []
-    spaces = tuple(_spaces(document, settings["vary"], problems))
+    vary = settings.get("vary")
+    spaces = () if vary is None else tuple(_spaces(document, vary, problems))
     problems += _settings_problems(document, settings, spaces)
-    if not problems:
-        problems += _check_combinations(base_of(document, recipe), spaces)
-    problems.sort(key=lambda problem: (problem.location.line or 0, problem.location.column or 0))
-    return spaces, first_problems(problems)
+    return spaces, problems
 
 
 def base_of(document: Document, recipe: Mapping[str, Any]) -> Document:
@@ -155,10 +146,11 @@ def _range(given: Mapping[str, Any]) -> Range:
 def _settings_problems(
     document: Document, settings: Mapping[str, Any], spaces: Sequence[Space]
 ) -> Iterator[Diagnostic]:
-    if "budget" in settings and seconds_of(settings["budget"]) is None:
-        message = f"expected a duration such as 20 min, found {describe(settings['budget'])}"
+    budget = settings.get("budget")
+    if budget is not None and seconds_of(budget) is None:
+        message = f"expected a duration such as 20 min, found {describe(budget)}"
         yield _problem(document, ("sweep", "budget"), "out-of-range", message, "write a number and s, min or h")
-    if settings["method"] == "grid":
+    if settings.get("method") == "grid":
         for varied in itertools.chain(*spaces):
             if isinstance(varied.values, Range):
                 message = f"a grid needs a list of values for {varied.path}, found a range"
@@ -167,66 +159,6 @@ def _settings_problems(
     elif not settings.keys() & {"trials", "budget"}:
         message, hint = "nothing says when to stop", "add trials: 30 or budget: 20 min"
         yield _problem(document, ("sweep",), "missing-key", message, hint)
-
-
-def _check_combinations(base: Document, spaces: Sequence[Space]) -> list[Diagnostic]:
-    """Returns what is wrong with the recipes of a sweep, each problem once, with the values that it takes."""
-    problems = []
-    for space in spaces:
-        found: dict[tuple[str, str, str], tuple[Diagnostic, list[Sequence[Any]]]] = {}
-        for values in _combinations(space):
-            for problem in _problems_of(base, space, values):
-                key = (problem.code, problem.path, problem.message)
-                found.setdefault(key, (problem, []))[1].append(values)
-        problems += [_with_cause(problem, space, combinations) for problem, combinations in found.values()]
-    return problems
-
-
-def _with_cause(problem: Diagnostic, space: Space, combinations: Sequence[Sequence[Any]]) -> Diagnostic:
-    """Returns a problem with the values that all combinations which have it share, or with some combinations."""
-    shared = [
-        (varied, value)
-        for at, (varied, value) in enumerate(zip(space, combinations[0], strict=True))
-        if len(varied.samples) > 1 and all(values[at] == value for values in combinations)
-    ]
-    if len(shared) == 1 and shared[0][0].location == problem.location:
-        return problem
-    causes = (
-        [spell_values(*zip(*shared, strict=True))] if shared else [spell_values(space, one) for one in combinations]
-    )
-    hint = "what does not go together can stand in mappings of its own: vary: [{...}, {...}]"
-    return replace(
-        problem,
-        message=f"{problem.message}, with {'; '.join(first_few(causes, _SHOWN))}",
-        hint=f"{problem.hint}; {hint}" if problem.hint else hint,
-    )
-
-
-def spell_values(space: Space, values: Sequence[Any]) -> str:
-    """Returns a combination as a line of text."""
-    named = zip(space, values, strict=True)
-    return ", ".join(f"{varied.path}: {json.dumps(value, ensure_ascii=False)}" for varied, value in named)
-
-
-def _problems_of(base: Document, space: Space, values: Sequence[Any]) -> Sequence[Diagnostic]:
-    try:
-        return validate(applied(base, space, values)).problems
-    except RecipeError as error:
-        return error.diagnostics
-
-
-def _combinations(space: Space) -> Iterator[tuple[Any, ...]]:
-    """Yields all combinations of values and ends of ranges or, where there are too many, some of them."""
-    sizes = [len(varied.samples) for varied in space]
-    total = math.prod(sizes)
-    if total <= _MOST_COMBINATIONS:
-        yield from itertools.product(*(varied.samples for varied in space))
-        return
-    draws = random.Random(0)
-    for number in range(max(_MOST_COMBINATIONS, *sizes)):
-        # Each value comes up, since the number runs through all of them.
-        drawn = [number if number < size else draws.randrange(size) for size in sizes]
-        yield tuple(varied.samples[at] for varied, at in zip(space, drawn, strict=True))
 
 
 def _problem(document: Document, where: ValuePath, code: str, message: str, hint: str | None = None) -> Diagnostic:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from surgeon.errors import Diagnostic, RecipeError
-from surgeon.recipe.compiler import compile_document
+from surgeon.recipe.compiler import check_document, compile_document
 from surgeon.recipe.document import Document
 from surgeon.recipe.plan import Plan, SweepPlan
 from surgeon.recipe.space import Range, Space, applied, base_of, read_spaces, seconds_of
@@ -44,15 +44,15 @@ def open_sweep(document: Document) -> Sweep:
     """Returns the sweep of a recipe, checked: its paths, its values, and the recipes that their combinations make.
 
     Raises:
-        RecipeError: With every problem of the recipe or, if it has none, of the sweep and the combinations.
+        RecipeError: With every problem of the recipe and, if there is none outside the sweep, of the combinations.
     """
+    if problems := check_document(document):
+        raise RecipeError(problems)
     plan = compile_document(document)
     if plan.sweep is None:
         hint = "say what to vary: sweep: {vary: {...}, trials: 30}"
         raise RecipeError([Diagnostic("missing-key", "'sweep' is missing", document.location(()), "sweep", hint)])
-    spaces, problems = read_spaces(document, plan.recipe)
-    if problems:
-        raise RecipeError(problems)
+    spaces, _ = read_spaces(document, plan.recipe["sweep"])
     seconds = seconds_of(plan.sweep.budget) if plan.sweep.budget else None
     return Sweep(plan, base_of(document, plan.recipe), plan.sweep, spaces, seconds)
 

@@ -32,6 +32,7 @@ from surgeon.recipe.memory import layers_beyond_memory, trains_beyond_memory
 from surgeon.recipe.network import HeadError, HeadLayer, Network, SelectorError, activation, compose, name_head, whole
 from surgeon.recipe.pace import phase_length, phase_misfits
 from surgeon.recipe.plan import Choice
+from surgeon.recipe.space import read_spaces
 from surgeon.recipe.text import MOST_PROBLEMS, ValuePath, first_problems
 from surgeon.text import first_few
 
@@ -45,7 +46,16 @@ def validate(document: Document, *, counts_images: bool = False) -> Findings:
     """
     findings = _begin(document, counts_images=counts_images)
     problems = findings.problems
-    for check in (_check_augment, check_data, _check_backbone, _check_cut_and_head, _check_phases, _check_packages):
+    checks = (
+        _check_augment,
+        check_data,
+        _check_backbone,
+        _check_cut_and_head,
+        _check_phases,
+        _check_packages,
+        _check_sweep,
+    )
+    for check in checks:
         check(findings)
     order = {file: at for at, file in enumerate(dict.fromkeys(problem.location.file for problem in problems))}
     problems.sort(
@@ -83,6 +93,11 @@ def _check_augment(findings: Findings) -> None:
     if augment.keys() == {"views"}:
         message = "views of what? no change of the images is named"
         findings.report(("augment", "views"), "missing-key", message, "name one, such as flip: horizontal")
+
+
+def _check_sweep(findings: Findings) -> None:
+    if (settings := findings.values.get("sweep")) is not None:
+        findings.problems.extend(read_spaces(findings.document, settings)[1])
 
 
 _CONFLICTS = (
