@@ -96,7 +96,8 @@ def test_the_best_recipe_is_a_file_that_runs_and_the_test_images_are_measured_on
 ) -> None:
     recipe = swept({"phases[0].lr": [0.03, 1e-6], "head[1].dense.units": [32]}, method="grid")
     folder = tmp_path / "sweep"
-    assert surgeon("sweep", recipe, "--out", folder, "--final", 2, "--quiet").code == 0
+    assert surgeon("sweep", recipe, "--out", folder, "--final", 2, "--quiet", "--chart", tmp_path / "a.png").code == 0
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     found = read_sweep(folder)
     assert found.best is not None
     assert found.best.values["phases[0].lr"] == 0.03

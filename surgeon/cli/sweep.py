@@ -10,6 +10,7 @@ import typer
 
 from surgeon.cli.output import Format, FormatOption, QuietOption, SetOption, print_json, print_text
 from surgeon.cli.running import progress_console
+from surgeon.cli.searching import ChartOption, check_outputs
 from surgeon.errors import UsageError
 from surgeon.recipe.compiler import compile_recipe
 from surgeon.recipe.document import read_document
@@ -38,6 +39,7 @@ def command(
         str | None,
         typer.Option(metavar="URL", help="Optuna's database; by default an SQLite file.", show_default=False),
     ] = None,
+    chart: ChartOption = None,
     output_format: FormatOption = Format.text,
     quiet: QuietOption = False,
 ) -> None:
@@ -45,10 +47,11 @@ def command(
 
     The images of the test split are not looked at, but for --final.
     """
-    from surgeon.report.sweep import best_text, failures_text, trials_table
+    from surgeon.report.sweep import best_text, draw_sweep, failures_text, trials_table
     from surgeon.runs.sweep_folder import new_sweep_folder
     from surgeon.searches import sweep_opened
 
+    check_outputs(None, chart, ())
     if resume:
         out, recipe = _taken_up(recipe, out, overrides or ())
     opened = open_sweep(read_document(recipe, overrides or ()))
@@ -59,6 +62,8 @@ def command(
         print_json(dataclasses.asdict(found))
     else:
         print_text(trials_table(found), *failures_text(found), *best_text(found, folder))
+    if chart is not None:
+        draw_sweep(found, chart)
 
 
 def _taken_up(recipe: Path, out: Path | None, overrides: list[str] | tuple[()]) -> tuple[Path, Path]:
