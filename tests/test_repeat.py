@@ -137,13 +137,14 @@ def test_repeat_tells_the_spread_of_seeds(surgeon: Surgeon, recipe: Path, tmp_pa
 
 
 def test_expected_figures_are_compared_with_their_spread(surgeon: Surgeon, recipe: Path, tmp_path: Path) -> None:
-    expected = "expected={accuracy: {mean: 0.5, std: 0.1}, weighted_f1: 0.25}"
+    # 6 images are right in whole sixths, so that no accuracy is what the author measured.
+    expected = "expected={accuracy: {mean: 0.55, std: 0.1}, weighted_f1: 0.25}"
     ran = surgeon("run", recipe, "--out", tmp_path / "run", "--set", ONE_PHASE, "--set", expected)
     accuracy = json.loads((tmp_path / "run" / "result.json").read_text(encoding="utf-8"))["evaluation"]["accuracy"]
-    side = "above" if accuracy > 0.5 else "below"
-    off = abs(accuracy - 0.5)
+    side = "above" if accuracy > 0.55 else "below"
+    off = abs(accuracy - 0.55)
     assert f"accuracy is {off:.4f} {side} what the author measured, {off / 0.1:.1f} standard deviations" in ran.out
-    assert "0.5000 ± 0.1000" in ran.out
+    assert "0.5500 ± 0.1000" in ran.out
 
 
 def test_diff_of_recipes_and_of_runs(surgeon: Surgeon, recipe: Path, done: Path, tmp_path: Path) -> None:
