@@ -222,7 +222,7 @@ def _train_together(
         if outcome.history:
             phases += (TrialPhase(candidate.plan.phases[number - 1].name, outcome.best_epoch, outcome.history),)
         reached[candidate.number] = Standing(
-            values={**before.values, **outcome.values},
+            values={} if number == len(candidate.plan.phases) else {**before.values, **outcome.values},
             phases=phases,
             seconds=before.seconds + sum(outcome.history.get("seconds", ())),
             together=len(stack),
