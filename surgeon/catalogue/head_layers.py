@@ -21,12 +21,14 @@ class HeadLayerSpec(Entry):
         build: ``build(parameters, name)`` returns the Keras layer.
         output_shape: Maps parameters and the input's shape to the output's.
         weights: Maps parameters and the input's shape to the numbers of trainable and of other parameters.
+        is_shaping: Whether it only lays features out differently, so that a linear probe sees what it puts out.
     """
 
     keras_name: str
     build: Callable[[Parameters, str], Any]
     output_shape: Callable[[Parameters, Shape], Shape] = lambda parameters, shape: shape
     weights: Callable[[Parameters, Shape], tuple[int, int]] = lambda parameters, shape: (0, 0)
+    is_shaping: bool = False
 
 
 def _layer(keras_name: str) -> Callable[[Parameters, str], Any]:
@@ -58,6 +60,7 @@ ACTIVATIONS = (
     "softsign",
     "softmax",
 )
+LINEAR_PROBE = "linear_probe"
 INITIALIZERS = (
     "glorot_uniform",
     "glorot_normal",
@@ -67,6 +70,7 @@ INITIALIZERS = (
     "lecun_normal",
     "orthogonal",
     "zeros",
+    LINEAR_PROBE,
 )
 _UNITS: Schema = {
     "description": "Width of the output; `classes` is the number of classes in the data.",
@@ -81,11 +85,12 @@ _L2 = number("Weight of an L2 penalty on the kernel.", 0.0, minimum=0)
 def _dense(parameters: Parameters, name: str) -> Any:
     import keras
 
+    initializer = parameters["kernel_initializer"]
     return keras.layers.Dense(
         parameters["units"],
         activation=parameters["activation"],
         use_bias=parameters["use_bias"],
-        kernel_initializer=parameters["kernel_initializer"],
+        kernel_initializer="zeros" if initializer == LINEAR_PROBE else initializer,  # until the probe is fitted
         kernel_regularizer=keras.regularizers.L2(parameters["l2"]) if parameters["l2"] else None,
         name=name,
     )
@@ -115,6 +120,7 @@ HEAD_LAYERS = table(
         keras_name="Flatten",
         build=_layer("Flatten"),
         output_shape=lambda parameters, shape: (math.prod(shape),),
+        is_shaping=True,
     ),
     HeadLayerSpec(
         name="global_average_pooling",
@@ -122,6 +128,7 @@ HEAD_LAYERS = table(
         keras_name="GlobalAveragePooling2D",
         build=_layer("GlobalAveragePooling2D"),
         output_shape=lambda parameters, shape: shape[-1:],
+        is_shaping=True,
     ),
     HeadLayerSpec(
         name="global_max_pooling",
@@ -129,6 +136,7 @@ HEAD_LAYERS = table(
         keras_name="GlobalMaxPooling2D",
         build=_layer("GlobalMaxPooling2D"),
         output_shape=lambda parameters, shape: shape[-1:],
+        is_shaping=True,
     ),
     HeadLayerSpec(
         name="dense",
@@ -137,7 +145,12 @@ HEAD_LAYERS = table(
             "units": _UNITS,
             "activation": choice("What follows the sum.", ACTIVATIONS, "linear"),
             "use_bias": boolean("Learn an offset a unit.", True),
-            "kernel_initializer": choice("How the weights start.", INITIALIZERS, "glorot_uniform"),
+            "kernel_initializer": choice(
+                "How the weights start; with `linear_probe` as those of a logistic regression on the features, "
+                "which takes the place of a warm-up.",
+                INITIALIZERS,
+                "glorot_uniform",
+            ),
             "l2": _L2,
         },
         required=("units",),
@@ -192,6 +205,7 @@ HEAD_LAYERS = table(
         name="unit_norm",
         summary="Rescales the features of each image to length one.",
         keras_name="UnitNormalization",
+        is_shaping=True,
         build=_layer("UnitNormalization"),
     ),
 )

@@ -138,7 +138,8 @@ def _forecast_phase(
     if not plan.views:
         seconds += len(plan.augment) * _CHANGE_MOVES * VALUE_BYTES * training.values / machine.bytes_per_second
     seconds_an_epoch = images * seconds
-    seconds_an_epoch += index.splits.count("validation") * _measuring_seconds(plan, measuring, machine)
+    validating = index.splits.count("validation") * _measuring_seconds(plan, measuring, machine)
+    seconds_an_epoch += validating
     trained = sum(row.trainable for row in plan.network.rows if row.name in phase.trainable)
     return PhaseForecast(
         name=phase.name,
@@ -153,7 +154,7 @@ def _forecast_phase(
         changed_every_epoch=bool(plan.augment) and not plan.views,
         multiply_adds_an_epoch=images * epoch_multiply_adds(plan.network, phase.trainable, training),
         seconds_an_epoch=seconds_an_epoch,
-        seconds=phase.epochs * seconds_an_epoch,
+        seconds=phase.epochs * seconds_an_epoch + (validating if phase.until and phase.until.validates else 0.0),
     )
 
 
@@ -175,7 +176,7 @@ def _measuring_seconds(plan: Plan, frontier: Frontier, machine: Machine) -> floa
 
 def _probing_seconds(plan: Plan, kept: Collection[Frontier], index: Index, machine: Machine) -> float:
     """Returns the seconds to compute the linear probe's features from what is kept."""
-    if not plan.linear_probe or probe_frontier(plan) in kept:
+    if not plan.fits_probe or probe_frontier(plan) in kept:
         return 0.0
     images = index.splits.count("train") + index.splits.count("test")
     layers = [row.name for row in plan.network.backbone]

@@ -173,6 +173,6 @@ def upcoming_frontiers(plan: Plan, number: int) -> list[Frontier]:
             if not frontier.is_image and not frontier.prefix & trained:
                 found[frontier] = None
         trained.update(plan.phases[later - 1].trainable)
-    if number == 1 and plan.linear_probe and not (probed := probe_frontier(plan)).is_image:
+    if number == 1 and plan.fits_probe and not (probed := probe_frontier(plan)).is_image:
         found[probed] = None
     return list(found)

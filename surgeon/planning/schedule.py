@@ -25,7 +25,7 @@ class Pass:
 
 @dataclass(frozen=True)
 class Probe:
-    """A logistic regression is fitted to the frozen features."""
+    """A logistic regression is fitted to the frozen features; the head begins with it, or is compared with it."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def schedule(plan: Plan, begun: int = 0) -> tuple[Step, ...]:
         known.difference_update([frontier for frontier in known if frontier.prefix & trained])
         return trained
 
-    if plan.linear_probe:
+    if plan.fits_probe:
         compute(1)
         steps.append(Probe())
     if begun:

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 from surgeon.catalogue.augmentations import AUGMENTATIONS
 from surgeon.catalogue.entry import boolean, choice, integer, number, path
+from surgeon.catalogue.head_layers import LINEAR_PROBE
 from surgeon.recipe.keys import (
     REQUIRED,
     Section,
@@ -114,7 +115,14 @@ class UntilPlan:
     ]
     patience: Annotated[int, integer("Epochs without improvement before the phase stops.", 5, minimum=1)]
     min_delta: Annotated[float, number("The least change that counts as improvement.", 0.0, minimum=0)]
-    restore_best: Annotated[bool, boolean("End with the weights of the best epoch.", True)]
+    restore_best: Annotated[
+        bool, boolean("End with the weights of the best epoch; what the phase begins with counts as one.", True)
+    ]
+
+    @property
+    def validates(self) -> bool:
+        """Whether it watches a figure of the validation images, which can be measured before the first epoch."""
+        return self.monitor.startswith("val_")
 
 
 @dataclass(frozen=True)
@@ -301,3 +309,14 @@ class Plan:
     network: Network
     recipe: Mapping[str, Any] = field(repr=False)
     origins: Mapping[str, str] = field(repr=False)
+
+    @property
+    def probe_layer(self) -> str | None:
+        """The layer of the head that begins with the weights of the linear probe; None if none does."""
+        starts = (layer.name for layer in self.head if layer.parameters.get("kernel_initializer") == LINEAR_PROBE)
+        return next(starts, None)
+
+    @property
+    def fits_probe(self) -> bool:
+        """Whether a linear probe is fitted to the frozen features, to compare with or to begin with."""
+        return self.linear_probe or self.probe_layer is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from importlib.util import find_spec
@@ -10,6 +11,7 @@ from typing import Any
 
 from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.building import build_graph, load_table
+from surgeon.catalogue.head_layers import HEAD_LAYERS, LINEAR_PROBE
 from surgeon.catalogue.layer_table import LayerTable, open_model, tabulate
 from surgeon.catalogue.model_file import (
     DEFAULT_IMAGE_SIZE,
@@ -224,6 +226,7 @@ def _check_cut_and_head(findings: Findings) -> None:
         findings.report(at, "too-large", f"{message}, more than this machine has", "make it, or the images, smaller")
     if findings.classes is not None or any(parameters.get("units") == "classes" for _, parameters in layers):
         _check_head_end(findings, findings.network, findings.head, count)
+    _check_probe_start(findings, findings.head)
 
 
 def _find_cut(findings: Findings, table: LayerTable, wanted: Any) -> int | None:
@@ -277,6 +280,23 @@ def _check_head_end(findings: Findings, network: Network, head: tuple[HeadLayer,
     for at, layer in enumerate(head[:-1]):
         if activation(layer) == "softmax":
             findings.report(("head", at), "softmax-inside", "a softmax inside the head", "keep it for the last layer")
+
+
+def _check_probe_start(findings: Findings, head: tuple[HeadLayer, ...]) -> None:
+    """The layer that begins with a linear probe takes the probe's features, and puts out what the probe does."""
+    started = [at for at, layer in enumerate(head) if layer.parameters.get("kernel_initializer") == LINEAR_PROBE]
+    for at in started:
+        before = itertools.dropwhile(lambda layer: HEAD_LAYERS[layer.kind].is_shaping, head[:at])
+        after = any(layer.kind == "dense" for layer in head[at + 1 :])
+        own = head[at].parameters
+        if after or not all(layer.kind == "dropout" for layer in before):
+            message = "a layer that begins with a linear probe is the only one of its head that computes"
+            hint = "before it only layers that pool, flatten or scale to length one, then dropout; after it no dense"
+        elif not own["use_bias"] or own["activation"] not in ("linear", "softmax"):
+            message, hint = "a linear probe has a bias, and no activation but softmax", "leave use_bias and activation"
+        else:
+            continue
+        findings.report(("head", at, "dense", "kernel_initializer"), "probe-start", message, hint)
 
 
 def _last_nonlinearity(head: tuple[HeadLayer, ...]) -> tuple[int, str | None]:

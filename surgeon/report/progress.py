@@ -170,8 +170,10 @@ def _end(event: PhaseResult | TrialEnded) -> str | Text:
     """Returns the line of a phase or a trial that is over."""
     if isinstance(event, TrialEnded):
         return trial_line(event.trial)
-    best = f", ends with epoch {event.best_epoch}" if event.best_epoch else ""
-    return f"  {event.epochs} epochs in {event.seconds:.1f} s{best}; {_audit(event.audit)}"
+    ends = {None: "", 0: ", ends as it began, as none was better"}.get(
+        event.best_epoch, f", ends with epoch {event.best_epoch}"
+    )
+    return f"  {event.epochs} epochs in {event.seconds:.1f} s{ends}; {_audit(event.audit)}"
 
 
 def _step(event: Event) -> str:
@@ -191,7 +193,8 @@ def _figures_so_far(event: BatchEnded) -> str:
 def _audit(audit: AuditResult) -> str:
     """Returns what is proven of a phase."""
     but = f" but {', '.join(audit.unmoved)}" if audit.unmoved else ""
-    return f"{audit.frozen_layers} layers frozen, bit-identical; {audit.trained_layers} trained, all moved{but}"
+    moved = f"{audit.trained_layers} trained, all moved{but}" if audit.trained_layers else "none changed"
+    return f"{audit.frozen_layers} layers frozen, bit-identical; {moved}"
 
 
 def _kept(event: FeaturesKept) -> str:

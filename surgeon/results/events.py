@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -118,8 +118,9 @@ class PhaseResult:
         epochs: How many were trained.
         seconds: Wall time, validation included.
         tracing_seconds: How much of that went into compiling the step.
-        best_epoch: The epoch whose weights the phase ends with, if they were restored.
+        best_epoch: The epoch whose weights the phase ends with, if they were restored; 0 if it ends as it began.
         history: For each figure its value per epoch.
+        start: ``val_loss`` and ``val_accuracy`` before the first epoch, where they count for how it ends.
     """
 
     name: str
@@ -130,6 +131,7 @@ class PhaseResult:
     best_epoch: int | None
     history: Mapping[str, tuple[float, ...]]
     audit: AuditResult
+    start: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if {len(values) for values in self.history.values()} != {self.epochs} or self.epochs < 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -20,13 +20,15 @@ class TrialPhase:
     """A phase of a trial.
 
     Attributes:
-        best_epoch: The epoch whose weights it ends with, if they were restored.
+        best_epoch: The epoch whose weights it ends with, if they were restored; 0 if it ends as it began.
         history: For each figure its value per epoch.
+        start: ``val_loss`` and ``val_accuracy`` before the first epoch, where they count for how it ends.
     """
 
     name: str
     best_epoch: int | None
     history: Mapping[str, tuple[float, ...]]
+    start: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def epochs(self) -> int:
@@ -35,7 +37,8 @@ class TrialPhase:
 
     def at_end(self, figure: str) -> float:
         """Returns a figure of the network that the phase ends with."""
-        return self.history[figure][(self.best_epoch or self.epochs) - 1]
+        epoch = self.epochs if self.best_epoch is None else self.best_epoch
+        return self.history[figure][epoch - 1] if epoch else self.start[figure]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -44,6 +44,7 @@ class Checkpoint:
 
     Attributes:
         finished: The phases before the present one.
+        start: The figures of the present phase before its first epoch, where they count for how it ends.
         history: For each figure of the present phase its value per epoch.
         seconds: Wall time of the present phase.
         digests: Of each weight before the present phase, for its audit; by path.
@@ -53,6 +54,7 @@ class Checkpoint:
     """
 
     finished: tuple[PhaseResult, ...]
+    start: Mapping[str, float]
     history: Mapping[str, tuple[float, ...]]
     seconds: float
     digests: Mapping[str, str]
@@ -84,6 +86,7 @@ class _Record:
     history: Mapping[str, tuple[float, ...]]
     seconds: float
     digests: Mapping[str, str]
+    start: Mapping[str, float] = field(default_factory=dict)
 
 
 class Checkpoints:
@@ -163,7 +166,7 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
             for name in set(arrays.files) - {_RECORD}:
                 group, _, rest = name.partition("/")
                 groups[group][rest] = arrays[name]
-        return Checkpoint(record.finished, record.history, record.seconds, record.digests, **groups)
+        return Checkpoint(record.finished, record.start, record.history, record.seconds, record.digests, **groups)
 
 
 def _check_digest(file: BinaryIO) -> None:
@@ -195,7 +198,7 @@ def rewind(plan: Plan, folder: Path) -> None:
 
 def _write(path: Path, checkpoint: Checkpoint) -> None:
     """Writes a checkpoint; until it is whole and on the disk, the one before it stays."""
-    record = asdict(_Record(checkpoint.finished, checkpoint.history, checkpoint.seconds, dict(checkpoint.digests)))
+    record = asdict(_Record(**{part.name: getattr(checkpoint, part.name) for part in fields(_Record)}))
     arrays = {f"{group}/{name}": values for group in _GROUPS for name, values in getattr(checkpoint, group).items()}
     partial = path.with_name("checkpoint.partial")
     try:

@@ -17,17 +17,18 @@ import numpy as np
 from surgeon.catalogue.schedules import highest_rate, with_highest_rate
 from surgeon.errors import SurgeonError, UsageError
 from surgeon.features.frozen import FrozenFeatures, Setup
+from surgeon.features.linear_probe import fit_linear_probe
 from surgeon.model.pipeline import build_pipeline
 from surgeon.model.surgery import build_network
 from surgeon.planning.cuts import Depth, depths_of
-from surgeon.planning.frontier import phase_frontiers
+from surgeon.planning.frontier import phase_frontiers, probe_frontier
 from surgeon.recipe.plan import Choice
 from surgeon.results.depth import DepthResult, DepthSearchResult
 from surgeon.results.events import Event, Note, PhaseResult
 from surgeon.runs.checkpoint import Checkpoints, restore, values_of
 from surgeon.search.images import open_images, with_validation
 from surgeon.training.gradients import relative_gradients
-from surgeon.training.phase import DivergedError, train_phase
+from surgeon.training.phase import train_phase
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -121,7 +122,7 @@ def _warm_up(setup: Setup, seeds: int) -> Generator[Event, None, list[_Warm]]:
     """Trains fresh heads.
 
     Raises:
-        DivergedError: If that leaves the finite numbers.
+        SurgeonError: If that leaves the finite numbers.
     """
     found: list[_Warm] = []
     initial = values_of(_variables(setup))
@@ -136,6 +137,9 @@ def _warm_up(setup: Setup, seeds: int) -> Generator[Event, None, list[_Warm]]:
                 variable.assign(other)
         with ExitStack() as resources:
             features = FrozenFeatures(one, resources)
+            if plan.probe_layer is not None:
+                yield from features.keep([probe_frontier(plan)])
+                yield from fit_linear_probe(features, np.empty(0, np.intp))
             for number in range(1, len(plan.phases)):
                 yield from _train(one, features, number)
         found.append(_Warm(seed, one.pipeline, values_of(_variables(one))))
@@ -155,7 +159,7 @@ def _try(
             restore(_variables(trial), one.values)
             try:
                 result = yield from _train(trial, features, len(trial.plan.phases))
-            except DivergedError as error:
+            except SurgeonError as error:  # such as training that diverged
                 yield Note(error.message)
                 trials.append(_Trial(rate, None, None))
             else:

@@ -15,11 +15,12 @@ import numpy as np
 
 from surgeon.errors import SurgeonError
 from surgeon.features.frozen import FrozenFeatures, Setup
+from surgeon.features.linear_probe import fit_linear_probe
 from surgeon.model.freezing import set_trainable
 from surgeon.model.pipeline import build_pipeline
 from surgeon.model.surgery import build_network
 from surgeon.planning.frontier import phase_frontiers
-from surgeon.planning.schedule import Pass, Train, schedule
+from surgeon.planning.schedule import Pass, Probe, Train, schedule
 from surgeon.recipe.plan import Choice
 from surgeon.results.events import Event, Progress
 from surgeon.results.lr_range import LrRangeResult
@@ -72,6 +73,8 @@ def _train_before(setup: Setup, features: FrozenFeatures) -> Generator[Event, No
         match step:
             case Pass():
                 yield from features.keep(step.frontiers)
+            case Probe():
+                yield from fit_linear_probe(features, np.empty(0, np.intp))
             case Train(phase=number) if number < len(setup.plan.phases):
                 train = features.feed("train", step.training)
                 held_out = "validation" in setup.dataset.splits

@@ -11,15 +11,17 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import psutil
 import tensorflow as tf
 
 from surgeon.data.batches import Examples
 from surgeon.errors import SurgeonError
 from surgeon.features.frozen import Feed, FrozenFeatures, Setup
+from surgeon.features.linear_probe import fit_linear_probe
 from surgeon.model.pipeline import build_pipeline
 from surgeon.model.surgery import build_head, build_network, layer_variables
-from surgeon.planning.frontier import phase_frontiers
+from surgeon.planning.frontier import phase_frontiers, probe_frontier
 from surgeon.results.events import EpochEnded, Event, PhaseResult
 from surgeon.results.sweep import TrialPhase
 from surgeon.runs.checkpoint import Checkpoints, restore, values_of
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from surgeon.data.dataset import Dataset
     from surgeon.planning.frontier import Frontier
     from surgeon.recipe.plan import Plan
+    from surgeon.runs.checkpoint import Values
 
 _OUT_OF_MEMORY = (MemoryError, tf.errors.ResourceExhaustedError)
 _PART_OF_MEMORY = 0.5  # of what is free, for trials that are trained together
@@ -64,11 +67,13 @@ class Course:
         shared: What is kept of their frozen layers.
         dataset: The images, with their split.
         limits: What ends trials early. When the time is over, those that were not begun never end.
+        starts: The weights of linear probes that heads begin with, by where their features are.
     """
 
     shared: Shared
     dataset: Dataset
     limits: Limits
+    starts: dict[Frontier | int, Values] = field(default_factory=dict)
 
     def feed(self, candidate: Candidate, frontier: Frontier, split: str) -> Feed:
         """Returns a split in front of a frontier that is shared, and kept."""
@@ -203,9 +208,12 @@ def _reason(error: Exception) -> str:
 def _train_together(
     stack: Sequence[Candidate], number: int, begun: Mapping[int, Standing], course: Course
 ) -> Generator[Event, None, dict[int, Standing]]:
-    members = [
-        Member(candidate.plan, begun[candidate.number].values or _first_values(candidate.plan)) for candidate in stack
-    ]
+    members = []
+    for candidate in stack:
+        values = begun[candidate.number].values
+        if not values:
+            values = {**_first_values(candidate.plan), **(yield from _start_at_probe(candidate, course))}
+        members.append(Member(candidate.plan, values))
 
     def goes_on(position: int, history: History) -> bool:
         candidate, limits = stack[position], course.limits
@@ -220,7 +228,8 @@ def _train_together(
         before = begun[candidate.number]
         phases = before.phases
         if outcome.history:
-            phases += (TrialPhase(candidate.plan.phases[number - 1].name, outcome.best_epoch, outcome.history),)
+            name = candidate.plan.phases[number - 1].name
+            phases += (TrialPhase(name, outcome.best_epoch, outcome.history, outcome.start),)
         reached[candidate.number] = Standing(
             values={} if number == len(candidate.plan.phases) else {**before.values, **outcome.values},
             phases=phases,
@@ -236,6 +245,23 @@ def _first_values(plan: Plan) -> dict[str, NDArray[Any]]:
     return values_of(layer_variables(build_head(plan), [layer.name for layer in plan.head]))
 
 
+def _start_at_probe(candidate: Candidate, course: Course) -> Generator[Event, None, Values]:
+    """Returns the weights of the layer that begins with those of a linear probe, if one does."""
+    plan = candidate.plan
+    if plan.probe_layer is None:
+        return {}
+    frontier = probe_frontier(plan)
+    place = candidate.frontiers.get(frontier, candidate.number)
+    if place not in course.starts:
+        setup = Setup(plan, build_network(plan), build_pipeline(plan), course.dataset)
+        with ExitStack() as resources:
+            features = FrozenFeatures(setup, resources, course.shared.of(candidate))
+            yield from features.keep([frontier])
+            yield from fit_linear_probe(features, np.empty(0, np.intp))
+        course.starts[place] = values_of(layer_variables(setup.network, [plan.probe_layer]))
+    return course.starts[place]
+
+
 def _train_alone(
     candidate: Candidate, number: int, begun: Standing, course: Course
 ) -> Generator[Event, None, Standing]:
@@ -244,7 +270,8 @@ def _train_alone(
     phase = plan.phases[number - 1]
     setup = Setup(plan, build_network(plan), build_pipeline(plan), course.dataset)
     variables = _variables(setup, number)
-    restore({path: variables[path] for path in begun.values}, begun.values)
+    before = begun.values or (yield from _start_at_probe(candidate, course))
+    restore({path: variables[path] for path in before}, before)
     history: dict[str, tuple[float, ...]] = {}
     result = None
     with ExitStack() as resources:
@@ -266,10 +293,10 @@ def _train_alone(
                     break
             elif course.limits.is_over():
                 break  # in the midst of an epoch, which may be long
-    trained = TrialPhase(phase.name, result.best_epoch if result else None, history)
+    trained = TrialPhase(phase.name, result.best_epoch, history, result.start) if result else None
     return Standing(
         values={} if number == len(plan.phases) else values_of(variables),
-        phases=(*begun.phases, trained) if history else begun.phases,
+        phases=(*begun.phases, trained or TrialPhase(phase.name, None, history)) if history else begun.phases,
         seconds=begun.seconds + (result.seconds if result else sum(history.get("seconds", ()))),
         is_ended=result is None,
     )

@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -65,8 +65,9 @@ class Outcome:
 
     Attributes:
         history: For each figure its value per finished epoch; ``seconds`` is the trial's share of an epoch's.
-        best_epoch: The epoch whose weights it ends with, if they were restored.
+        best_epoch: The epoch whose weights it ends with, if they were restored; 0 if it ends as it began.
         values: Those of all variables of the head at the end, called so too; none if training diverged.
+        start: The figures before the first epoch, where they count for how it ends.
         error: What ``DivergedError`` says if training left the finite numbers.
         pruned: Whether it was ended early by who asked for it.
     """
@@ -74,6 +75,7 @@ class Outcome:
     history: Mapping[str, tuple[float, ...]]
     best_epoch: int | None
     values: Values
+    start: Mapping[str, float] = field(default_factory=dict)
     error: str | None = None
     pruned: bool = False
 
@@ -168,6 +170,9 @@ def train_stack(
     rates = _rates([trial.phase for trial in trials], steps)
     per_class = class_weights(phase, train.examples, len(plan.classes))
     stack, rows = _build_stack(trials, train.frontier), list(trials)  # which trial is in which row of the stack
+    if validation and any(trial.phase.until and trial.phase.until.validates for trial in trials):
+        for trial, figures in zip(trials, _measure(rows, stack, validation), strict=True):
+            trial.begin(figures, stack)
     task, epoch = f"train {len(trials)} trials together, phase {phase.name!r}", 0
     while active := [trial for trial in rows if trial.outcome is None]:
         if 2 * len(active) <= len(rows):  # so a step is compiled anew log2(members) times at the most
@@ -187,7 +192,7 @@ def train_stack(
                     figures = course.figures(trial.phase, row) | measured[row]
                     check_finite(trial.phase, epoch, figures, {} if finite[row] else stack.paths(row))
                 except DivergedError as error:
-                    trial.outcome = Outcome(trial.history, None, {}, error.message)
+                    trial.outcome = Outcome(trial.history, None, {}, error=error.message)
                 else:
                     trial.advance({"seconds": seconds, **figures}, stack, row, goes_on)
     yield Progress(task, total, total, "steps")
@@ -201,22 +206,31 @@ class _Trial:
         self.at, self.plan, self.begun, self.number = at, member.plan, member.values, number
         self.phase = member.plan.phases[number - 1]
         self.loss = build_loss(self.plan, self.phase)
+        self.start: Mapping[str, float] = {}
         self.history: dict[str, tuple[float, ...]] = {}
         self.best: Values = {}
         self.outcome: Outcome | None = None
+
+    def begin(self, figures: Mapping[str, float], stack: Stack) -> None:
+        """Notes the figures before the first epoch, if they count."""
+        until = self.phase.until
+        if until and until.validates:
+            self.start = figures
+            if until.restore_best:
+                self.best = stack.weights(self.at)
 
     def advance(self, figures: Mapping[str, float], stack: Stack, row: int, goes_on: GoesOn) -> None:
         """Notes the figures of an epoch, after which the trial may end."""
         self.history, until = extended(self.history, figures), self.phase.until
         epoch, best = len(self.history["loss"]), None
         if until and until.restore_best:
-            best = best_epoch(until, self.history)
+            best = best_epoch(until, self.start, self.history)
             if best == epoch:
                 self.best = stack.weights(row)
-        over = epoch == self.phase.epochs or is_over(until, self.history)
+        over = epoch == self.phase.epochs or is_over(until, self.start, self.history)
         if over or not goes_on(self.at, self.history):
             values = {**self.begun, **stack.weights(row), **stack.generators(row), **self.best}
-            self.outcome = Outcome(self.history, best, values, pruned=not over)
+            self.outcome = Outcome(self.history, best, values, self.start, pruned=not over)
 
 
 class _Course:

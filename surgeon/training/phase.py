@@ -24,7 +24,7 @@ from surgeon.model.prediction import build_predictor, predict, signature
 from surgeon.model.surgery import part_of
 from surgeon.results.events import BatchEnded, EpochEnded, PhaseResult, PhaseStarted, Progress
 from surgeon.runs.checkpoint import Checkpoint, restore, values_of
-from surgeon.training.audit import begin_audit, end_audit
+from surgeon.training.audit import Before, begin_audit, end_audit
 from surgeon.training.stopping import best_epoch, is_over
 
 if TYPE_CHECKING:
@@ -107,26 +107,47 @@ def train_phase(
     yield PhaseStarted(phase.name, number, len(plan.phases), phase.epochs, steps, parameters)
     training = prepare(setup, number, train, validation)
     tracing_seconds = time.perf_counter() - started
-    start = Checkpoint(finished, {}, tracing_seconds, before.digests, values_of(training.weights), {}, {})
     if latest := checkpoints.of_phase(number):
-        start, before = latest, replace(before, digests=latest.digests)
+        begun, before = latest, replace(before, digests=latest.digests)
         restore(training.weights, latest.weights)
         restore(training.state, latest.state)
-    end = yield from _train_epochs(training, start, checkpoints)
+    else:
+        begun = yield from _begin(training, finished, tracing_seconds, before)
+    end = yield from _train_epochs(training, begun, checkpoints)
     if end.best:
         restore(training.weights, end.best)
+    best = best_epoch(phase.until, end.start, end.history) if phase.until and phase.until.restore_best else None
     result = PhaseResult(
         name=phase.name,
         epochs=end.epoch,
         seconds=end.seconds,
         tracing_seconds=tracing_seconds,
         trainable_parameters=parameters,
-        best_epoch=best_epoch(phase.until, end.history) if phase.until and phase.until.restore_best else None,
+        best_epoch=best,
         history=end.history,
-        audit=end_audit(network, before, phase),
+        audit=end_audit(network, before if best != 0 else replace(before, trained=frozenset()), phase),
+        start=end.start,
     )
     yield result
     return result
+
+
+def _begin(
+    training: Training, finished: tuple[PhaseResult, ...], seconds: float, before: Before
+) -> Generator[Progress, None, Checkpoint]:
+    """Returns where a phase stands before its first epoch; what it begins with is measured if that counts."""
+    until, weights = training.phase.until, values_of(training.weights)
+    start = (yield from training.validate()) if training.validate and until and until.validates else {}
+    return Checkpoint(
+        finished=finished,
+        start=start,
+        history={},
+        seconds=seconds,
+        digests=before.digests,
+        weights=weights,
+        best=weights if start and until and until.restore_best else {},
+        state={},
+    )
 
 
 def trained_weights(setup: Setup, number: int) -> dict[str, Any]:
@@ -168,7 +189,7 @@ def _train_epochs(
     """Trains from a checkpoint to the end of its phase; returns the last one."""
     phase, started = training.phase, time.perf_counter() - latest.seconds
     per_class = class_weights(phase, training.examples, len(training.plan.classes))
-    while latest.epoch < phase.epochs and not is_over(phase.until, latest.history):
+    while latest.epoch < phase.epochs and not is_over(phase.until, latest.start, latest.history):
         epoch, epoch_started = latest.epoch + 1, time.perf_counter()
         figures = yield from _train_epoch(training, epoch, per_class)
         figures["lr"] = float(training.optimizer.learning_rate)
@@ -180,7 +201,7 @@ def _train_epochs(
         check_finite(phase, epoch, figures, weights)
         history = extended(latest.history, {"seconds": seconds, **figures})
         if phase.until and phase.until.restore_best:
-            ends_here = best_epoch(phase.until, history) == epoch
+            ends_here = best_epoch(phase.until, latest.start, history) == epoch
         else:
             ends_here = ended is not weights
         latest = replace(

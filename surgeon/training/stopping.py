@@ -1,4 +1,7 @@
-"""When a phase may end before its last epoch, as Keras' ``EarlyStopping`` decides it."""
+"""When a phase may end before its last epoch, as Keras' ``EarlyStopping`` decides it, and with which epoch it ends.
+
+What a phase begins with counts as its epoch 0, so that none ends worse than it began.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,24 @@ if TYPE_CHECKING:
     from surgeon.recipe.plan import UntilPlan
 
 
-def best_epoch(until: UntilPlan, history: Mapping[str, Sequence[float]]) -> int:
-    """Returns the epoch, from 1, whose figure none behind it improves by ``min_delta``; 0 before the first."""
+def best_epoch(until: UntilPlan, start: Mapping[str, float], history: Mapping[str, Sequence[float]]) -> int:
+    """Returns the epoch, from 0, whose figure no later one improves by ``min_delta``.
+
+    Args:
+        until: Which figure.
+        start: The figures before the first epoch; without the one that is asked for, the first epoch is better.
+        history: The figures per epoch.
+    """
     sign = 1.0 if until.monitor.endswith("accuracy") else -1.0
-    best, found = -float("inf"), 0
+    best, found = sign * start[until.monitor] if until.monitor in start else -float("inf"), 0
     for epoch, value in enumerate(history.get(until.monitor, ()), start=1):
-        if not found or sign * value > best + until.min_delta:
+        if sign * value > best + until.min_delta:
             best, found = sign * value, epoch
     return found
 
 
-def is_over(until: UntilPlan | None, history: Mapping[str, Sequence[float]]) -> bool:
+def is_over(until: UntilPlan | None, start: Mapping[str, float], history: Mapping[str, Sequence[float]]) -> bool:
     """Tells whether ``patience`` epochs brought no improvement."""
     if until is None:
         return False
-    return len(history.get(until.monitor, ())) - best_epoch(until, history) >= until.patience
+    return len(history.get(until.monitor, ())) - best_epoch(until, start, history) >= until.patience

@@ -13,13 +13,13 @@ from scipy.special import softmax
 from surgeon.errors import SurgeonError
 from surgeon.evaluation.measures import evaluate
 from surgeon.features.frozen import Feed, FrozenFeatures, Setup
-from surgeon.features.linear_probe import FeaturesTooLargeError, fit_linear_probe, gather_features
+from surgeon.features.linear_probe import FeaturesTooLargeError, fit_linear_probe
 from surgeon.model.precision import computing_in
 from surgeon.model.prediction import build_predictor, predict
 from surgeon.model.surgery import part_of
 from surgeon.planning.schedule import Forget, Measure, Pass, Probe, Restore, Train, schedule
 from surgeon.recipe.bundle import NETWORK
-from surgeon.results.events import Event, Note, PhaseResult, Progress
+from surgeon.results.events import Event, Note, PhaseResult
 from surgeon.results.run import Evaluation, FrozenResult
 from surgeon.runs.checkpoint import Checkpoints, restore
 from surgeon.runs.folder import save_model, write_predictions
@@ -124,16 +124,16 @@ def _measure(setup: Setup, test: Feed, folder: Path) -> Generator[Event, None, E
 
 
 def _probe(features: FrozenFeatures) -> Generator[Event, None, Evaluation | None]:
-    dataset, seed = features.setup.dataset, features.setup.plan.seed
-    train, test = dataset.part("train"), dataset.part("test")
-    if not len(test):
+    """Fits the linear probe; the head begins with it, and it is measured, if the plan says so."""
+    dataset, plan = features.setup.dataset, features.setup.plan
+    test = dataset.part("test") if plan.linear_probe else np.empty(0, np.intp)
+    if not len(test) and plan.probe_layer is None:
         return None
     try:
-        gathered = yield from gather_features(features, np.concatenate([train, test]))
+        predicted = yield from fit_linear_probe(features, test)
     except FeaturesTooLargeError as error:
+        if plan.probe_layer is not None:
+            raise
         yield Note(f"no linear probe: {error.message}; {error.hint}")
         return None
-    yield Progress("fit the linear probe", 0, None, "images")
-    known, asked = np.split(gathered, [len(train)])
-    predicted = fit_linear_probe(known, dataset.labels[train], asked, seed)
-    return evaluate("test", dataset.labels[test], predicted, dataset.classes)
+    return evaluate("test", dataset.labels[test], predicted, dataset.classes) if len(test) else None
