@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from surgeon.catalogue.entry import PhaseLength
-from surgeon.catalogue.optimizers import OPTIMIZERS, build_optimizer
+from surgeon.catalogue.optimizers import OPTIMIZERS, optimizer_class
 from surgeon.catalogue.schedules import SCHEDULES
 from surgeon.recipe.compiler import compile_recipe
 
@@ -76,5 +76,5 @@ def test_an_optimizer_takes_whole_numbers_and_the_bounds_of_its_parameters(name:
     }
     written = ", ".join(f"{parameter}: {bound}" for parameter, bound in bounds.items() if parameter != "ema_momentum")
     plan = compile_recipe(tiny, [f"phases[0].optimizer={{{name}: {{{written}}}}}", "phases[0].lr={cosine: 1}"])
-    build_optimizer(spec, plan.phases[0].optimizer.parameters, 0.1)
+    optimizer_class(spec)(learning_rate=0.1, **plan.phases[0].optimizer.parameters)
     assert rates("cosine", dict(plan.phases[0].lr.parameters), PhaseLength(1, 4))[2] == pytest.approx(0.5)

@@ -33,9 +33,11 @@ Surgeon = Callable[..., Any]
 
 pytestmark = pytest.mark.usefixtures("without_pictures")
 
-# All that a run remembers: dropout, changes of images, statistics, momentum, a schedule, averages, the best epoch.
+# All that a run remembers: dropout, changes of images, statistics, momentum, schedules, averages, the best epoch, where
+# it began.
 WHOLE = (
-    "{name: whole, trainable: all, batch_norm: train, optimizer: {adam: {use_ema: true, ema_momentum: 0.9}},"
+    "{name: whole, trainable: all, layer_decay: 0.7, anchor: 0.1, batch_norm: train,"
+    " optimizer: {adam: {use_ema: true, ema_momentum: 0.9}},"
     " lr: {cosine: {peak: 0.003, warmup_epochs: 1}}, epochs: 4, until: {monitor: val_loss, patience: 9}}"
 )
 EVERYTHING = (
@@ -45,7 +47,8 @@ EVERYTHING = (
     "phases=["
     "{name: warm-up, trainable: head, optimizer: rmsprop, lr: {cosine: {peak: 0.01}}, epochs: 3},"
     f"{WHOLE},"
-    "{name: head, trainable: head, optimizer: {sgd: {momentum: 0.9, use_ema: true}}, lr: 0.01, epochs: 2}]",
+    "{name: head, trainable: head, optimizer: {sgd: {momentum: 0.9, use_ema: true}},"
+    " lr: {plateau: {initial: 0.01, patience: 1, min_delta: 9}}, epochs: 3}]",
 )
 
 

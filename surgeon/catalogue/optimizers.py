@@ -53,15 +53,6 @@ class OptimizerSpec(Entry):
             yield Misfit("warmup_steps", message, "warm up for fewer, or train for more epochs")
 
 
-def build_optimizer(spec: OptimizerSpec, parameters: Parameters, learning_rate: Any) -> Any:
-    """Returns a fresh ``keras.optimizers.Optimizer``; ``learning_rate`` is a float or a Keras schedule.
-
-    Raises:
-        SurgeonError: If the installed Keras is older than the optimizer.
-    """
-    return optimizer_class(spec)(learning_rate=learning_rate, **parameters)
-
-
 def optimizer_class(spec: OptimizerSpec) -> Any:
     """Returns the class of an optimizer in ``keras.optimizers``.
 
@@ -76,9 +67,13 @@ def optimizer_class(spec: OptimizerSpec) -> Any:
     return optimizer
 
 
+_WEIGHT_DECAY = (
+    "Decoupled weight decay: what a step takes off a weight, as a factor of the weight times its learning rate. "
+    "Biases and normalizations have none."
+)
 # What every optimizer of Keras takes.
 _COMMON: Mapping[str, Schema] = {
-    "weight_decay": number("Decoupled weight decay a step, as a factor of the weight.", minimum=0),
+    "weight_decay": number(_WEIGHT_DECAY, minimum=0),
     "clipnorm": number("Largest norm of the gradient of one weight tensor.", exclusiveMinimum=0),
     "clipvalue": number("Largest absolute value of one gradient.", exclusiveMinimum=0),
     "global_clipnorm": number("Largest norm of all gradients together.", exclusiveMinimum=0),
@@ -137,7 +132,7 @@ OPTIMIZERS = table(
         beta_2=_BETA_2,
         epsilon=_epsilon(1e-7),
         amsgrad=boolean("The AMSGrad variant.", False),
-        weight_decay=number("Decoupled weight decay a step.", 0.004, minimum=0),
+        weight_decay=number(_WEIGHT_DECAY, 0.004, minimum=0),
     ),
     _optimizer(
         "adamax",
@@ -222,7 +217,7 @@ OPTIMIZERS = table(
         adam_lr_ratio=number("AdamW's learning rate as part of Muon's.", 1.0, exclusiveMinimum=0),
         adam_weight_decay=number("Weight decay of AdamW.", 0.004, minimum=0),
         epsilon=_epsilon(1e-7),
-        weight_decay=number("Decoupled weight decay a step.", 0.004, minimum=0),
+        weight_decay=number(_WEIGHT_DECAY, 0.004, minimum=0),
     ),
     _optimizer(
         "schedule_free_adamw",

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from surgeon.catalogue.entry import Entry, Misfit, Parameters, PhaseLength, number, table
+from surgeon.catalogue.entry import Entry, Misfit, Parameters, PhaseLength, choice, integer, number, table
+
+History = Mapping[str, Sequence[float]]
+
+MONITORS = ("val_loss", "val_accuracy", "loss", "accuracy")  # figures of an epoch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,10 +20,13 @@ class ScheduleSpec(Entry):
 
     Attributes:
         build: ``build(parameters, steps_per_epoch, epochs)`` returns a float or a Keras schedule.
+        rate_after: ``rate_after(parameters, history)`` returns the rate of the next epoch, for a schedule that follows
+            the figures of those before it; what it builds is a float then, the first rate.
         misfits: Yields what cannot act in a phase of that length.
     """
 
     build: Callable[[Parameters, int, int], Any]
+    rate_after: Callable[[Parameters, History], float] | None = None
     misfits: Callable[[Parameters, PhaseLength], Iterator[Misfit]] = lambda parameters, phase: iter(())
 
 
@@ -128,6 +135,33 @@ def _one_cycle_misfits(parameters: Parameters, phase: PhaseLength) -> Iterator[M
         yield Misfit("rise", message, "lower it, or train for more epochs")
 
 
+def _plateau(parameters: Parameters, steps_per_epoch: int, epochs: int) -> float:
+    return float(parameters["initial"])
+
+
+def _rate_after_plateaus(parameters: Parameters, history: History) -> float:
+    """Returns the rate that Keras' ``ReduceLROnPlateau`` leaves after the epochs of a history."""
+    sign = 1.0 if parameters["monitor"].endswith("accuracy") else -1.0
+    rate, best, waited = float(parameters["initial"]), -float("inf"), 0
+    for value in history.get(parameters["monitor"], ()):
+        waited += 1
+        if sign * value > best + parameters["min_delta"]:
+            best, waited = sign * value, 0
+        elif waited >= parameters["patience"]:
+            rate, waited = max(rate * parameters["factor"], parameters["min_lr"]), 0
+    return rate
+
+
+def _plateau_misfits(parameters: Parameters, phase: PhaseLength) -> Iterator[Misfit]:
+    patience = parameters["patience"]
+    if patience + 2 > phase.epochs:  # the first epoch is the best so far, and one has to follow
+        message = f"after {patience} epochs without improvement a phase of {phase} is over: the rate never falls"
+        yield Misfit("patience", message, "wait for fewer, or train for more epochs")
+    if parameters["min_lr"] >= parameters["initial"]:
+        message = f"the least rate, {parameters['min_lr']:g}, is not below the first, {parameters['initial']:g}"
+        yield Misfit("min_lr", message, "lower it, or leave it out")
+
+
 _RATE = {"exclusiveMinimum": 0}
 
 SCHEDULES = table(
@@ -198,6 +232,23 @@ SCHEDULES = table(
         build=_one_cycle,
         misfits=_one_cycle_misfits,
     ),
+    ScheduleSpec(
+        name="plateau",
+        summary="Multiplied by a factor when a figure no longer improves, as by Keras' `ReduceLROnPlateau`.",
+        parameters={
+            "initial": number("The rate at the start.", exclusiveMinimum=0),
+            "factor": number("What a plateau multiplies it by.", 0.1, exclusiveMinimum=0, exclusiveMaximum=1),
+            "patience": integer("Epochs without improvement before it falls.", 10, minimum=1),
+            "monitor": choice("The figure to watch.", MONITORS, "val_loss"),
+            "min_delta": number("The least change that counts as improvement.", 1e-4, minimum=0),
+            "min_lr": number("The rate falls no lower.", 0.0, minimum=0),
+        },
+        required=("initial",),
+        shorthand="initial",
+        build=_plateau,
+        rate_after=_rate_after_plateaus,
+        misfits=_plateau_misfits,
+    ),
 )
 
 
@@ -210,7 +261,7 @@ def highest_rate(name: str, parameters: Parameters) -> float:
 def with_highest_rate(name: str, parameters: Parameters, rate: float) -> dict[str, Any]:
     """Returns the parameters of a schedule with another highest learning rate; all its rates change by one factor."""
     factor = rate / highest_rate(name, parameters)
-    rates = {SCHEDULES[name].shorthand, "final", "values"} & parameters.keys()
+    rates = {SCHEDULES[name].shorthand, "final", "values", "min_lr"} & parameters.keys()
     return {key: _times(value, factor) if key in rates else value for key, value in parameters.items()}
 
 

@@ -14,6 +14,7 @@ from surgeon.catalogue.entry import find
 from surgeon.cli.output import Format, FormatOption, SetOption, print_json, print_text
 from surgeon.planning.frontier import phase_frontiers
 from surgeon.planning.modes import layer_states
+from surgeon.planning.rates import rate_scales
 from surgeon.recipe.compiler import compile_recipe
 from surgeon.report.layers import layer_table, network_table
 
@@ -45,6 +46,7 @@ def _show_backbone(name: str, output_format: Format) -> None:
 def _show_recipe(path: Path, overrides: list[str], output_format: Format) -> None:
     plan = compile_recipe(path, overrides)
     states = {phase.name: layer_states(plan.network, phase) for phase in plan.phases}
+    scales = {phase.name: rate_scales(plan.network, phase) for phase in plan.phases}
     kept = {phase.name: phase_frontiers(plan, number)[1].layers for number, phase in enumerate(plan.phases, start=1)}
     if output_format is Format.json:
 
@@ -56,8 +58,9 @@ def _show_recipe(path: Path, overrides: list[str], output_format: Format) -> Non
                 "backbone": plan.network.name,
                 "cut": plan.network.cut,
                 "kept": kept,
+                "lr_scale": scales,
                 "layers": list(map(record, plan.network.rows)),
             }
         )
     else:
-        print_text(network_table(plan.network, states, kept))
+        print_text(network_table(plan.network, states, scales, kept))

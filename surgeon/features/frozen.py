@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -49,12 +49,14 @@ class Setup:
     Attributes:
         network: The whole network; its weights change as phases train them.
         pipeline: What pixels go through before it.
+        start: What ``starting_point`` found in the network before its first phase.
     """
 
     plan: Plan
     network: Any
     pipeline: Pipeline
     dataset: Dataset
+    start: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

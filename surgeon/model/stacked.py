@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from surgeon.catalogue.optimizers import OPTIMIZERS, optimizer_class
 from surgeon.model.freezing import set_trainable
+from surgeon.model.rates import build_for
 from surgeon.model.surgery import build_head, layer_variables
 from surgeon.planning.modes import layers_in_training_mode
 
@@ -121,7 +122,7 @@ def build_template(plan: Plan, number: int, frontier: Frontier, settings: Iterab
     dropouts = [layer for layer in layers if _rate(layer.name) in scalars]
     drawing = {id(layer.seed_generator.state) for layer in dropouts}
     optimizer = _build_optimizer(plan, number, scalars.get(WEIGHT_DECAY))
-    optimizer.build(trained)
+    build_for(optimizer, trained)
     others = {id(variable) for variable in (*fixed, optimizer.learning_rate)}
     active = layers_in_training_mode(plan.network, phase)
     return Template(

@@ -119,7 +119,13 @@ def _backbone(values: Mapping[str, Any], network: Network) -> BackbonePlan:
 def _phase(values: Mapping[str, Any], network: Network) -> PhasePlan:
     wanted = values["trainable"]
     rows = network.select(wanted if isinstance(wanted, list) else [wanted])
-    return _built(PhasePlan, values, trainable=tuple(row.name for row in rows if row.trainable))
+    scales = {
+        row.name: scale
+        for selector, scale in values["lr_scale"].items()
+        for row in network.select([selector])
+        if row.trainable
+    }
+    return _built(PhasePlan, values, trainable=tuple(row.name for row in rows if row.trainable), lr_scale=scales)
 
 
 def _built(form: Callable[..., Form], values: Mapping[str, Any], **resolved: Any) -> Form:

@@ -72,8 +72,14 @@ def _completed(value: Any, schema: Mapping[str, Any], document: Document, at: Va
     if isinstance(value, list):
         items = long.get("items", {})
         return [_completed(item, items, document, (*at, number)) for number, item in enumerate(value)]
-    if schema.get("format") == "path":
-        return _absolute(value, document, at)
+    if isinstance(value, dict):  # whose keys are anybody's
+        items = long.get("additionalProperties", {})
+        return {name: _completed(item, items, document, (*at, name)) for name, item in value.items()}
+    return _absolute(value, document, at) if schema.get("format") == "path" else _as_typed(value, schema)
+
+
+def _as_typed(value: Any, schema: Mapping[str, Any]) -> Any:
+    """Returns a number as what its schema calls it."""
     if schema.get("type") == "number":
         return float(value)  # Keras would count on in integers
     return int(value) if isinstance(value, float) and "integer" in schema.get("type", ()) else value

@@ -117,6 +117,11 @@ def selectors(description: str) -> Schema:
     return {**selector(description), "type": ["integer", "string", "array"], **many}
 
 
+def by_selector(description: str, value: Schema) -> Schema:
+    """Returns the schema of a mapping from selectors to values, by default an empty one."""
+    return {"description": description, "type": "object", "additionalProperties": value, "default": {}}
+
+
 def sides(description: str) -> Schema:
     """Returns the schema of the size of an image: one side for both, or height and width."""
     bounds = {"minimum": 8, "maximum": 4096}

@@ -15,9 +15,11 @@ from typing import Annotated, Any
 from surgeon.catalogue.augmentations import AUGMENTATIONS
 from surgeon.catalogue.entry import boolean, choice, integer, number, path
 from surgeon.catalogue.head_layers import LINEAR_PROBE
+from surgeon.catalogue.schedules import MONITORS
 from surgeon.recipe.keys import (
     REQUIRED,
     Section,
+    by_selector,
     figure,
     mapping,
     name_of,
@@ -110,9 +112,7 @@ class BackbonePlan:
 class UntilPlan:
     """When a phase may stop before its last epoch."""
 
-    monitor: Annotated[
-        str, choice("The figure to watch.", ("val_loss", "val_accuracy", "loss", "accuracy"), "val_loss")
-    ]
+    monitor: Annotated[str, choice("The figure to watch.", MONITORS, "val_loss")]
     patience: Annotated[int, integer("Epochs without improvement before the phase stops.", 5, minimum=1)]
     min_delta: Annotated[float, number("The least change that counts as improvement.", 0.0, minimum=0)]
     restore_best: Annotated[
@@ -131,6 +131,7 @@ class PhasePlan:
 
     Attributes:
         trainable: Names of the layers whose weights are trained, in the network's order.
+        lr_scale: By the name of each layer with weights that a selector matches, trained or not.
         class_weight: ``balanced`` or None.
     """
 
@@ -148,6 +149,23 @@ class PhasePlan:
         one_of("schedule", "The learning rate: a number or a schedule.", {"type": "number", "exclusiveMinimum": 0}),
         REQUIRED,
     ]
+    lr_scale: Annotated[
+        Mapping[str, float],
+        by_selector(
+            "What the learning rate is multiplied by, for some of the trained layers, by selectors as in `trainable`: "
+            "`{'block5_*': 0.1}`. No layer may be meant by two of them.",
+            number("The factor.", exclusiveMinimum=0),
+        ),
+    ]
+    layer_decay: Annotated[
+        float,
+        number(
+            "What each block's learning rate is of the next one's towards the output; the head has the whole rate.",
+            1.0,
+            exclusiveMinimum=0,
+            maximum=1,
+        ),
+    ]
     epochs: Annotated[
         int, integer("Passes over the training images, at the most.", minimum=1, maximum=1_000_000), REQUIRED
     ]
@@ -155,6 +173,15 @@ class PhasePlan:
     class_weight: Annotated[str | None, choice("Weigh classes by the inverse of their frequency.", ("balanced",))]
     label_smoothing: Annotated[
         float, number("Part of the probability that is spread over all classes.", 0.0, minimum=0, exclusiveMaximum=1)
+    ]
+    anchor: Annotated[
+        float,
+        number(
+            "L2-SP: adds half of it times the squared distance of the backbone's trained weights from those that the "
+            "run began with to the loss.",
+            0.0,
+            minimum=0,
+        ),
     ]
     batch_norm: Annotated[
         str,

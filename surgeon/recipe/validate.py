@@ -34,6 +34,7 @@ from surgeon.recipe.memory import layers_beyond_memory, trains_beyond_memory
 from surgeon.recipe.network import HeadError, HeadLayer, Network, SelectorError, activation, compose, name_head, whole
 from surgeon.recipe.pace import phase_length, phase_misfits
 from surgeon.recipe.plan import Choice
+from surgeon.recipe.rates import check_rates
 from surgeon.recipe.space import read_spaces
 from surgeon.recipe.text import MOST_PROBLEMS, ValuePath, first_problems
 from surgeon.text import first_few
@@ -322,8 +323,9 @@ def _check_phases(findings: Findings) -> None:
             findings.report((*path, "name"), "duplicate-name", message, "rename one of them")
         names.add(phase["name"])
         _check_trainable(findings, phase, (*path, "trainable"))
+        check_rates(findings, phase, path)
         _check_pace(findings, phase, path)
-        _check_until(findings, phase, (*path, "until"))
+        _check_monitors(findings, phase, path)
 
 
 def _check_trainable(findings: Findings, phase: Values, path: ValuePath) -> None:
@@ -364,14 +366,25 @@ def _check_pace(findings: Findings, phase: Values, path: ValuePath) -> None:
         findings.report((*path, *below), "misfit", misfit.message, misfit.hint)
 
 
-def _check_until(findings: Findings, phase: Values, path: ValuePath) -> None:
-    until, data = phase.get("until"), findings.values.get("data")
-    if not until or not is_whole(until) or data is None or not is_whole(data["split"]) or findings.classes is None:
+def _check_monitors(findings: Findings, phase: Values, path: ValuePath) -> None:
+    """The figures that a phase watches are measured, and it goes on for long enough to lower the rate by them."""
+    until, lr = (phase.get(key) if is_whole(phase.get(key)) else None for key in ("until", "lr"))
+    rate = next(iter(lr.values())) if lr else {}
+    _check_measured(findings, (until or {}).get("monitor"), (*path, "until"))
+    _check_measured(findings, rate.get("monitor"), (*path, "lr"))
+    if until and until["monitor"] == rate.get("monitor") and until["patience"] <= rate["patience"]:
+        message = f"the phase ends after {until['patience']} epochs without improvement; "
+        message += f"the rate would fall after {rate['patience']}"
+        findings.report((*path, "until"), "misfit", message, "let `until` wait for longer than the plateau")
+
+
+def _check_measured(findings: Findings, monitor: str | None, path: ValuePath) -> None:
+    data = findings.values.get("data")
+    if monitor is None or data is None or not is_whole(data["split"]) or findings.classes is None:
         return
     ((name, parameters),) = data["source"].items()
-    watches_validation = until["monitor"].startswith("val_")
-    if watches_validation and not data["split"]["validation"] and not SOURCES[name].splits(parameters):
-        message = f"{until['monitor']} needs validation images, and data.split.validation is 0"
+    if monitor.startswith("val_") and not data["split"]["validation"] and not SOURCES[name].splits(parameters):
+        message = f"{monitor} needs validation images, and data.split.validation is 0"
         findings.report(path, "no-validation", message, "hold some out (data.split.validation: 0.1) or monitor loss")
 
 

@@ -32,20 +32,27 @@ def layer_table(layers: LayerTable) -> Table:
 
 
 def network_table(
-    network: Network, states: Mapping[str, Mapping[str, str]], kept: Mapping[str, Collection[str]]
+    network: Network,
+    states: Mapping[str, Mapping[str, str]],
+    scales: Mapping[str, Mapping[str, float]],
+    kept: Mapping[str, Collection[str]],
 ) -> Table:
     """Renders a composed network with the cut as a line and a column per phase.
 
     Args:
         network: The rows.
         states: For each phase the state of each layer that has weights.
+        scales: For each phase what its learning rate is multiplied by for each layer that it trains.
         kept: For each phase the layers whose output is computed once and kept: its frontier.
     """
     made = _layers(None)
     for phase in states:
         made.add_column(phase)
     for row in network.rows:
-        cells = [_state_cell(states[phase].get(row.name), row.name in kept[phase]) for phase in states]
+        cells = [
+            _state_cell(states[phase].get(row.name), scales[phase].get(row.name, 1.0), row.name in kept[phase])
+            for phase in states
+        ]
         made.add_row(*_layer_cells(row), *cells)
         if row.index == network.cut:
             made.add_row("", styled(("--- cut ---", "bold red")))
@@ -59,8 +66,10 @@ def network_table(
     return made
 
 
-def _state_cell(state: str | None, is_kept: bool) -> Text:
+def _state_cell(state: str | None, scale: float, is_kept: bool) -> Text:
     parts = [(state, _STATE_STYLES[state])] if state else []
+    if scale != 1.0:
+        parts.append((f"lr x {scale:.3g}", "green"))
     kept = [("kept", "bold magenta")] if is_kept else []
     return styled(*parts, *kept, separator=", ")
 

@@ -18,6 +18,7 @@ from surgeon.catalogue.schedules import highest_rate, with_highest_rate
 from surgeon.errors import SurgeonError, UsageError
 from surgeon.features.frozen import FrozenFeatures, Setup
 from surgeon.features.linear_probe import fit_linear_probe
+from surgeon.model.anchor import starting_point
 from surgeon.model.pipeline import build_pipeline
 from surgeon.model.surgery import build_network
 from surgeon.planning.cuts import Depth, depths_of
@@ -70,7 +71,8 @@ def depth(plan: Plan, epochs: int, seeds: int) -> Generator[Event, None, DepthSe
     )
     with ExitStack() as resources:
         session = yield from with_validation((yield from open_images(plan, resources)), plan.data.split.seed)
-        setup = Setup(plan, build_network(plan), build_pipeline(plan), session.dataset)
+        network = build_network(plan)
+        setup = Setup(plan, network, build_pipeline(plan), session.dataset, starting_point(network, plan))
         warm = yield from _warm_up(setup, seeds)
         gradients = yield from _gradients(setup, warm[0], depths)
         results = []

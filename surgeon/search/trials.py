@@ -19,6 +19,7 @@ from surgeon.data.batches import Examples
 from surgeon.errors import SurgeonError
 from surgeon.features.frozen import Feed, FrozenFeatures, Setup
 from surgeon.features.linear_probe import fit_linear_probe
+from surgeon.model.anchor import starting_point
 from surgeon.model.pipeline import build_pipeline
 from surgeon.model.surgery import build_head, build_network, layer_variables
 from surgeon.planning.frontier import phase_frontiers, probe_frontier
@@ -268,7 +269,8 @@ def _train_alone(
     """Trains one phase of a trial as a run does."""
     plan = candidate.plan
     phase = plan.phases[number - 1]
-    setup = Setup(plan, build_network(plan), build_pipeline(plan), course.dataset)
+    network = build_network(plan)
+    setup = Setup(plan, network, build_pipeline(plan), course.dataset, starting_point(network, plan))
     variables = _variables(setup, number)
     before = begun.values or (yield from _start_at_probe(candidate, course))
     restore({path: variables[path] for path in before}, before)

@@ -17,6 +17,7 @@ from surgeon.data.batches import Samples
 from surgeon.model.prediction import predict
 from surgeon.model.stacked import WEIGHT_DECAY, Stack, build_template, settings_of
 from surgeon.planning.frontier import VALUE_BYTES
+from surgeon.planning.rates import rate_scales
 from surgeon.results.events import Progress
 from surgeon.results.subscribers import drive
 from surgeon.training.phase import (
@@ -103,6 +104,8 @@ def stack_key(plan: Plan, number: int, frontier: Frontier) -> Hashable | None:
         or plan.precision != "float32"  # XLA rounds elsewhere
         or optimizer["use_ema"]
         or "gradient_accumulation_steps" in optimizer
+        or SCHEDULES[phase.lr.name].rate_after  # the rates of a stack are known before its first step
+        or any(scale != 1.0 for scale in rate_scales(plan.network, phase).values())
         # Keras reads its momentum after it has changed it, but only if that is a variable and not a stack's value.
         or phase.optimizer.name == "schedule_free_adamw"
     ):

@@ -13,15 +13,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from surgeon.catalogue.optimizers import OPTIMIZERS, build_optimizer
 from surgeon.catalogue.schedules import SCHEDULES
 from surgeon.data.batches import Samples
 from surgeon.errors import SurgeonError
+from surgeon.model.anchor import build_penalty
 from surgeon.model.folding import gradients_let_go
 from surgeon.model.freezing import set_trainable, training_view
 from surgeon.model.precision import computing_in
 from surgeon.model.prediction import build_predictor, predict, signature
+from surgeon.model.rates import build_optimizer
 from surgeon.model.surgery import part_of
+from surgeon.planning.rates import rate_scales
 from surgeon.results.events import BatchEnded, EpochEnded, PhaseResult, PhaseStarted, Progress
 from surgeon.runs.checkpoint import Checkpoint, restore, values_of
 from surgeon.training.audit import Before, begin_audit, end_audit
@@ -162,7 +164,7 @@ def prepare(setup: Setup, number: int, train: Feed, validation: Feed | None) -> 
     plan, network = setup.plan, setup.network
     phase = plan.phases[number - 1]
     steps = math.ceil(len(train.examples) / plan.data.batch_size)
-    optimizer = _build_optimizer(phase, steps, network)
+    optimizer = _build_optimizer(plan, phase, steps, network)
     loss = build_loss(plan, phase)
     with computing_in(network, plan.precision), gradients_let_go():
         step = _build_step(setup, phase, optimizer, loss, train.frontier)
@@ -191,6 +193,8 @@ def _train_epochs(
     per_class = class_weights(phase, training.examples, len(training.plan.classes))
     while latest.epoch < phase.epochs and not is_over(phase.until, latest.start, latest.history):
         epoch, epoch_started = latest.epoch + 1, time.perf_counter()
+        if rate_after := SCHEDULES[phase.lr.name].rate_after:
+            training.optimizer.learning_rate = rate_after(phase.lr.parameters, latest.history)
         figures = yield from _train_epoch(training, epoch, per_class)
         figures["lr"] = float(training.optimizer.learning_rate)
         weights = values_of(training.weights)
@@ -239,11 +243,12 @@ def _as_ended(training: Training, weights: Values) -> Iterator[Values]:
         restore(training.weights, weights)
 
 
-def _build_optimizer(phase: PhasePlan, steps_per_epoch: int, model: Any) -> Any:
+def _build_optimizer(plan: Plan, phase: PhasePlan, steps_per_epoch: int, model: Any) -> Any:
     schedule = SCHEDULES[phase.lr.name].build(phase.lr.parameters, steps_per_epoch, phase.epochs)
-    optimizer = build_optimizer(OPTIMIZERS[phase.optimizer.name], phase.optimizer.parameters, schedule)
-    optimizer.build(model.trainable_variables)
-    return optimizer
+    of_layer = rate_scales(plan.network, phase)
+    of_variable = {id(one): of_layer[layer.name] for layer in model.layers for one in layer.trainable_variables}
+    variables = model.trainable_variables
+    return build_optimizer(phase.optimizer, schedule, variables, [of_variable[id(one)] for one in variables])
 
 
 def build_loss(plan: Plan, phase: PhasePlan) -> Loss:
@@ -285,6 +290,7 @@ def build_gradient(
     """
     plan, pipeline, variables = setup.plan, setup.pipeline, setup.network.trainable_variables
     part = training_view(part_of(setup.network, frontier.layers, ()), plan.network, phase)
+    distance = build_penalty(setup.network, plan, phase, setup.start)
 
     def differentiate(tensors: Any, labels: Any, weights: Any) -> tuple[Any, Any, Sequence[Any]]:
         if frontier.is_image:
@@ -294,7 +300,8 @@ def build_gradient(
             taken = list(tensors)
         with tf.GradientTape() as tape:
             outputs = part(taken)
-            value = loss(labels, outputs, weights) + sum(tf.cast(penalty, tf.float32) for penalty in part.losses)
+            penalties = sum(tf.cast(penalty, tf.float32) for penalty in part.losses)
+            value = loss(labels, outputs, weights) + penalties + distance()
         return value, outputs, tape.gradient(value, [variable.value for variable in variables])
 
     inputs = signature(part, is_image=frontier.is_image)

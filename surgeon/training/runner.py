@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from surgeon.errors import SurgeonError
 from surgeon.features.frozen import FrozenFeatures, Setup
+from surgeon.model.anchor import starting_point
 from surgeon.model.pipeline import build_pipeline
 from surgeon.model.surgery import build_network
 from surgeon.recipe.bundle import NETWORK, bundle_of, write_bundle
@@ -55,7 +56,7 @@ def run(plan: Plan, folder: Path, repeated: Mapping[str, Any] | None = None) -> 
         write_splits(folder, dataset)
         write_bundle(folder, bundle_of(plan, NETWORK))
         yield from tell_what_was_passed_over(index, dataset)
-        setup = Setup(plan, network, build_pipeline(plan), dataset)
+        setup = Setup(plan, network, build_pipeline(plan), dataset, starting_point(network, plan))
         checkpoints = resources.enter_context(Checkpoints(folder))
         spent = checkpoints.latest.spent if checkpoints.latest else 0.0
         trial = yield from run_trial(setup, FrozenFeatures(setup, resources), folder, checkpoints)

@@ -87,11 +87,12 @@ def tell_what_was_passed_over(index: Index, dataset: Dataset) -> Generator[Note,
 
 def _check_monitors(plan: Plan, splits: Collection[str]) -> None:
     for phase in plan.phases:
-        if phase.until and phase.until.validates and "validation" not in splits:
-            raise SurgeonError(
-                f"phase {phase.name!r} monitors {phase.until.monitor}, but there are no validation images",
-                "hold some out (data.split.validation: 0.1) or monitor loss",
-            )
+        for monitor in (phase.until and phase.until.monitor, phase.lr.parameters.get("monitor")):
+            if monitor and monitor.startswith("val_") and "validation" not in splits:
+                raise SurgeonError(
+                    f"phase {phase.name!r} monitors {monitor}, but there are no validation images",
+                    "hold some out (data.split.validation: 0.1) or monitor loss",
+                )
 
 
 def _look_at(index: Index, plan: Plan) -> Generator[Note, None, None]:
