@@ -49,14 +49,14 @@ class Setup:
     Attributes:
         network: The whole network; its weights change as phases train them.
         pipeline: What pixels go through before it.
-        start: What ``starting_point`` found in the network before its first phase.
+        anchors: What ``starting_point`` found in the network before its first phase.
     """
 
     plan: Plan
     network: Any
     pipeline: Pipeline
     dataset: Dataset
-    start: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    anchors: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

@@ -31,17 +31,17 @@ def starting_point(network: Any, plan: Plan) -> dict[str, NDArray[Any]]:
     return {weight.path: weight.numpy() for layer in layers for weight in layer.weights}
 
 
-def build_penalty(network: Any, plan: Plan, phase: PhasePlan, start: Mapping[str, NDArray[Any]]) -> Callable[[], Any]:
+def build_penalty(network: Any, plan: Plan, phase: PhasePlan, anchors: Mapping[str, NDArray[Any]]) -> Callable[[], Any]:
     """Returns the function to ``anchor / 2`` times the squared distance of what a phase trains from where it started.
 
     Args:
         network: Of the plan, in which the phase's layers are trainable.
         plan: What is trained.
         phase: One of its phases.
-        start: What ``starting_point`` returned.
+        anchors: What ``starting_point`` returned.
     """
     # As tensors, so that a graph refers to them; it would hold the bytes of arrays.
-    pairs = [(one.value, tf.constant(start[one.path])) for one in _anchored(network, plan, phase)]
+    pairs = [(one.value, tf.constant(anchors[one.path])) for one in _anchored(network, plan, phase)]
 
     def penalty() -> Any:
         return 0.5 * phase.anchor * sum(tf.reduce_sum(tf.square(value - held)) for value, held in pairs)

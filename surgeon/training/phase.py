@@ -290,7 +290,7 @@ def build_gradient(
     """
     plan, pipeline, variables = setup.plan, setup.pipeline, setup.network.trainable_variables
     part = training_view(part_of(setup.network, frontier.layers, ()), plan.network, phase)
-    distance = build_penalty(setup.network, plan, phase, setup.start)
+    distance = build_penalty(setup.network, plan, phase, setup.anchors)
 
     def differentiate(tensors: Any, labels: Any, weights: Any) -> tuple[Any, Any, Sequence[Any]]:
         if frontier.is_image:
