@@ -228,7 +228,7 @@ def test_random_generators_and_weights_go_on_in_the_next_phase(bench: Bench) -> 
 
 @pytest.mark.slow
 def test_trials_end_one_by_one_and_the_others_are_as_they_would_be(bench: Bench) -> None:
-    """One diverges, one is pruned, one stops early, two get their first weights back; those left are packed together."""
+    """One diverges, one is pruned, one stops early, two get their first weights back; the rest is packed together."""
     early, later = ({"monitor": "val_accuracy", "patience": patience, "min_delta": 1} for patience in (2, 9))
     never = {"patience": 9, "restore_best": False}
     until = [never, never, early, early, later]

@@ -46,28 +46,6 @@ The layers of a model file may be called anything. `=NAME` is the layer of exact
 `=conv*`. Without the sign the words `head`, `backbone` and `all` mean what the table says. A number, a range or a glob
 that is the name of another layer, too, is an error, which says how to write either.
 
-## How fast each layer learns: `lr_scale`, `layer_decay`, `anchor`
-
-    phases:
-      - trainable: block4_conv1..
-        optimizer: {adamw: {weight_decay: 0.01}}
-        lr: {plateau: {initial: 0.001, patience: 3}}
-        lr_scale: {'block4_*': 0.1}    # for some layers, by the selectors of `trainable`
-        layer_decay: 0.8               # of each block: 0.8 times that of the next one towards the output
-        anchor: 0.01                   # draws the backbone's weights to the pretrained ones
-        epochs: 30
-
-A layer's rate is that of the phase, times its `lr_scale`, times `layer_decay` once for each block from its own to the
-head, whose rate is whole (ELECTRA, [arXiv 2003.10555](https://arxiv.org/abs/2003.10555), and BEiT,
-[2106.08254](https://arxiv.org/abs/2106.08254), fine-tune so). Blocks are those of `surgeon depth`, and `surgeon layers
-RECIPE` shows each layer's factor. It is the rate that is scaled and not the gradient, so it acts with every optimizer,
-on its weight decay as well. A selector of `lr_scale` that matches no trained layer is an error, and so are two of them
-that mean one layer.
-
-Weight decay spares what is a vector, the biases and what normalizations scale and shift by. `anchor: a` adds
-`a / 2 * sum((w - w0)^2)` over the backbone's trained weights to the loss, with `w0` as they were when the run began, in
-later phases too (L2-SP, [arXiv 1802.01483](https://arxiv.org/abs/1802.01483)).
-
 ## A run or a model file as backbone
 
 `backbone: {model: RUN, cut: ...}` takes the network of a run, by its folder, with the preprocessing that it was trained
