@@ -46,13 +46,13 @@ def main() -> None:
     for name, more in (("probe", ()), ("depth", ("--epochs", options.epochs))):
         written = ("--write", f"{name}.yaml", "--chart", f"{name}.png", "--format", "json")
         steps.surgeon(f"{name}.json", name, "init.yaml", *more, *written)
+    for name in ("init", "probe", "depth"):
+        repeated = ("--repeat", options.seeds, "--out", name, "--format", "json")
+        steps.surgeon(f"{name}-runs.json", "run", f"{name}.yaml", *repeated)
     steps.write_sweep(options.budget)
     resume = ("--resume",) if (steps.folder / "sweep").exists() else ()
     final = ("--final", options.seeds, "--chart", "sweep.png", "--format", "json")
     steps.surgeon("sweep.json", "sweep", "sweep.yaml", "--out", "sweep", *resume, *final)
-    for name in ("init", "probe", "depth"):
-        repeated = ("--repeat", options.seeds, "--out", name, "--format", "json")
-        steps.surgeon(f"{name}-runs.json", "run", f"{name}.yaml", *repeated)
     steps.show()
 
 
