@@ -23,6 +23,26 @@ settings.register_profile("surgeon", deadline=None)
 settings.load_profile("surgeon")
 
 
+# One network of each family; the others are made of the same layers.
+FAMILIES = (
+    "vgg16",
+    "resnet50",
+    "resnet50v2",
+    "densenet121",
+    "inceptionv3",
+    "inceptionresnetv2",
+    "xception",
+    "mobilenet",
+    "mobilenetv2",
+    "mobilenetv3small",
+    "nasnetmobile",
+    "efficientnetb0",
+    "efficientnetv2b0",
+    "efficientnetlite0",
+    "convnexttiny",
+)
+
+
 def slow_but(quick: Collection[object], family: Iterable[object]) -> list[Any]:
     """The parameters of a family of tests: ``quick`` ones stand for all in the default run, the others are slow."""
     return [pytest.param(member, marks=() if member in quick else pytest.mark.slow) for member in family]

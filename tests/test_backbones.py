@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from conftest import slow_but
+from conftest import FAMILIES, slow_but
 
 import surgeon
 from surgeon.catalogue.backbones import BACKBONES
@@ -54,7 +54,7 @@ def cut_within(table: LayerTable) -> LayerRow:
 
 
 @pytest.mark.usefixtures("without_pictures")
-@pytest.mark.parametrize("name", slow_but(QUICK, BACKBONES.own))
+@pytest.mark.parametrize("name", slow_but(QUICK, FAMILIES))
 def test_cut_within_a_block_trained_shown_exported_and_reopened(
     name: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

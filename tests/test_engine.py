@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import slow_but
+from conftest import FAMILIES, slow_but
 
 from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.preprocessing import PREPROCESSINGS
@@ -29,24 +29,6 @@ from surgeon.training.runner import run
 needs_openvino = pytest.mark.skipif(find_spec("openvino") is None, reason="OpenVINO is not installed")
 EVERY_ENGINE = ["tensorflow", pytest.param("openvino", marks=needs_openvino)]
 IMAGE = Frontier((), frozenset(), 0, 0, 0)
-# One network of each family; the others are made of the same layers.
-FAMILIES = (
-    "vgg16",
-    "resnet50",
-    "resnet50v2",
-    "densenet121",
-    "inceptionv3",
-    "inceptionresnetv2",
-    "xception",
-    "mobilenet",
-    "mobilenetv2",
-    "mobilenetv3small",
-    "nasnetmobile",
-    "efficientnetb0",
-    "efficientnetv2b0",
-    "efficientnetlite0",
-    "convnexttiny",
-)
 
 
 def pictures(count: int, size: int) -> np.ndarray:

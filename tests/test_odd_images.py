@@ -29,6 +29,7 @@ ORDINARY = re.compile(
 PHASE = "phases=[{trainable: all, batch_norm: train, optimizer: adam, lr: 0.01, epochs: 1}]"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_pictures")
 def test_predict_and_evaluate_see_the_pixels_of_odd_images(surgeon: Surgeon, tiny: Path, tmp_path: Path) -> None:
     run, odd, plain = tmp_path / "run", tmp_path / "odd", tmp_path / "plain"

@@ -164,6 +164,7 @@ def test_progress_overwrites_its_line_on_a_terminal(
     assert line == "  epoch  1  loss 0.25  1.5 s".ljust(59) + "\n"
 
 
+@pytest.mark.slow
 def test_training_goes_on_where_it_was_stopped(desk: Path) -> None:
     def stop(event: surgeon.Event) -> None:
         if isinstance(event, surgeon.EpochEnded) and event.phase == "warm-up":

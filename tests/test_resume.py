@@ -320,7 +320,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(surgeon: Surgeon, tiny: Path, tmp
 
 
 @pytest.mark.slow
-def test_a_dozen_kills_change_nothing(surgeon: Surgeon, tiny: Path, tmp_path: Path) -> None:
+def test_kills_change_nothing(surgeon: Surgeon, tiny: Path, tmp_path: Path) -> None:
     """SIGKILL at random moments of real processes: while they load, in the passes, in every phase."""
     longer = {"augment={": "augment={views: 2, ", " epochs: ": " epochs: 10", "patience: 9": "patience: 999"}
     asked = EVERYTHING
@@ -332,7 +332,7 @@ def test_a_dozen_kills_change_nothing(surgeon: Surgeon, tiny: Path, tmp_path: Pa
     (folder / "recipe.yaml").write_bytes((whole / "recipe.yaml").read_bytes())
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
     command = [sys.executable, "-m", "surgeon", "resume", folder, "--quiet"]
-    points = sorted((phase, moments.randint(1, 95)) for phase in (1, 2, 3) for _ in range(4))
+    points = sorted((phase, moments.randint(1, 95)) for phase in (1, 2, 3) for _ in range(2))
     killed_in = []
     for point in points:
         process = subprocess.Popen(command, env=environment)

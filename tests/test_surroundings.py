@@ -60,6 +60,7 @@ def load(home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=False)
 
 
+@pytest.mark.slow
 def test_what_a_person_set_for_other_work_is_not_taken(tmp_path: Path) -> None:
     hostile = {"floatx": "float16", "epsilon": 0.1, "backend": "jax", "image_data_format": "channels_first"}
     (tmp_path / "keras.json").write_text(json.dumps(hostile), encoding="utf-8")

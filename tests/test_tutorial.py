@@ -33,7 +33,7 @@ def test_every_command_of_the_tutorial(tmp_path: Path, photos: Path) -> None:
     scripts = Path(sys.executable).parent
     environment = {**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run(
-        ["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=600
+        ["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=1200
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
     assert '"predictions": [{"file": ' in done.stdout
