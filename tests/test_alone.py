@@ -184,6 +184,7 @@ def test_a_plan_that_was_written_before_there_was_a_key_has_its_default(tiny: Pa
         (record["plan"], "deterministic"),
         (record["plan"]["data"], "on_leak"),
         (first, "class_weight"),
+        (first, "loss"),
         (first["until"], "restore_best"),
     ):
         del former[key]

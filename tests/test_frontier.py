@@ -137,7 +137,7 @@ def test_store_changes_nothing(name: str, tiny: Path, train: Callable[..., Any])
 
 
 def test_augmented_images_are_not_kept_but_measured_ones_are(tiny: Path, train: Callable[..., Any]) -> None:
-    overrides = ["augment={flip: horizontal}"]
+    overrides = ["augment={flip: horizontal, mix_up: 0.5}", "phases[1].class_weight={along: 2}"]
     assert_same(train(tiny, *overrides, "features=memory"), train(tiny, *overrides, "features=off"))
 
 
@@ -253,11 +253,13 @@ def test_pipeline_is_built_once_for_both(tiny: Path) -> None:
 
 
 def test_views_are_drawn_from_kept_copies(tiny: Path, train: Callable[..., Any]) -> None:
-    views = "augment={views: 3, flip: horizontal, rotation: 0.2}"
-    kept = train(tiny, views, "features=memory")
-    assert_same(kept, train(tiny, views, "features=off"))
+    overrides = [
+        "augment={views: 3, flip: horizontal, rotation: 0.2}", "phases[0].sample=balanced", "phases[0].loss=focal"
+    ]  # fmt: skip
+    kept = train(tiny, *overrides, "features=memory")
+    assert_same(kept, train(tiny, *overrides, "features=off"))
     (warm_up, _), _ = kept
-    (plain, _), _ = train(tiny, "features=memory")
+    (plain, _), _ = train(tiny, *overrides[1:], "features=memory")
     assert warm_up.history["loss"] != plain.history["loss"]
 
 

@@ -192,6 +192,9 @@ OPTIONS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+BALANCED: Mapping[str, Any] = {"loss": {"focal": {"gamma": 1.5}}, "sample": "balanced", "class_weight": {"along": 3}}
+
+
 def test_rates_cover_every_schedule() -> None:
     ahead = {name for name, schedule in SCHEDULES.items() if schedule.rate_after is None}
     assert {"constant", *(name for rate in RATES[1:] for name in rate)} == ahead
@@ -214,6 +217,14 @@ def test_batch_normalization_class_weights_and_one_seed(bench: Bench) -> None:
     normalized = [HEAD[0], {"batch_normalization": {"momentum": 0.5}}, HEAD[1], {"batch_normalization": {}}, *HEAD[2:]]
     common = {"head": normalized, "phases[0].class_weight": "balanced"}
     plans = [bench.plan({**common, "phases[0].lr": rate, "head[4].dropout.rate": rate}) for rate in (0.01, 0.02)]
+    check(bench, plans, together(bench, plans))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", ["softmax", "linear"])
+def test_focal_loss_and_balanced_samples(bench: Bench, end: str) -> None:
+    common = {f"phases[0].{name}": value for name, value in BALANCED.items()} | {"head[3].dense.activation": end}
+    plans = [bench.plan({**common, **each}) for each in trials(lr=RATES[:3])]
     check(bench, plans, together(bench, plans))
 
 
@@ -268,6 +279,9 @@ def test_trials_end_one_by_one_and_the_others_are_as_they_would_be(bench: Bench)
         ({"phases[0].optimizer": {"adam": {"beta_1": 0.8}}}, False),
         ({"phases[0].optimizer": {"adam": {"weight_decay": 0.1}}}, False),
         ({"phases[0].class_weight": "balanced"}, False),
+        *[({f"phases[0].{name}": value}, False) for name, value in BALANCED.items()],
+        ({"augment": {"mix_up": 0.2}}, None),
+        ({"augment": {"flip": "none"}}, True),
         ({"data.batch_size": 4}, False),
         ({"phases[0].trainable": "head_dense_2"}, None),
         ({"phases[0].trainable": "all"}, None),

@@ -36,14 +36,14 @@ pytestmark = pytest.mark.usefixtures("without_pictures")
 # All that a run remembers: dropout, changes of images, statistics, momentum, schedules, averages, the best epoch, where
 # it began.
 WHOLE = (
-    "{name: whole, trainable: all, layer_decay: 0.7, anchor: 0.1, batch_norm: train,"
+    "{name: whole, trainable: all, layer_decay: 0.7, anchor: 0.1, batch_norm: train, loss: focal, sample: balanced,"
     " optimizer: {adam: {use_ema: true, ema_momentum: 0.9}},"
     " lr: {cosine: {peak: 0.003, warmup_epochs: 1}}, epochs: 4, until: {monitor: val_loss, patience: 9}}"
 )
 EVERYTHING = (
     "deterministic=true",
     "head=[global_average_pooling, batch_normalization, dropout: 0.3, dense: {units: classes, activation: softmax}]",
-    "augment={flip: horizontal, rotation: 0.1, brightness: 0.2}",
+    "augment={flip: horizontal, rotation: 0.1, brightness: 0.2, erasing: 0.5, mix_up: 0.3}",
     "phases=["
     "{name: warm-up, trainable: head, optimizer: rmsprop, lr: {cosine: {peak: 0.01}}, epochs: 3},"
     f"{WHOLE},"

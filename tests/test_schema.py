@@ -23,6 +23,7 @@ CHOICES = {
     "head layer": recipe_schema()["properties"]["head"]["items"],
     "optimizer": recipe_schema()["properties"]["phases"]["items"]["properties"]["optimizer"],
     "schedule": recipe_schema()["properties"]["phases"]["items"]["properties"]["lr"],
+    "loss": recipe_schema()["properties"]["phases"]["items"]["properties"]["loss"],
     "augmentation": recipe_schema()["properties"]["augment"],
     "preprocessing": recipe_schema()["properties"]["backbone"]["properties"]["preprocessing"],
 }

@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from conftest import slow_but
 
 from surgeon.catalogue.augmentations import AUGMENTATIONS
@@ -180,9 +181,73 @@ def test_class_weights_balance(tiny: Path, set_up: Callable[..., Any]) -> None:
     setup = set_up(compile_recipe(tiny, ["phases[0].class_weight=balanced"]))
     train = FrozenFeatures(setup, ExitStack()).feed("train", image_frontier(setup.plan.network, ())).examples
     few = Examples(train.gather, train.numbers, np.append(train.positions[train.labels == 0], train.positions[-1:]))
-    weights = class_weights(setup.plan.phases[0], few, 2)
+    weights = class_weights(setup.plan.phases[0], few, setup.plan.classes)
     counts = np.bincount(few.labels)
     np.testing.assert_allclose(weights * counts, len(few) / 2, rtol=1e-6)
+
+
+def test_class_weights_by_name_leave_the_others(tiny: Path, set_up: Callable[..., Any]) -> None:
+    from surgeon.training.phase import class_weights
+
+    plan = compile_recipe(tiny, ["phases[0].class_weight={along: 2.5}"])
+    examples = Examples(lambda _: (), np.zeros(1, np.int32), np.zeros(1, np.intp))
+    assert class_weights(plan.phases[0], examples, ("across", "along")).tolist() == [1, 2.5]
+
+
+def test_balanced_samples_are_of_each_class_equally_often(tiny: Path) -> None:
+    from surgeon.training.phase import samples_of_epoch
+
+    plan = compile_recipe(tiny, ["phases[0].sample=balanced", "augment={views: 5, flip: horizontal}"])
+    numbers = np.repeat([0, 2, 3], [3, 40, 9]).astype(np.int32)  # none of class 1
+    examples = Examples(lambda _: (), numbers, np.arange(1, 52))  # the first is of another split
+    epochs = [samples_of_epoch(plan, 1, examples, epoch) for epoch in (1, 2, 1)]
+    for samples in epochs:
+        assert len(samples) == len(examples) == 51
+        assert np.bincount(numbers[samples.images]).tolist() == [17, 0, 17, 17]
+        for number, times in ((0, {8, 9}), (2, {1}), (3, {1, 2})):
+            assert set(np.unique(samples.images[numbers[samples.images] == number], return_counts=True)[1]) == times
+        assert 0 not in samples.images
+        assert set(samples.views) == {1, 2, 3, 4, 5}
+    for name in ("images", "views"):
+        first, second, again = (getattr(samples, name) for samples in epochs)
+        assert (first != second).any()
+        np.testing.assert_array_equal(first, again)
+
+
+@pytest.mark.slow
+def test_losses_and_balance_act(train: Callable[..., Any]) -> None:
+    """Through the recipe: focal with gamma 0 is the cross-entropy, and all else trains something else."""
+    phase = "{{trainable: head, lr: 0.01, epochs: 2{}}}"
+    keys = ["", ", loss: {focal: {gamma: 0}}", ", loss: focal", ", class_weight: {along: 3}", ", sample: balanced"]
+    plain, *others = (train(f"phases=[{phase.format(key)}]")[2][0].history["loss"] for key in keys)
+    np.testing.assert_allclose(others[0], plain, rtol=1e-4)
+    for history in others[1:]:
+        assert np.abs(np.subtract(history, plain)).min() > 1e-5
+    assert others[1][0] < plain[0]
+
+
+@pytest.mark.parametrize("name", slow_but({"mix_up"}, ("mix_up", "cut_mix")))
+def test_each_part_of_a_mixed_image_counts_by_the_weight_of_its_class(
+    name: str, tiny: Path, set_up: Callable[..., Any]
+) -> None:
+    from surgeon.model.freezing import set_trainable
+    from surgeon.training.phase import build_gradient, build_loss
+
+    overrides = [f"augment={{{name}: 1}}", "head=[global_average_pooling, dense: classes]"]
+    setup = set_up(compile_recipe(tiny, overrides))
+    phase, frontier = setup.plan.phases[0], image_frontier(setup.plan.network, ())
+    set_trainable(setup.network, phase)
+    differentiate, _ = build_gradient(setup, phase, build_loss(setup.plan, phase), frontier)
+    pixels, weights = setup.dataset.pixels(range(24)), np.array([0.5, 4], np.float32)
+    labels = setup.dataset.labels
+    loss, right, _ = differentiate((pixels,), labels, weights[labels])
+    again = build_pipeline(setup.plan)
+    mixed, parts = again.augment(pixels, np.eye(2, dtype=np.float32)[labels])
+    outputs = np.asarray(setup.network(again.prepare(mixed)))
+    logs = outputs - np.log(np.exp(outputs).sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(loss, -(np.asarray(parts) * weights * logs).sum(axis=1).mean(), rtol=1e-4)
+    assert right == (np.argmax(parts, axis=1) == outputs.argmax(axis=1)).sum()
+    assert np.sum((np.max(parts, axis=1) < 1) & (np.argmax(parts, axis=1) != labels)) > 0
 
 
 def test_a_loss_without_end_stops_the_phase(train: Callable[..., Any]) -> None:
@@ -251,7 +316,54 @@ AUGMENTED = {
     "translation": "0.1",
     "contrast": "0.2",
     "brightness": "0.2",
+    "hue": "0.2",
+    "saturation": "0.9",
+    "greyscale": "0.5",
+    "sharpness": "0.9",
+    "erasing": "0.5",
+    "rand_augment": "0.9",
+    "aug_mix": "0.9",
+    "mix_up": "1",
+    "cut_mix": "1",
 }
+
+
+@pytest.mark.parametrize("name", slow_but({"saturation", "cut_mix"}, AUGMENTATIONS))
+def test_every_augmentation_stays_in_range_and_comes_again(name: str, tiny: Path) -> None:
+    plan = compile_recipe(tiny, [f"augment={{{name}: {AUGMENTED[name]}}}"])
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), np.uint8)
+    pixels[0], pixels[1] = 0, 255
+    labels = np.eye(6, dtype=np.float32)
+    found = []
+    for _ in range(2):
+        pipeline = build_pipeline(plan)
+        augment = tf.function(pipeline.augment)
+        found.append([np.asarray(each) for _ in range(2) for each in augment(pixels, labels)])
+        if not AUGMENTATIONS[name].mixes:
+            views = [pipeline.view(pixels[2], seed) for seed in (5, 6, 5)]
+            np.testing.assert_array_equal(views[0], views[2])
+            found[-1] += views
+    for first, second in zip(*found, strict=True):
+        np.testing.assert_array_equal(first, second)
+    changed, marked, changed_anew, _, *_ = found[0]
+    assert np.abs(changed - changed_anew).max() > 1
+    for images in (changed, changed_anew):
+        assert images.shape == pixels.shape
+        assert images.min() >= 0
+        assert images.max() <= 255
+    np.testing.assert_allclose(marked.sum(axis=1), 1, rtol=1e-6)
+    assert (marked == labels).all() == (not AUGMENTATIONS[name].mixes)
+
+
+def test_mixed_images_are_as_their_labels_say(tiny: Path) -> None:
+    shades = np.array([0, 60, 120, 240], np.float32)
+    pixels = np.broadcast_to(shades[:, None, None, None], (4, 32, 32, 3))
+    for name in ("mix_up", "cut_mix"):
+        augment = build_pipeline(compile_recipe(tiny, [f"augment={{{name}: 1}}"])).augment
+        changed, labels = (np.asarray(each) for each in augment(pixels, np.eye(4, dtype=np.float32)))
+        assert (labels.max(axis=1) < 1).any()
+        # A rectangle begins between two pixels.
+        np.testing.assert_allclose(changed.mean(axis=(1, 2, 3)), labels @ shades, atol=1e-3 if name == "mix_up" else 30)
 
 
 @pytest.mark.parametrize("name", slow_but({"flip"}, AUGMENTATIONS))
@@ -259,13 +371,8 @@ def test_every_augmentation_changes_training_images_only(
     name: str, tiny: Path, set_up: Callable[..., Any], train: Callable[..., Any]
 ) -> None:
     setup = set_up(compile_recipe(tiny, [f"augment={{{name}: {AUGMENTED[name]}}}"]))
-    pixels, augment = setup.dataset.pixels(range(8)), setup.pipeline.augment
-    first, second = np.asarray(augment(pixels)), np.asarray(augment(pixels))
-    assert first.shape == pixels.shape
-    assert np.abs(first - pixels).max() > 1
-    assert np.abs(first - second).max() > 1
-    assert first.min() >= 0
-    assert first.max() <= 255
+    pixels = setup.dataset.pixels(range(8))
+    assert np.abs(np.asarray(setup.pipeline.augment(pixels, np.eye(8, dtype=np.float32))[0]) - pixels).max() > 1
     idle = "phases=[{trainable: head, optimizer: sgd, lr: 1e-9, epochs: 4}]"  # what changes are the images alone
     _, _, (augmented,) = train(f"augment={{{name}: {AUGMENTED[name]}}}", idle)
     _, _, (plain,) = train(idle)

@@ -1,4 +1,4 @@
-"""Random layers of Keras that change training images; validation and test images stay as they are."""
+"""Random changes of training images, by layers of Keras; validation and test images stay as they are."""
 
 from __future__ import annotations
 
@@ -6,14 +6,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from surgeon.catalogue.entry import Entry, Parameters, Schema, choice, number, table
+from surgeon.catalogue.entry import DEGREES, Entry, Parameters, Schema, choice, fraction, integer, number, table
 
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentationSpec(Entry):
-    """An augmentation; ``build(parameters, image_size, seed)`` returns Keras layers on RGB in [0, 255]."""
+    """An augmentation.
+
+    Attributes:
+        build: ``build(parameters, image_size, seed)`` returns Keras layers on RGB in [0, 255].
+        mixes: Whether they mix the images of a batch, and their classes. What comes of an image then depends on the
+            others, so it cannot be kept.
+    """
 
     build: Callable[[Parameters, tuple[int, int], int], list[Any]]
+    mixes: bool = False
+
+
+def acts(parameters: Parameters) -> bool:
+    """Tells whether an augmentation with these parameters changes anything."""
+    return bool(parameters.get("mode") != "none")
 
 
 def _flip(parameters: Parameters, image_size: tuple[int, int], seed: int) -> list[Any]:
@@ -60,17 +72,89 @@ def _crop(parameters: Parameters, image_size: tuple[int, int], seed: int) -> lis
     return [keras.layers.RandomCrop(height, width, seed=seed), keras.layers.Resizing(*image_size)]
 
 
-def _part(description: str) -> Schema:
-    return number(description, exclusiveMinimum=0, maximum=1)
+def _hue(parameters: Parameters, image_size: tuple[int, int], seed: int) -> list[Any]:
+    import keras
+
+    return [keras.layers.RandomHue(2 * parameters["factor"], value_range=(0, 255), seed=seed)]  # of half a turn
 
 
-_FLIPS = ("horizontal", "vertical", "horizontal_and_vertical")
+def _saturation(parameters: Parameters, image_size: tuple[int, int], seed: int) -> list[Any]:
+    from surgeon.networks.augmentation_layers import RandomSaturation
+
+    return [RandomSaturation(_around(parameters["factor"]), seed=seed)]
+
+
+def _greyscale(parameters: Parameters, image_size: tuple[int, int], seed: int) -> list[Any]:
+    import keras
+
+    return [keras.layers.RandomGrayscale(parameters["probability"], seed=seed)]
+
+
+def _sharpness(parameters: Parameters, image_size: tuple[int, int], seed: int) -> list[Any]:
+    import keras
+
+    return [keras.layers.RandomSharpness(_around(parameters["factor"]), value_range=(0, 255), seed=seed)]
+
+
+def _around(factor: float) -> tuple[float, float]:
+    """Returns a range around 0.5, with which some layers leave an image as it is."""
+    return 0.5 - factor / 2, 0.5 + factor / 2
+
+
+def _erasing(parameters: Parameters, image_size: tuple[int, int], seed: int) -> list[Any]:
+    import keras
+
+    probability, area = parameters["probability"], parameters["area"]
+    smallest = min(0.02, area)  # as Keras and the paper have it
+    layer = keras.layers.RandomErasing((probability, probability), (smallest, area), value_range=(0, 255), seed=seed)
+    return [layer]
+
+
+def _rand_augment(parameters: Parameters, image_size: tuple[int, int], seed: int) -> list[Any]:
+    from surgeon.networks.augmentation_layers import RandAugment
+
+    return [RandAugment(**parameters, seed=seed)]
+
+
+def _aug_mix(parameters: Parameters, image_size: tuple[int, int], seed: int) -> list[Any]:
+    from surgeon.networks.augmentation_layers import AugMix
+
+    return [AugMix(**parameters, seed=seed)]
+
+
+def _mix_up(parameters: Parameters, image_size: tuple[int, int], seed: int) -> list[Any]:
+    import keras
+
+    return [keras.layers.MixUp(parameters["alpha"], seed=seed)]
+
+
+def _cut_mix(parameters: Parameters, image_size: tuple[int, int], seed: int) -> list[Any]:
+    import keras
+
+    return [keras.layers.CutMix((parameters["alpha"], parameters["alpha"]), seed=seed)]
+
+
+def _part(description: str, default: float | None = None) -> Schema:
+    return fraction(description, default, exclusiveMinimum=0, maximum=1)
+
+
+def _turn(description: str) -> Schema:
+    return {**number(description, exclusiveMinimum=0, maximum=0.5), **DEGREES}
+
+
+def _alpha(default: float) -> Schema:
+    description = "Of the beta distribution that the parts are drawn from: 1 is uniform, less favours one of the two."
+    return number(description, default, minimum=0.01, maximum=10)
+
+
+_FLIPS = ("horizontal", "vertical", "horizontal_and_vertical", "none")
+_STRENGTH = "Strength of the operations: at 1 up to 30 degrees, 0.3 of the size, half of the range of values."
 
 AUGMENTATIONS = table(
     AugmentationSpec(
         name="flip",
         summary="Mirrors half of the images.",
-        parameters={"mode": choice("The direction.", _FLIPS, "horizontal")},
+        parameters={"mode": choice("The direction; `none` leaves all as they are.", _FLIPS, "horizontal")},
         shorthand="mode",
         build=_flip,
     ),
@@ -85,7 +169,7 @@ AUGMENTATIONS = table(
     AugmentationSpec(
         name="rotation",
         summary="Turns to either side.",
-        parameters={"factor": number("Largest angle as part of a full turn.", exclusiveMinimum=0, maximum=0.5)},
+        parameters={"factor": _turn("Largest angle as part of a full turn: 0.04 for 15 degrees.")},
         required=("factor",),
         shorthand="factor",
         build=_rotation,
@@ -121,5 +205,89 @@ AUGMENTATIONS = table(
         required=("factor",),
         shorthand="factor",
         build=_brightness,
+    ),
+    AugmentationSpec(
+        name="hue",
+        summary="Turns colours around the colour circle.",
+        parameters={"factor": _turn("Largest turn as part of a full one: 0.05 for 18 degrees.")},
+        required=("factor",),
+        shorthand="factor",
+        build=_hue,
+    ),
+    AugmentationSpec(
+        name="saturation",
+        summary="Strengthens or pales colours.",
+        parameters={"factor": _part("Largest part by which it changes; 1 reaches from grey to pure colours.")},
+        required=("factor",),
+        shorthand="factor",
+        build=_saturation,
+    ),
+    AugmentationSpec(
+        name="greyscale",
+        summary="Takes the colours of some images away.",
+        parameters={"probability": _part("Part of the images.")},
+        required=("probability",),
+        shorthand="probability",
+        build=_greyscale,
+    ),
+    AugmentationSpec(
+        name="sharpness",
+        summary="Sharpens or blurs.",
+        parameters={"factor": _part("Largest part by which it changes.")},
+        required=("factor",),
+        shorthand="factor",
+        build=_sharpness,
+    ),
+    AugmentationSpec(
+        name="erasing",
+        summary="Fills a rectangle of some images with noise.",
+        parameters={
+            "probability": _part("Part of the images.", 0.5),
+            "area": _part("Largest part of an image that is erased.", 0.33),
+        },
+        shorthand="probability",
+        build=_erasing,
+    ),
+    AugmentationSpec(
+        name="rand_augment",
+        summary=(
+            "RandAugment: for each image some of contrast, equalization, rotation, shear, translation, posterization, "
+            "brightness, sharpness and saturation."
+        ),
+        parameters={
+            "strength": _part(_STRENGTH, 0.5),
+            "operations": integer("How many, one after the other.", 2, minimum=1, maximum=10),
+        },
+        shorthand="strength",
+        build=_rand_augment,
+    ),
+    AugmentationSpec(
+        name="aug_mix",
+        summary="AugMix: an image, mixed with chains of one to three operations of `rand_augment` on it.",
+        parameters={
+            "strength": _part(_STRENGTH, 0.3),
+            "chains": integer("How many chains.", 3, minimum=1, maximum=10),
+        },
+        shorthand="strength",
+        build=_aug_mix,
+    ),
+    AugmentationSpec(
+        name="mix_up",
+        summary="Mixup: each image of a batch is blended with another, and their classes as much; not with `views`.",
+        parameters={"alpha": _alpha(0.2)},
+        shorthand="alpha",
+        build=_mix_up,
+        mixes=True,
+    ),
+    AugmentationSpec(
+        name="cut_mix",
+        summary=(
+            "CutMix: a rectangle of each image of a batch is that of another, and their classes count by the area; "
+            "not with `views`."
+        ),
+        parameters={"alpha": _alpha(1.0)},
+        shorthand="alpha",
+        build=_cut_mix,
+        mixes=True,
     ),
 )

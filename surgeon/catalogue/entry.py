@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 Schema = Mapping[str, Any]  # a JSON Schema fragment
 Parameters = Mapping[str, Any]  # checked and completed values, by parameter name
 
+# Beside the schema of a part: what somebody may write it in instead.
+DEGREES: Schema = {"x-unit": "degrees"}
+PERCENT: Schema = {"x-unit": "percent"}
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -189,6 +193,11 @@ def find(kind: str, entries: Table[EntryT], name: str) -> EntryT:
 def number(description: str, default: float | None = None, **bounds: float) -> Schema:
     """Returns the schema of a real number; ``bounds`` are JSON Schema's, such as ``exclusiveMinimum``."""
     return _schema("number", description, default, **bounds)
+
+
+def fraction(description: str, default: float | None = None, **bounds: float) -> Schema:
+    """Returns the schema of a part of a whole, which somebody may write in percent."""
+    return {**number(description, default, **bounds), **PERCENT}
 
 
 def integer(description: str, default: int | None = None, **bounds: int) -> Schema:

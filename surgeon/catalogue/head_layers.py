@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from surgeon.catalogue.entry import Entry, Parameters, Schema, boolean, choice, number, table
+from surgeon.catalogue.entry import Entry, Parameters, Schema, boolean, choice, fraction, number, table
 
 Shape = tuple[int, ...]  # without the batch
 
@@ -163,7 +163,7 @@ HEAD_LAYERS = table(
     HeadLayerSpec(
         name="dropout",
         summary="Sets a random part of the features to zero while training.",
-        parameters={"rate": number("The part.", minimum=0, exclusiveMaximum=1)},
+        parameters={"rate": fraction("The part.", minimum=0, exclusiveMaximum=1)},
         required=("rate",),
         shorthand="rate",
         keras_name="Dropout",

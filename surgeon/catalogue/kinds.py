@@ -10,6 +10,7 @@ from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.entry import Table
 from surgeon.catalogue.exporters import EXPORTERS
 from surgeon.catalogue.head_layers import HEAD_LAYERS
+from surgeon.catalogue.losses import LOSSES
 from surgeon.catalogue.optimizers import OPTIMIZERS
 from surgeon.catalogue.preprocessing import PREPROCESSINGS
 from surgeon.catalogue.schedules import SCHEDULES
@@ -21,6 +22,7 @@ KINDS: Mapping[str, Table[Any]] = {
     "head layer": HEAD_LAYERS,
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,
+    "loss": LOSSES,
     "augmentation": AUGMENTATIONS,
     "preprocessing": PREPROCESSINGS,
 }
@@ -30,4 +32,5 @@ LISTED: Mapping[str, Table[Any]] = {**KINDS, "exporter": EXPORTERS}
 
 def listing_command(kind: str) -> str:
     """Returns the command that lists a kind, such as ``head-layers``."""
-    return kind.replace(" ", "-") + ("" if kind == "preprocessing" else "s")
+    plural = {"preprocessing": "preprocessing", "loss": "losses"}
+    return plural.get(kind, f"{kind}s").replace(" ", "-")

@@ -25,13 +25,14 @@ class Pipeline:
     """What a batch of pixels goes through before the network.
 
     Attributes:
-        augment: The recipe's random changes; in training only, and before ``prepare``.
+        augment: ``augment(pixels, labels)`` makes the recipe's random changes, in training only and before ``prepare``;
+            float32 of the same shapes. Some mix the images of a batch, and then the rows of ``labels`` as much.
         view: ``view(pixels, seed)`` changes one image as the integer ``seed`` decides; uint8 of the same shape.
         prepare: Preprocessing, to float32 of the same shape.
         variables: The states of the random generators of ``augment``.
     """
 
-    augment: Callable[[Any], Any]
+    augment: Callable[[Any, Any], tuple[Any, Any]]
     view: Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
     prepare: Callable[[Any], Any]
     variables: tuple[Any, ...]
@@ -41,21 +42,26 @@ def build_pipeline(plan: Plan) -> Pipeline:
     """Builds what the images of a plan go through."""
     spec = PREPROCESSINGS[plan.backbone.preprocessing]
     layers = [
-        layer
+        (layer, AUGMENTATIONS[choice.name].mixes)
         for at, choice in enumerate(plan.augment)
         for layer in AUGMENTATIONS[choice.name].build(choice.parameters, plan.data.image_size, plan.seed + at)
     ]
 
-    def augment(pixels: Any) -> Any:
-        for layer in layers:
-            pixels = layer(keras.ops.cast(pixels, "float32"), training=True)
-        return pixels
+    def augment(pixels: Any, labels: Any) -> tuple[Any, Any]:
+        for layer, mixes in layers:
+            pixels = keras.ops.cast(pixels, "float32")
+            if mixes:
+                mixed = layer({"images": pixels, "labels": labels}, training=True)
+                pixels, labels = mixed["images"], mixed["labels"]
+            else:
+                pixels = layer(pixels, training=True)
+        return pixels, labels
 
     return Pipeline(
         augment=augment,
-        view=_build_view(layers),
+        view=_build_view([layer for layer, _ in layers]),
         prepare=lambda pixels: preprocess(pixels, spec),
-        variables=tuple(variable for layer in layers for variable in layer.variables),
+        variables=tuple(variable for layer, _ in layers for variable in layer.variables),
     )
 
 

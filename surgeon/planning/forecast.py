@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import yaml
 
+from surgeon.catalogue.augmentations import AUGMENTATIONS
 from surgeon.planning.estimate import epoch_seconds, forward_seconds
 from surgeon.planning.frontier import (
     VALUE_BYTES,
@@ -186,8 +187,11 @@ def _probing_seconds(plan: Plan, kept: Collection[Frontier], index: Index, machi
 def _forecast_views(plan: Plan, index: Index, machine: Machine) -> ViewsForecast | None:
     if not plan.augment or plan.views or plan.features == "off":
         return None
-    kept = forecast_run(replace(plan, views=_VIEWS), index, machine)
-    return ViewsForecast(_VIEWS, kept.expected_seconds.all)
+    mixing = tuple(change.name for change in plan.augment if AUGMENTATIONS[change.name].mixes)
+    others = tuple(change for change in plan.augment if change.name not in mixing)
+    views = _VIEWS if others else 0
+    kept = forecast_run(replace(plan, augment=others, views=views), index, machine)
+    return ViewsForecast(views, kept.expected_seconds.all, mixing)
 
 
 def _notes(plan: Plan, passes: Iterable[PassForecast], machine: Machine) -> list[str]:

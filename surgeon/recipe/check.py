@@ -34,6 +34,11 @@ _TYPES = {
     "integer": "a whole number",
     "boolean": "true or false",
 }
+_UNITS = {
+    "degrees": ("a full turn", 360),
+    "percent": ("the whole", 100),
+}  # of what a value is a part; how many make one
+_WITH_UNIT = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(?:%|percent|°|deg|degrees?)")
 _NO_PARAMETERS = "write {}, it has no parameters"
 
 
@@ -114,6 +119,8 @@ def _wrong_type(kind: str, error: Any) -> _Explained:
     options = error.schema.get("enum") if kind not in KINDS else None
     expected = _one_of(options) if options else _alternatives([spelled[name] for name in types])
     hint = _type_hint(kind, types, error.schema, found)
+    if isinstance(found, str) and _WITH_UNIT.fullmatch(found.strip()):
+        hint = _unit_hint(error) or hint
     # A file that is text as a whole is not a recipe, and what it holds is not for everyone to read.
     shown = describe(found) if error.absolute_path or not isinstance(found, str) else "text"
     yield "wrong-type", f"expected {expected}, found {shown}", hint, ()
@@ -146,7 +153,10 @@ def _is_quoted_number(found: object) -> bool:
 
 
 def _no_key(kind: str, error: Any) -> _Explained:
-    yield "one-key", f"expected one key, the {kind}'s name, found none", _listed(kind), ()
+    if kind:
+        yield "one-key", f"expected one key, the {kind}'s name, found none", _listed(kind), ()
+    else:
+        yield "missing-key", "expected at least one key, found none", None, ()
 
 
 def _many_keys(kind: str, error: Any) -> _Explained:
@@ -168,7 +178,19 @@ def _not_a_name(kind: str, error: Any) -> _Explained:
 
 def _out_of_range(kind: str, error: Any) -> _Explained:
     expected = _EXPECTED[error.validator].format(error.validator_value)
-    yield "out-of-range", f"expected {expected}, found {describe(error.instance)}", None, ()
+    yield "out-of-range", f"expected {expected}, found {describe(error.instance)}", _unit_hint(error), ()
+
+
+def _unit_hint(error: Any) -> str | None:
+    """Returns what to write for a part of a whole that was written in another unit, if that is what it looks like."""
+    unit = error.schema.get("x-unit", error.schema.get("else", {}).get("x-unit"))
+    found = error.instance
+    if isinstance(found, str) and (written := _WITH_UNIT.fullmatch(found.strip())):
+        found = float(written[1])
+    if unit is None or not isinstance(found, int | float) or not 1 < found <= _UNITS[unit][1]:
+        return None
+    whole, size = _UNITS[unit]
+    return f"it is a part of {whole}: write {found / size:.2g} for {found:g} {unit}"
 
 
 _EXPLANATIONS: Mapping[str, Callable[[str, Any], _Explained]] = {

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
+from surgeon.catalogue.augmentations import acts
 from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.kinds import KINDS
 from surgeon.catalogue.layer_table import LayerTable
@@ -89,12 +90,14 @@ def _plan(findings: Findings) -> Plan:
     if network is None or head is None or findings.image_size is None or findings.classes is None:
         raise AssertionError("a recipe without problems has a network, a size and classes")
     recipe = _resolved(findings)
+    changes = {name: values["augment"][name] for name in values["augment"] if name != "views"}
+    augment = tuple(Choice(name, parameters) for name, parameters in changes.items() if acts(parameters))
     return _built(
         Plan,
         {**values, **values["evaluate"]},
         data=_built(DataPlan, values["data"], image_size=findings.image_size),
-        augment=tuple(Choice(name, values["augment"][name]) for name in values["augment"] if name != "views"),
-        views=values["augment"].get("views", 0),
+        augment=augment,
+        views=values["augment"].get("views", 0) if augment else 0,
         backbone=_backbone(values["backbone"], network),
         head=head,
         loss_from_logits=activation(head[-1]) != "softmax",

@@ -134,6 +134,18 @@ def sides(description: str) -> Schema:
     }
 
 
+def weights_by_name(description: str, bare: str) -> Schema:
+    """Returns the schema of a mapping of names to weights, or of a word instead."""
+    weight = number("What it counts, as a factor.", minimum=0.001, maximum=1000)
+    return {
+        "description": description,
+        "type": ["string", "object"],
+        "if": {"type": "object"},
+        "then": {"minProperties": 1, "additionalProperties": weight},
+        "else": {"enum": [bare]},
+    }
+
+
 def figure(label: str) -> Schema:
     """Returns the schema of a measured figure, with what it spreads over seeds if that is known."""
     spread = {

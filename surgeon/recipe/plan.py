@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from surgeon.catalogue.augmentations import AUGMENTATIONS
-from surgeon.catalogue.entry import boolean, choice, integer, number, path
+from surgeon.catalogue.entry import boolean, choice, fraction, integer, number, path
 from surgeon.catalogue.head_layers import LINEAR_PROBE
 from surgeon.catalogue.schedules import MONITORS
 from surgeon.recipe.keys import (
@@ -31,6 +31,7 @@ from surgeon.recipe.keys import (
     sequence,
     sides,
     text,
+    weights_by_name,
 )
 from surgeon.recipe.network import HeadLayer, Network
 
@@ -48,10 +49,10 @@ class SplitPlan:
     """How images are held out, unless the source has splits of its own."""
 
     test: Annotated[
-        float, number("Part of all images that is held out for the test.", 0.25, minimum=0, exclusiveMaximum=1)
+        float, fraction("Part of all images that is held out for the test.", 0.25, minimum=0, exclusiveMaximum=1)
     ]
     validation: Annotated[
-        float, number("Part of all images that training watches itself by.", 0.0, minimum=0, exclusiveMaximum=1)
+        float, fraction("Part of all images that training watches itself by.", 0.0, minimum=0, exclusiveMaximum=1)
     ]
     seed: Annotated[int, integer("Chooses among the possible splits.", 0, minimum=0, maximum=2**32 - 1)]
 
@@ -132,7 +133,8 @@ class PhasePlan:
     Attributes:
         trainable: Names of the layers whose weights are trained, in the network's order.
         lr_scale: By the name of each layer with weights that a selector matches, trained or not.
-        class_weight: ``balanced`` or None.
+        class_weight: ``balanced``, a weight for each class that does not weigh 1, or None.
+        sample: ``balanced`` or None.
     """
 
     name: Annotated[str, text("What to call the phase; by default its number.", minLength=1)]
@@ -170,9 +172,20 @@ class PhasePlan:
         int, integer("Passes over the training images, at the most.", minimum=1, maximum=1_000_000), REQUIRED
     ]
     until: Annotated[UntilPlan | None, section(UntilPlan)]
-    class_weight: Annotated[str | None, choice("Weigh classes by the inverse of their frequency.", ("balanced",))]
+    loss: Annotated[Choice, one_of("loss", "What is lowered.", default="cross_entropy")]
+    class_weight: Annotated[
+        Mapping[str, float] | str | None,
+        weights_by_name(
+            "Weigh classes by the inverse of their frequency, or by their names: `{rose: 2}`; others weigh 1.",
+            "balanced",
+        ),
+    ]
+    sample: Annotated[
+        str | None,
+        choice("Draw each class equally often, as many images per epoch as there are.", ("balanced",)),
+    ]
     label_smoothing: Annotated[
-        float, number("Part of the probability that is spread over all classes.", 0.0, minimum=0, exclusiveMaximum=1)
+        float, fraction("Part of the probability that is spread over all classes.", 0.0, minimum=0, exclusiveMaximum=1)
     ]
     anchor: Annotated[
         float,

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from surgeon.catalogue.augmentations import AUGMENTATIONS
 from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.building import build_graph, load_table
 from surgeon.catalogue.head_layers import HEAD_LAYERS, LINEAR_PROBE
@@ -96,6 +97,10 @@ def _check_augment(findings: Findings) -> None:
     if augment.keys() == {"views"}:
         message = "views of what? no change of the images is named"
         findings.report(("augment", "views"), "missing-key", message, "name one, such as flip: horizontal")
+    mixing = [name for name in augment if name in AUGMENTATIONS and AUGMENTATIONS[name].mixes]
+    if "views" in augment and mixing:
+        message = f"{mixing[0]} mixes the images of a batch, and what comes of that cannot be kept"
+        findings.report(("augment", "views"), "conflicting-keys", message, f"leave out views or {mixing[0]}")
 
 
 def _check_sweep(findings: Findings) -> None:
@@ -326,6 +331,7 @@ def _check_phases(findings: Findings) -> None:
         check_rates(findings, phase, path)
         _check_pace(findings, phase, path)
         _check_monitors(findings, phase, path)
+        _check_balance(findings, phase, path)
 
 
 def _check_trainable(findings: Findings, phase: Values, path: ValuePath) -> None:
@@ -386,6 +392,21 @@ def _check_measured(findings: Findings, monitor: str | None, path: ValuePath) ->
     if monitor.startswith("val_") and not data["split"]["validation"] and not SOURCES[name].splits(parameters):
         message = f"{monitor} needs validation images, and data.split.validation is 0"
         findings.report(path, "no-validation", message, "hold some out (data.split.validation: 0.1) or monitor loss")
+
+
+def _check_balance(findings: Findings, phase: Values, path: ValuePath) -> None:
+    weights = phase.get("class_weight")
+    if weights == "balanced" and phase.get("sample") == "balanced":
+        message = (
+            "'sample: balanced' does not go with 'class_weight: balanced': together they favour rare classes twice"
+        )
+        findings.report((*path, "sample"), "conflicting-keys", message, "keep one of them")
+    if isinstance(weights, dict) and findings.classes is not None:
+        for name in (name for name in weights if name not in findings.classes):
+            if len(findings.problems) > MOST_PROBLEMS:
+                return  # the nearest name is looked for each time
+            hint = did_you_mean(name, findings.classes) or f"there are {', '.join(first_few(findings.classes, 5))}"
+            findings.report((*path, "class_weight", name), "unknown-class", f"no class is called {quote(name)}", hint)
 
 
 def _check_packages(findings: Findings) -> None:

@@ -83,9 +83,14 @@ def _expectation(forecast: Forecast) -> str:
 
 def _views_advice(views: ViewsForecast, now: float) -> str:
     comparison = "would make that" if views.seconds < now else "would save nothing, it would take"
+    reason, remedy = "augment without views", f"views: {views.views}"
+    if views.without:
+        mixing = " and ".join(views.without)
+        reason = f"{mixing} mix{'es' if len(views.without) == 1 else ''} the images of a batch, which cannot be kept"
+        remedy = f"{remedy} without {mixing}" if views.views else f"a run without {mixing}"
     return (
-        "augment without views: every epoch starts from the decoded images; "
-        f"views: {views.views} {comparison} {_about(views.seconds)} instead of {duration(now)}"
+        f"{reason}: every epoch starts from the decoded images; "
+        f"{remedy} {comparison} {_about(views.seconds)} instead of {duration(now)}"
     )
 
 

@@ -111,10 +111,16 @@ class ExpectedSeconds:
 
 @dataclass(frozen=True)
 class ViewsForecast:
-    """What the run would take with so many kept copies of each training image instead of new ones every epoch."""
+    """What the run would take with so many kept copies of each training image instead of new ones every epoch.
+
+    Attributes:
+        views: How many; 0 if nothing else changes the images.
+        without: Augmentations that it would have to do without, since they mix the images of a batch.
+    """
 
     views: int
     seconds: float
+    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,14 @@ from typing import Any
 
 from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.building import load_table
+from surgeon.catalogue.kinds import KINDS
 from surgeon.catalogue.layer_table import LayerTable, open_model, tabulate
 from surgeon.errors import RecipeError, SurgeonError
 from surgeon.recipe.bundle import read_bundle
 from surgeon.recipe.compiler import compile_known
 from surgeon.recipe.document import read_document
-from surgeon.recipe.keys import dataclass_in, keys_of
-from surgeon.recipe.plan import Plan
+from surgeon.recipe.keys import Key, dataclass_in, keys_of
+from surgeon.recipe.plan import Choice, Plan
 from surgeon.records import damage_told, read_record, record_of
 from surgeon.results.run import RunResult
 from surgeon.runs.folder import RERUN, read_result, recipe_of, write_whole
@@ -62,8 +63,22 @@ def _with_later_keys(value: Any, form: Any) -> Any:
         return [_with_later_keys(item, plan) for item in value]
     if plan is None or not isinstance(value, dict):
         return value
-    keys = keys_of(plan).items()
-    return value | {name: _with_later_keys(value.get(name, key.schema.get("default")), key.form) for name, key in keys}
+    return value | {
+        name: _with_later_keys(value[name], key.form) if name in value else _default(key)
+        for name, key in keys_of(plan).items()
+    }
+
+
+def _default(key: Key) -> Any:
+    """Returns the default of a key, as plans are written."""
+    default = key.schema.get("default")
+    if default is None or key.form is not Choice:
+        return default
+    schemas = KINDS[key.schema["title"]][default].parameters
+    return {
+        "name": default,
+        "parameters": {name: schema["default"] for name, schema in schemas.items() if "default" in schema},
+    }
 
 
 def read_run(folder: Path) -> tuple[Plan, RunResult]:

@@ -88,7 +88,7 @@ def _train_before(setup: Setup, features: FrozenFeatures) -> Generator[Event, No
 def _test(training: Training) -> Generator[Progress, None, LrRangeResult]:
     """Trains step by step at rates that grow by the same factor, until there are no more or the loss has run away."""
     phase = training.phase
-    weights = class_weights(phase, training.examples, len(training.plan.classes))
+    weights = class_weights(phase, training.examples, training.plan.classes)
     rates = np.geomspace(_LOW, _HIGH, _STEPS).tolist()
     losses: list[float] = []
     smoothed: list[float] = []

@@ -116,7 +116,8 @@ def stack_key(plan: Plan, number: int, frontier: Frontier) -> Hashable | None:
     alike: list[object] = [
         asdict(plan.data), asdict(plan.backbone), plan.features_dtype, plan.engine, plan.deterministic, plan.classes,
         [asdict(change) for change in plan.augment], plan.views, plan.seed if plan.views else None,
-        layers, plan.loss_from_logits, phase.trainable, phase.optimizer.name, optimizer, phase.class_weight,
+        layers, plan.loss_from_logits, phase.trainable, phase.optimizer.name, optimizer,
+        asdict(phase.loss), phase.class_weight, phase.sample,
     ]  # fmt: skip
     return number, frontier, json.dumps(alike, sort_keys=True, default=str)
 
@@ -171,7 +172,7 @@ def train_stack(
     trials = [_Trial(at, member, number) for at, member in enumerate(members)]
     phase, total = trials[0].phase, steps * max(trial.phase.epochs for trial in trials)
     rates = _rates([trial.phase for trial in trials], steps)
-    per_class = class_weights(phase, train.examples, len(plan.classes))
+    per_class = class_weights(phase, train.examples, plan.classes)
     stack, rows = _build_stack(trials, train.frontier), list(trials)  # which trial is in which row of the stack
     if validation and any(trial.phase.until and trial.phase.until.validates for trial in trials):
         for trial, figures in zip(trials, _measure(rows, stack, validation), strict=True):

@@ -49,7 +49,7 @@ def relative_gradients(
             return tf.stack([tf.linalg.global_norm([gradients[at] for at in group] or [0.0]) for group in members])
 
         compiled = norms.get_concrete_function()
-    per_class = class_weights(phase, train.examples, len(plan.classes))
+    per_class = class_weights(phase, train.examples, plan.classes)
     samples = Samples.unchanged(np.random.default_rng(plan.seed).permutation(train.examples.positions))
     found = []
     steps = math.ceil(len(samples) / plan.data.batch_size)

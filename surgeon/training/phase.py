@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from surgeon.catalogue.losses import LOSSES
 from surgeon.catalogue.schedules import SCHEDULES
 from surgeon.data.batches import Samples
 from surgeon.errors import SurgeonError
@@ -190,7 +191,7 @@ def _train_epochs(
 ) -> Generator[TrainingEvent, None, Checkpoint]:
     """Trains from a checkpoint to the end of its phase; returns the last one."""
     phase, started = training.phase, time.perf_counter() - latest.seconds
-    per_class = class_weights(phase, training.examples, len(training.plan.classes))
+    per_class = class_weights(phase, training.examples, training.plan.classes)
     while latest.epoch < phase.epochs and not is_over(phase.until, latest.start, latest.history):
         epoch, epoch_started = latest.epoch + 1, time.perf_counter()
         if rate_after := SCHEDULES[phase.lr.name].rate_after:
@@ -252,16 +253,17 @@ def _build_optimizer(plan: Plan, phase: PhasePlan, steps_per_epoch: int, model: 
 
 
 def build_loss(plan: Plan, phase: PhasePlan) -> Loss:
-    """Returns the mean cross-entropy of class numbers and outputs, weighted by ``sample_weight``.
+    """Returns the mean loss of labels and outputs, weighted by ``sample_weight``.
 
-    It smooths labels as Keras does, by a part that may be a tensor; by default the phase's.
+    Labels are class numbers of shape (batch,), or what part of an image each class is, of shape (batch, classes). They
+    are smoothed as Keras does it, by a part that may be a tensor; by default the phase's.
     """
-    entropy = keras.losses.CategoricalCrossentropy(from_logits=plan.loss_from_logits)
+    mean = LOSSES[phase.loss.name].build(phase.loss.parameters, plan.loss_from_logits)
     classes = len(plan.classes)
 
     def loss(labels: Any, outputs: Any, sample_weight: Any = None, smoothing: Any = phase.label_smoothing) -> Any:
-        truth = keras.ops.one_hot(labels, classes) * (1.0 - smoothing) + smoothing / classes
-        return entropy(truth, outputs, sample_weight=sample_weight)
+        parts = labels if len(labels.shape) == 2 else keras.ops.one_hot(labels, classes)
+        return mean(parts * (1.0 - smoothing) + smoothing / classes, outputs, sample_weight=sample_weight)
 
     return loss
 
@@ -273,9 +275,8 @@ def _build_step(setup: Setup, phase: PhasePlan, optimizer: Any, loss: Loss, fron
 
     @tf.function(input_signature=inputs)  # type: ignore[untyped-decorator]
     def step(tensors: Any, labels: Any, weights: Any) -> tuple[Any, Any]:
-        value, outputs, gradients = differentiate(tensors, labels, weights)
+        value, right, gradients = differentiate(tensors, labels, weights)
         optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        right = tf.reduce_sum(tf.cast(tf.argmax(outputs, axis=-1, output_type=tf.int32) == labels, tf.int32))
         return value, right
 
     return step.get_concrete_function()  # type: ignore[no-any-return]
@@ -284,25 +285,34 @@ def _build_step(setup: Setup, phase: PhasePlan, optimizer: Any, loss: Loss, fron
 def build_gradient(
     setup: Setup, phase: PhasePlan, loss: Loss, frontier: Frontier
 ) -> tuple[Callable[[Any, Any, Any], tuple[Any, Any, Sequence[Any]]], tuple[Any, ...]]:
-    """Returns the function from tensors, labels and weights to loss, outputs and gradients, and its signature.
+    """Returns the function from tensors, labels and weights to loss, right answers and gradients, and its signature.
 
-    The gradients are those of the network's trainable variables, in their order.
+    The gradients are those of the network's trainable variables, in their order. A mixed image is of the class that has
+    the larger part of it.
     """
     plan, pipeline, variables = setup.plan, setup.pipeline, setup.network.trainable_variables
     part = training_view(part_of(setup.network, frontier.layers, ()), plan.network, phase)
     distance = build_penalty(setup.network, plan, phase, setup.anchors)
 
     def differentiate(tensors: Any, labels: Any, weights: Any) -> tuple[Any, Any, Sequence[Any]]:
-        if frontier.is_image:
-            # Views were changed before they came here.
-            taken = pipeline.prepare(tensors[0] if plan.views else pipeline.augment(tensors[0]))
-        else:
+        parts = counted = tf.one_hot(labels, len(plan.classes))
+        if not frontier.is_image:
             taken = list(tensors)
+        elif plan.views:  # which were changed before they came here
+            taken = pipeline.prepare(tensors[0])
+        else:
+            # What each part of a mixed image counts is the weight of its class.
+            mixed, rows = pipeline.augment(tensors[0], tf.concat([parts, parts * weights[:, None]], axis=1))
+            taken, (parts, counted) = pipeline.prepare(mixed), tf.split(rows, 2, axis=1)
+            weights = tf.reduce_sum(counted, axis=1)
+            counted /= weights[:, None]
         with tf.GradientTape() as tape:
             outputs = part(taken)
             penalties = sum(tf.cast(penalty, tf.float32) for penalty in part.losses)
-            value = loss(labels, outputs, weights) + penalties + distance()
-        return value, outputs, tape.gradient(value, [variable.value for variable in variables])
+            value = loss(counted, outputs, weights) + penalties + distance()
+        right = tf.argmax(outputs, axis=-1) == tf.argmax(parts, axis=-1)
+        gradients = tape.gradient(value, [variable.value for variable in variables])
+        return value, tf.reduce_sum(tf.cast(right, tf.int32)), gradients
 
     inputs = signature(part, is_image=frontier.is_image)
     return differentiate, (inputs, tf.TensorSpec((None,), tf.int32), tf.TensorSpec((None,), tf.float32))
@@ -334,10 +344,31 @@ def diverged(phase: PhasePlan, epoch: int, step: int, loss: float, lr: float) ->
 def samples_of_epoch(plan: Plan, number: int, examples: Examples, epoch: int) -> Samples:
     """Returns what an epoch, from 1, trains on, in the order that follows from seed, phase and epoch."""
     random = np.random.default_rng((plan.seed, number, epoch))
-    samples = Samples.unchanged(random.permutation(examples.positions))
+    if plan.phases[number - 1].sample == "balanced":
+        drawn = _balanced(examples, random)
+    else:
+        drawn = random.permutation(examples.positions)
+    samples = Samples.unchanged(drawn)
     if plan.views:
         samples = replace(samples, views=random.integers(1, plan.views + 1, len(samples), dtype=np.intp))
     return samples
+
+
+def _balanced(examples: Examples, random: np.random.Generator) -> NDArray[np.intp]:
+    """Returns as many images as there are, of each class equally many, or one more; in random order.
+
+    An image comes again only when all others of its class have come as often.
+    """
+    counts = np.bincount(examples.labels)
+    by_class = np.split(examples.positions[np.argsort(examples.labels, kind="stable")], np.cumsum(counts)[:-1])
+    present = random.permutation(np.flatnonzero(counts))  # chance decides of which there is one more
+    drawn = []
+    for at, number in enumerate(present):
+        images = by_class[number]
+        share = len(range(at, len(examples), len(present)))
+        rounds = np.tile(images, (math.ceil(share / len(images)), 1))
+        drawn.append(random.permuted(rounds, axis=1).ravel()[:share])
+    return random.permutation(np.concatenate(drawn))
 
 
 def check_finite(phase: PhasePlan, epoch: int, figures: Mapping[str, float], weights: Values) -> None:
@@ -366,9 +397,10 @@ def _build_validation(
     return validate
 
 
-def class_weights(phase: PhasePlan, train: Examples, classes: int) -> NDArray[np.float32]:
+def class_weights(phase: PhasePlan, train: Examples, classes: Sequence[str]) -> NDArray[np.float32]:
     """Returns a weight per class: n / (classes * n of the class) for ``balanced``, as scikit-learn has it."""
-    if phase.class_weight is None:
-        return np.ones(classes, np.float32)
-    counts = np.bincount(train.labels, minlength=classes)
-    return (len(train) / (classes * np.maximum(counts, 1))).astype(np.float32)
+    if phase.class_weight == "balanced":
+        counts = np.bincount(train.labels, minlength=len(classes))
+        return (len(train) / (len(classes) * np.maximum(counts, 1))).astype(np.float32)
+    given = phase.class_weight if isinstance(phase.class_weight, Mapping) else {}
+    return np.array([given.get(name, 1.0) for name in classes], np.float32)
