@@ -226,7 +226,10 @@ def test_a_depth_without_the_scaled_layers_is_not_written(tiny: Path, tmp_path: 
     assert not (tmp_path / "found.yaml").exists()
 
 
-def test_layers_show_their_rates(surgeon: Callable[..., Any], tiny: Path) -> None:
-    shown = surgeon("layers", tiny, "--set", "phases[1].layer_decay=0.5", "--set", "phases[1].lr_scale={head: 3}")
+def test_layers_and_plan_show_rates(surgeon: Callable[..., Any], tiny: Path) -> None:
+    changes = ("--set", "phases[1].layer_decay=0.5", "--set", "phases[1].lr_scale={'head_*': 3}")
+    shown = surgeon("layers", tiny, *changes)
     assert "trained, lr x 0.5" in shown.out
     assert "trained, lr x 3" in shown.out
+    planned = json.loads(surgeon("plan", tiny, "--format", "json", *changes).out)["values"]
+    assert planned["phases[1].lr_scale['head_*']"] == {"value": 3.0, "origin": "--set phases[1].lr_scale"}

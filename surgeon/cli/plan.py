@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.sources import SOURCES
@@ -19,6 +19,7 @@ from surgeon.cli.output import (
 )
 from surgeon.recipe.compiler import compile_recipe
 from surgeon.recipe.pace import check_pace
+from surgeon.recipe.text import leaves, spell_path
 from surgeon.report.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -35,7 +36,9 @@ def command(recipe: RecipeArgument, overrides: SetOption = None, output_format: 
     index = show_progress(index_images(plan.data), Terminal(stderr=True))
     check_pace(plan, index.splits.count("train"))
     left_out = left_out_lines(index.left_out)
-    values = {path: (_at(plan.recipe, path), origin) for path, origin in plan.origins.items()}
+    scalars = {spell_path(path): value for path, value in leaves(plan.recipe)}
+    # An entry without parameters shows as its name alone.
+    values = {path: (scalars.get(path, ""), origin) for path, origin in plan.origins.items()}
     downloads = _downloads(plan)
     forecast = forecast_run(plan, index, measure_machine())
     if output_format is Format.json:
@@ -66,10 +69,3 @@ def _downloads(plan: Plan) -> list[str]:
     if plan.backbone.weights == "imagenet" and (url := BACKBONES[str(plan.backbone.name)].downloads_from):
         urls.append(url)
     return urls
-
-
-def _at(values: Any, path: str) -> Any:
-    """Returns the value at a spelled path; an entry without parameters shows as its name alone."""
-    for part in path.replace("[", ".[").split("."):
-        values = values[int(part[1:-1])] if part.startswith("[") else values[part]
-    return "" if values == {} else values

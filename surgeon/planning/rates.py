@@ -19,4 +19,5 @@ def rate_scales(network: Network, phase: PhasePlan) -> dict[str, float]:
     2021, https://arxiv.org/abs/2106.08254, fine-tune networks.
     """
     decay = {name: phase.layer_decay**number for number, depth in enumerate(depths_of(network)) for name in depth.block}
-    return {name: phase.lr_scale.get(name, 1.0) * decay[name] for name in phase.trainable}
+    scales = phase.lr_scale or {}
+    return {name: scales.get(name, 1.0) * decay[name] for name in phase.trainable}

@@ -124,7 +124,7 @@ def _phase(values: Mapping[str, Any], network: Network) -> PhasePlan:
     rows = network.select(wanted if isinstance(wanted, list) else [wanted])
     scales = {
         row.name: scale
-        for selector, scale in values["lr_scale"].items()
+        for selector, scale in values.get("lr_scale", {}).items()
         for row in network.select([selector])
         if row.trainable
     }

@@ -118,8 +118,8 @@ def selectors(description: str) -> Schema:
 
 
 def by_selector(description: str, value: Schema) -> Schema:
-    """Returns the schema of a mapping from selectors to values, by default an empty one."""
-    return {"description": description, "type": "object", "additionalProperties": value, "default": {}}
+    """Returns the schema of a mapping from selectors to values."""
+    return {"description": description, "type": "object", "additionalProperties": value}
 
 
 def sides(description: str) -> Schema:

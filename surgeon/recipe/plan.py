@@ -152,7 +152,7 @@ class PhasePlan:
         REQUIRED,
     ]
     lr_scale: Annotated[
-        Mapping[str, float],
+        Mapping[str, float] | None,
         by_selector(
             "What the learning rate is multiplied by, for some of the trained layers, by selectors as in `trainable`: "
             "`{'block5_*': 0.1}`. No layer may be meant by two of them.",

@@ -28,8 +28,8 @@ def check_rates(findings: Findings, phase: Values, path: ValuePath) -> None:
     except SelectorError:  # said where it is written
         return
     trained = {row.name for row in rows if row.trainable}
-    if trained and phase["lr_scale"]:
-        _check_scales(findings, network, phase["lr_scale"], trained, (*path, "lr_scale"))
+    if trained and (scales := phase.get("lr_scale")):
+        _check_scales(findings, network, scales, trained, (*path, "lr_scale"))
     acting = {"layer_decay": phase["layer_decay"] not in (None, 1.0), "anchor": bool(phase["anchor"])}
     if trained and trained.isdisjoint(row.name for row in network.backbone):
         for key in (key for key, acts in acting.items() if acts):

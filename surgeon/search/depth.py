@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from surgeon.catalogue.schedules import highest_rate, with_highest_rate
+from surgeon.catalogue.schedules import SCHEDULES, highest_rate, with_highest_rate
 from surgeon.errors import SurgeonError, UsageError
 from surgeon.features.frozen import FrozenFeatures, Setup
 from surgeon.features.linear_probe import fit_linear_probe
@@ -63,6 +63,8 @@ def depth(plan: Plan, epochs: int, seeds: int) -> Generator[Event, None, DepthSe
     """
     _check_phases(plan)
     last = replace(plan.phases[-1], epochs=epochs, until=None)
+    if SCHEDULES[last.lr.name].rate_after:  # trials are too short for the figures to tell
+        last = replace(last, lr=Choice("constant", {"value": highest_rate(last.lr.name, last.lr.parameters)}))
     plan = replace(plan, phases=(*plan.phases[:-1], last), linear_probe=False)
     depths = depths_of(plan.network)
     rates = [factor * highest_rate(last.lr.name, last.lr.parameters) for factor in _FACTORS]
