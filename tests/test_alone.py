@@ -192,6 +192,18 @@ def test_a_plan_that_was_written_before_there_was_a_key_has_its_default(tiny: Pa
     assert read_plan(tmp_path) == plan
 
 
+def test_a_plan_from_before_there_were_groups_has_none(tiny: Path, tmp_path: Path) -> None:
+    plan = compile_recipe(tiny)
+    write_plan(tmp_path, plan)
+    record = json.loads((tmp_path / "plan.json").read_text(encoding="utf-8"))
+    del record["plan"]["data"]["split"]["group"]
+    (tmp_path / "plan.json").write_text(json.dumps(record), encoding="utf-8")
+    former = read_plan(tmp_path)
+    assert (plan.data.split.group.name, former.data.split.group.name) == ("near_copies", "none")
+    compiled = compile_recipe(tiny, ["data.split.group=none"])
+    assert former.data == compiled.data
+
+
 def test_the_plan_of_a_run_needs_no_backbone(abandoned: Path) -> None:
     plan = read_plan(abandoned)
     assert plan.recipe["name"] == "tiny"

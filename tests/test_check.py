@@ -235,6 +235,7 @@ def test_quick_checks_read_no_file() -> None:
         images=tuple(LabelledImage(name, label, split, Path("/nowhere")) for name, label, split in images),
         classes=("cat", "dog"),
         digests=("1", "1", "2", "1", "3"),
+        groups=("1", "1", "2", "1", "3"),
         splits=tuple(split for *_, split in images),
         ignored=0,
     )

@@ -30,7 +30,7 @@ def plan(
     return DataPlan(
         source=Choice(source, parameters),
         image_size=size,
-        split=SplitPlan(test=test, validation=0, seed=42),
+        split=SplitPlan(test=test, validation=0, seed=42, group=Choice("near_copies", {})),
         batch_size=4,
         on_leak="fail",
         on_bad_image=on_bad_image,
@@ -73,7 +73,7 @@ class TestIndex:
         assert index.counts() == {"train": {"rosen": 6, "tulpen": 6}, "test": {"rosen": 2, "tulpen": 2}}
         for image, digest in zip(index.images, index.digests, strict=True):
             assert digest == hashlib.sha256((photos / image.name).read_bytes()).hexdigest()
-        assert (events[-1].task, events[-1].done, events[-1].total) == ("read images", 16, 16)
+        assert (events[-1].task, events[-1].done, events[-1].total) == ("look at images", 16, 16)
 
     def test_moved_and_renamed_images_are_split_alike(self, photos: Path, tmp_path: Path, finish: Callable) -> None:
         before, _ = finish(index_images(plan("folder", path=photos)))

@@ -20,6 +20,7 @@ ENTRY_IDS = [f"{kind} {entry.name}" for kind, entry in ENTRIES]
 CHOICES = {
     "backbone": recipe_schema()["properties"]["backbone"]["properties"]["name"],
     "source": recipe_schema()["properties"]["data"]["properties"]["source"],
+    "grouping": recipe_schema()["properties"]["data"]["properties"]["split"]["properties"]["group"],
     "head layer": recipe_schema()["properties"]["head"]["items"],
     "optimizer": recipe_schema()["properties"]["phases"]["items"]["properties"]["optimizer"],
     "schedule": recipe_schema()["properties"]["phases"]["items"]["properties"]["lr"],

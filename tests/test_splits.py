@@ -1,35 +1,46 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from surgeon.data.groups import name_groups
 from surgeon.data.splits import split_images
 from surgeon.errors import SurgeonError
-from surgeon.recipe.plan import SplitPlan
+from surgeon.recipe.plan import Choice, SplitPlan
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 
 def digest(content: object) -> str:
     return hashlib.sha256(str(content).encode()).hexdigest()
 
 
-def split(
+def pairwise_of(digests: Sequence[str], groups: Sequence[object]) -> Iterator[tuple[str, str]]:
+    first: dict[object, str] = {}
+    for content, group in zip(digests, groups, strict=True):
+        yield first.setdefault(group, content), content
+
+
+def split(  # noqa: PLR0917
     labels: Sequence[str],
     contents: Sequence[object],
     test: float,
     validation: float = 0,
     seed: int = 42,
     own: Sequence[str | None] | None = None,
+    groups: Sequence[object] | None = None,
 ) -> tuple[str, ...]:
     digests = [digest(content) for content in contents]
-    return split_images(labels, digests, own or [None] * len(labels), SplitPlan(test, validation, seed))
+    named = digests if groups is None else name_groups(digests, list(pairwise_of(digests, groups)))
+    plan = SplitPlan(test, validation, seed, Choice("none", {}))
+    return split_images(labels, digests, named, own or [None] * len(labels), plan)
 
 
 def test_a_quarter_of_flowers17_is_twenty_of_each_class() -> None:
@@ -150,3 +161,78 @@ def test_a_class_too_small_is_named(sizes: dict[str, int], test: float, named: s
 def test_copies_do_not_make_a_class_large() -> None:
     with pytest.raises(SurgeonError, match="'tulip' \\(1\\)"):
         split(["tulip"] * 10 + ["rose"] * 10, [0] * 10 + [*range(1, 11)], 0.25)
+
+
+class TestGroups:
+    @st.composite
+    @staticmethod
+    def grouped(draw: st.DrawFn) -> tuple[list[str], list[tuple[str, int]]]:
+        """The class and the group of images; groups are of one class each."""
+        labels, groups = [], []
+        for number in range(draw(st.integers(2, 4))):
+            for group, size in enumerate(draw(st.lists(st.integers(1, 6), min_size=4, max_size=12))):
+                labels += [f"class {number}"] * size
+                groups += [(f"class {number}", group)] * size
+        return labels, groups
+
+    @settings(max_examples=50)
+    @given(grouped(), st.floats(0.15, 0.4), st.sampled_from([0.0, 0.2]), st.integers(0, 2**32 - 1), st.randoms())
+    def test_they_stay_together_whatever_their_order_and_classes_come_near_to_their_part(
+        self,
+        images: tuple[list[str], list[tuple[str, int]]],
+        test: float,
+        validation: float,
+        seed: int,
+        random: object,
+    ) -> None:
+        labels, groups = images
+        contents = list(range(len(labels)))
+        try:
+            splits = split(labels, contents, test, validation, seed, groups=groups)
+        except SurgeonError:
+            assume(False)
+        order = list(contents)
+        random.shuffle(order)  # type: ignore[attr-defined]
+        shuffled = split([labels[n] for n in order], order, test, validation, seed, groups=[groups[n] for n in order])
+        assert shuffled == tuple(splits[n] for n in order)
+
+        assert len({*zip(groups, splits, strict=True)}) == len(set(groups))
+        for label in set(labels):
+            own = [group for group in groups if group[0] == label]
+            assert {*splits} == {part for name, part in zip(labels, splits, strict=True) if name == label}
+            drawn = Counter(
+                group for group, part in zip(groups, splits, strict=True) if group in own and part == "test"
+            )
+            if 1 < len(drawn) < len(set(own)) - 1:
+                share = math.ceil(test * len(labels) - 1e-9) * len(own) / len(labels)
+                assert abs(drawn.total() - share) < 1 + max(Counter(own).values()) / 2
+
+    def test_where_there_are_enough_single_images_the_parts_are_exact(self) -> None:
+        labels = ["a"] * 40 + ["b"] * 60
+        groups = [*(n // 4 for n in range(20)), *range(100, 120), *(200 + n // 5 for n in range(30)), *range(300, 330)]
+        for seed in range(10):
+            splits = split(labels, range(100), 0.25, 0.15, seed, groups=groups)
+            assert Counter(splits) == {"test": 25, "validation": 15, "train": 60}
+            assert Counter(zip(labels, splits, strict=True))["a", "test"] == 10
+
+    def test_the_smallest_group_represents_a_class_whose_groups_are_all_too_large(self) -> None:
+        labels, groups = ["a"] * 50 + ["b"] * 50, [0] * 20 + [1] * 30 + [*range(100, 150)]
+        for seed in range(5):
+            assert Counter(
+                zip(groups, split(labels, range(100), 0.1, seed=seed, groups=groups), strict=True)
+            ) >= Counter({(0, "test"): 20, (1, "train"): 30})
+
+    def test_a_class_of_one_group_is_named(self) -> None:
+        with pytest.raises(SurgeonError) as error:
+            split(["a"] * 10 + ["b"] * 10, range(20), 0.25, groups=[0] * 10 + [*range(1, 11)])
+        assert "'a' (10 in 1)" in error.value.message
+        assert "change data.split.group" in str(error.value.hint)
+
+    def test_what_a_source_holds_out_keeps_its_group_out_of_what_is_drawn(self) -> None:
+        labels, own = ["a", "b"] * 20, ["train"] * 30 + ["test"] * 10
+        groups = [n % 20 for n in range(40)]  # of the training images those from 10 to 19 are like test images
+        splits = split(labels, range(40), 0.25, 0.25, own=own, groups=groups)
+        assert splits[30:] == ("test",) * 10
+        assert "validation" not in splits[10:20]
+        assert all(splits[n] == splits[n + 20] for n in range(10))
+        assert "validation" in splits

@@ -9,6 +9,7 @@ from surgeon.catalogue.augmentations import AUGMENTATIONS
 from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.entry import Table
 from surgeon.catalogue.exporters import EXPORTERS
+from surgeon.catalogue.groupings import GROUPINGS
 from surgeon.catalogue.head_layers import HEAD_LAYERS
 from surgeon.catalogue.losses import LOSSES
 from surgeon.catalogue.optimizers import OPTIMIZERS
@@ -19,6 +20,7 @@ from surgeon.catalogue.sources import SOURCES
 KINDS: Mapping[str, Table[Any]] = {
     "backbone": BACKBONES,
     "source": SOURCES,
+    "grouping": GROUPINGS,
     "head layer": HEAD_LAYERS,
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import TYPE_CHECKING
 
 from surgeon.catalogue.backbones import BACKBONES
@@ -23,19 +24,23 @@ from surgeon.recipe.text import leaves, spell_path
 from surgeon.report.terminal import Terminal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from surgeon.data.dataset import Index
     from surgeon.recipe.plan import Plan
 
 
 def command(recipe: RecipeArgument, overrides: SetOption = None, output_format: FormatOption = Format.text) -> None:
     """Show what a run would do, without training: values and their origins, images, steps, time, what is kept."""
     from surgeon.data.dataset import index_images
+    from surgeon.data.splits import size_notes
     from surgeon.planning.forecast import forecast_run
     from surgeon.planning.machine import measure_machine
 
     plan = compile_recipe(recipe, overrides or ())
-    index = show_progress(index_images(plan.data), Terminal(stderr=True))
+    index = show_progress(index_images(plan.data, looks=False), Terminal(stderr=True))
     check_pace(plan, index.splits.count("train"))
-    left_out = left_out_lines(index.left_out)
+    remarks = [*left_out_lines(index.left_out), *size_notes(index, plan.data.split), *_uncompared(index)]
     scalars = {spell_path(path): value for path, value in leaves(plan.recipe)}
     # An entry without parameters shows as its name alone.
     values = {path: (scalars.get(path, ""), origin) for path, origin in plan.origins.items()}
@@ -50,6 +55,7 @@ def command(recipe: RecipeArgument, overrides: SetOption = None, output_format: 
                 "downloads": downloads,
                 "images": index.counts(),
                 "left_out": index.left_out,
+                "uncompared": index.uncompared,
                 **dataclasses.asdict(forecast),
             }
         )
@@ -58,9 +64,21 @@ def command(recipe: RecipeArgument, overrides: SetOption = None, output_format: 
     from surgeon.report.recipe import counts_table, values_table
 
     print_text(values_table(values), counts_table(index.counts(), index.classes), *forecast_text(forecast))
-    print_text(*left_out)
+    print_text(*remarks)
     if downloads:
         print_text(f"downloaded, unless a mirror or a cache has it: {', '.join(downloads)}")
+
+
+def _uncompared(index: Index) -> Iterator[str]:
+    """Yields what the splits above do not know yet: a plan decodes no image."""
+    from surgeon.data.looks import LOOK_SECONDS
+
+    if index.uncompared:
+        count, seconds = index.uncompared, math.ceil(index.uncompared * LOOK_SECONDS)
+        yield (
+            f"near copies stay on one side (data.split.group); to find them, a run first decodes {count:,} images that "
+            f"were not compared yet, about {seconds:,} s, so other images may be drawn than are counted here"
+        )
 
 
 def _downloads(plan: Plan) -> list[str]:

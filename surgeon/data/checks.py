@@ -9,54 +9,28 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
-from PIL import Image
-
 from surgeon.catalogue.sources.listing import left_out_lines
 from surgeon.catalogue.sources.walk import UNOPENED
-from surgeon.data.duplicates import THUMBNAIL, Fingerprint, join_pairs, near_pairs, take_fingerprint
-from surgeon.data.images import look_at
-from surgeon.data.threads import in_threads
-from surgeon.errors import BadImageError
+from surgeon.data.groups import name_groups, near_copies
+from surgeon.data.looks import Facts, look_at_images
 from surgeon.formats import FORMATS
-from surgeon.results.events import Progress
 from surgeon.results.findings import SEVERITIES, Finding
 from surgeon.text import first_few
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from surgeon.catalogue.sources.listing import LabelledImage
     from surgeon.data.dataset import Index
+    from surgeon.results.events import Progress
 
 _NAMED = 4  # images that a message names
 _IMBALANCE = 3.0  # times as many images as another class
 _ENLARGEMENT = 2.0  # more pixels a side than the file has are invented
 _DISTORTION = 2.5  # of a photograph of 16:9 for a square network it is 1.8
-_GREY_SPREAD = 8  # of 255, between the channels of a grey image that JPEG has rounded
 _EMPTY = hashlib.sha256().hexdigest()
 _FORMAT_OF_SUFFIX = {suffix: name for name, suffixes in FORMATS.items() for suffix in suffixes}
 
 Key = TypeVar("Key")
-
-
-@dataclass(frozen=True, eq=False)
-class Facts:
-    """What a look at a readable image told.
-
-    Attributes:
-        format: What its content is.
-        size: Height and width in pixels as a viewer shows it.
-        orientation: EXIF's number of how it was stored; 1 is upright.
-        is_grey: Whether it has no colour.
-        fingerprint: What it is compared with others by.
-    """
-
-    format: str
-    size: tuple[int, int]
-    orientation: int
-    is_grey: bool
-    fingerprint: Fingerprint
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +53,7 @@ def quick_checks(index: Index) -> tuple[Finding, ...]:
 
 
 def check_images(index: Index, image_size: tuple[int, int]) -> Generator[Progress, None, tuple[Finding, ...]]:
-    """Reads every image of an index and finds what is wrong with them, ``quick_checks`` included.
+    """Looks at every image of an index and finds what is wrong with them, ``quick_checks`` included.
 
     Args:
         index: The images.
@@ -88,16 +62,14 @@ def check_images(index: Index, image_size: tuple[int, int]) -> Generator[Progres
     Returns:
         The findings, errors first.
     """
-    seen: list[Facts | str] = []
-    for batch in in_threads(_look, index.images):
-        seen += batch
-        yield Progress("look at images", len(seen), len(index.images), "images")
+    looks = yield from look_at_images(index.images, index.digests)
+    seen = [looks[digest] for digest in index.digests]
     facts = {at: found for at, found in enumerate(seen) if isinstance(found, Facts)}
     findings = [
         *_unreadable(index, seen),
         *_left_out(index),
         *quick_checks(index),
-        *_same(index, _near_groups(index, facts), "near-"),
+        *_same(index, _near_groups(index, looks), "near-"),
         *_suffixes(index, facts),
         *_sizes(index, facts, image_size),
         *_grey(index, facts),
@@ -111,23 +83,11 @@ def by_severity(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))
 
 
-def _look(image: LabelledImage) -> Facts | str:
-    """Returns what an image is like, or why it cannot be read."""
-    try:
-        look = look_at(image.read(), 2 * THUMBNAIL)  # twice, so that a reduced JPEG is as good as a whole one
-    except BadImageError as error:
-        return error.reason
-    thumbnail = look.picture.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
-    spread = np.ptp(np.asarray(thumbnail), axis=-1).max()
-    fingerprint = take_fingerprint(thumbnail, look.size)
-    return Facts(look.format, look.size, look.orientation, bool(spread <= _GREY_SPREAD), fingerprint)
-
-
-def _near_groups(index: Index, facts: Mapping[int, Facts]) -> list[list[int]]:
+def _near_groups(index: Index, looks: Mapping[str, Facts | str]) -> list[list[int]]:
     """Returns the groups of images of nearly the same picture in files that differ, as positions."""
-    files = list(_by(facts, index.digests.__getitem__).values())
-    pairs = near_pairs([facts[first].fingerprint for first, *_ in files])
-    return [sorted(at for file in group for at in files[file]) for group in join_pairs(pairs, len(files))]
+    names = name_groups(index.digests, near_copies(looks))
+    groups = _by(range(len(names)), names.__getitem__).values()
+    return [group for group in groups if len({index.digests[at] for at in group}) > 1]
 
 
 def _same(index: Index, groups: Iterable[Sequence[int]], near: str) -> Iterator[Finding]:

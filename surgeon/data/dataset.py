@@ -22,6 +22,7 @@ from surgeon.catalogue.sources.listing import LabelledImage, Listing, require_cl
 from surgeon.catalogue.sources.split_names import SPLITS
 from surgeon.catalogue.sources.walk import UNOPENED
 from surgeon.data.fetch import fetch
+from surgeon.data.groups import group_images
 from surgeon.data.images import load_image
 from surgeon.data.splits import split_images
 from surgeon.data.threads import in_threads
@@ -59,17 +60,22 @@ class Index:
         images: All images, sorted by name.
         classes: Names of the classes; a class's number is its position.
         digests: SHA-256 of each image's bytes, in hexadecimal.
+        groups: The name of each image's group, whose images a split keeps together.
         splits: ``train``, ``validation`` or ``test`` for each image.
         ignored: How many hidden files and non-images were passed over.
         left_out: The names of photographs that are not among the images, by reason.
+        uncompared: How many different images were not compared with the others, although near copies are to be kept
+            together.
     """
 
     images: tuple[LabelledImage, ...] = field(repr=False)  # thousands, which would fill a notebook
     classes: tuple[str, ...]
     digests: tuple[str, ...] = field(repr=False)
+    groups: tuple[str, ...] = field(repr=False)
     splits: tuple[str, ...] = field(repr=False)
     ignored: int
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    uncompared: int = 0
 
     def counts(self) -> Mapping[str, Mapping[str, int]]:
         """Returns how many images of each class are in each split that has any."""
@@ -85,6 +91,7 @@ class Index:
             self,
             images=tuple(self.images[at] for at in kept),
             digests=tuple(self.digests[at] for at in kept),
+            groups=tuple(self.groups[at] for at in kept),
             splits=tuple(self.splits[at] for at in kept),
         )
 
@@ -99,12 +106,13 @@ class BadImage:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Images that can be decoded; ``names``, ``labels``, ``digests`` and ``splits`` are aligned.
+    """Images that can be decoded; ``names``, ``labels``, ``digests``, ``groups`` and ``splits`` are aligned.
 
     Attributes:
         names: Paths relative to the source's root.
         labels: Class numbers, int32 of shape (n,).
         digests: SHA-256 of each image's bytes, in hexadecimal.
+        groups: The name of each image's group, whose images a split keeps together.
         splits: ``train``, ``validation`` or ``test`` for each image.
         classes: Names of the classes.
         bad: The images that were left out because they cannot be decoded.
@@ -114,6 +122,7 @@ class Dataset:
     names: tuple[str, ...]
     labels: NDArray[np.int32]
     digests: tuple[str, ...]
+    groups: tuple[str, ...]
     splits: tuple[str, ...]
     classes: tuple[str, ...]
     bad: tuple[BadImage, ...]
@@ -124,19 +133,28 @@ class Dataset:
         return np.flatnonzero([name == split for name in self.splits])
 
 
-def index_images(plan: DataPlan) -> Generator[Progress, None, Index]:
-    """Lists, hashes and splits the images of a source, which is fetched first if need be.
+def index_images(plan: DataPlan, *, looks: bool = True) -> Generator[Progress, None, Index]:
+    """Lists, hashes, groups and splits the images of a source, which is fetched first if need be.
+
+    Args:
+        plan: Where they come from, and how they are split.
+        looks: Whether images are decoded to find near copies, if the plan keeps these together; without, only those are
+            found that were looked at before.
 
     Raises:
-        SurgeonError: If the source cannot be had or read, has only one class, or a class is too small to split.
+        SurgeonError: If the source cannot be had or read, has only one class, has not what the plan groups by, or a
+            class is too small to split.
     """
     listing = yield from list_images(plan)
     require_classes(listing, plan.source.parameters)
     digests = yield from _digests(listing.images)
     labels = [image.label for image in listing.images]
     source_splits = [image.split for image in listing.images]
-    splits = split_images(labels, digests, source_splits, plan.split)
-    return Index(listing.images, listing.classes, digests, splits, listing.ignored, listing.left_out)
+    groups, uncompared = yield from group_images(plan, listing, digests, looks=looks)
+    splits = split_images(labels, digests, groups, source_splits, plan.split)
+    return Index(
+        listing.images, listing.classes, digests, groups, splits, listing.ignored, listing.left_out, uncompared
+    )
 
 
 def list_images(plan: DataPlan) -> Generator[Progress, None, Listing]:
@@ -186,6 +204,7 @@ def decode_images(
         names=tuple(index.images[position].name for position in good),
         labels=np.array([numbers[index.images[position].label] for position in good], np.int32),
         digests=tuple(index.digests[position] for position in good),
+        groups=tuple(index.groups[position] for position in good),
         splits=splits,
         classes=index.classes,
         bad=tuple(bad.values()),

@@ -64,8 +64,13 @@ def take_fingerprint(thumbnail: Image.Image, size: tuple[int, int]) -> Fingerpri
     return Fingerprint(
         words=np.packbits(bits).view(np.uint64),
         colours=np.asarray(tiles, np.uint8).ravel(),
-        limit=_NEAR_BITS * min(1.0, min(size) / THUMBNAIL),
+        limit=near_limit(size),
     )
+
+
+def near_limit(size: tuple[int, int]) -> float:
+    """Returns in how many bits the hash of a picture of that height and width may differ from that of the same."""
+    return _NEAR_BITS * min(1.0, min(size) / THUMBNAIL)
 
 
 def near_pairs(prints: Sequence[Fingerprint]) -> NDArray[np.intp]:

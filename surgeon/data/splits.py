@@ -2,33 +2,48 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from sklearn.model_selection import train_test_split
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
 from surgeon.errors import SurgeonError
 from surgeon.recipe.plan import drawn_count
 from surgeon.text import first_few
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from numpy.typing import NDArray
+
+    from surgeon.data.dataset import Index
     from surgeon.recipe.plan import SplitPlan
 
 
 def split_images(
-    labels: Sequence[str], digests: Sequence[str], source_splits: Sequence[str | None], plan: SplitPlan
+    labels: Sequence[str],
+    digests: Sequence[str],
+    groups: Sequence[str],
+    source_splits: Sequence[str | None],
+    plan: SplitPlan,
 ) -> tuple[str, ...]:
     """Assigns each image to a split, stratified by class.
 
     What the source itself holds out stays as it is. A split that the source does not have is drawn from its
     other images, of which it gets the part that the plan says. Images are drawn by content: neither their
-    names nor their order matter, and copies of one image stay together.
+    names nor their order matter. Groups stay together, so copies of one image do.
+
+    Where each group is one image, the number of images that are drawn is the part of all, rounded up, and of each class
+    it differs by less than one from the same part. Otherwise groups are drawn towards these numbers. As long as groups
+    are of one class each, the number of a class then differs from that by at most half of one of its groups, unless
+    only a larger one puts the class on both sides. Groups of several classes may miss it by more.
 
     Args:
         labels: The class of each image.
         digests: The digest of each image's bytes.
+        groups: The group of each image; equal digests have equal groups.
         source_splits: The split of each image where the source says so, else None.
         plan: What to hold out.
 
@@ -36,20 +51,18 @@ def split_images(
         ``train``, ``validation`` or ``test`` for each image.
 
     Raises:
-        SurgeonError: If a class has too few images to be in each split that is drawn.
+        SurgeonError: If a class has too few images, or too few groups, to be in each split that is drawn.
     """
-    held_out = {digest for digest, split in zip(digests, source_splits, strict=True) if split not in (None, "train")}
-    label_of: dict[str, str] = {}
-    for digest, label in zip(digests, labels, strict=True):
-        if digest not in held_out:
-            # Copies may disagree about their class; any choice will do that their order does not change.
-            label_of[digest] = min(label, label_of.get(digest, label))
-    undrawn = sorted(label_of)
+    group_of = dict(zip(digests, groups, strict=True))
+    label_of = _undrawn(labels, digests, groups, source_splits)
+    undrawn = set(label_of)
     drawn: dict[str, str] = {}
-    for split, part in (("test", plan.test), ("validation", plan.validation)):
-        if part > 0 and undrawn and split not in source_splits:
+    for split, part in _drawn_parts(source_splits, plan):
+        if undrawn:
             count = drawn_count(part, len(label_of))
-            undrawn, chosen = _draw({digest: label_of[digest] for digest in undrawn}, count, split, plan.seed)
+            left = {digest: label_of[digest] for digest in sorted(undrawn)}
+            chosen = _draw(left, group_of, count, split, plan.seed)
+            undrawn -= chosen
             drawn |= dict.fromkeys(chosen, split)
     return tuple(
         split if split not in (None, "train") else drawn.get(digest, "train")
@@ -57,19 +70,117 @@ def split_images(
     )
 
 
-def _draw(label_of: Mapping[str, str], count: int, split: str, seed: int) -> tuple[list[str], list[str]]:
-    """Divides the digests into those left and ``count`` drawn ones, both with every class."""
-    digests = sorted(label_of)
-    labels = [label_of[digest] for digest in digests]
+def size_notes(index: Index, plan: SplitPlan) -> Iterator[str]:
+    """Yields a line for each split that was drawn of another size than was asked for, since groups stay together."""
+    labels, own = [image.label for image in index.images], [image.split for image in index.images]
+    total = len(_undrawn(labels, index.digests, index.groups, own))
+    for split, part in _drawn_parts(own, plan):
+        asked = drawn_count(part, total)
+        found = {digest for digest, drawn in zip(index.digests, index.splits, strict=True) if drawn == split}
+        if total and len(found) != asked:
+            because = f"where {asked:,} were asked for, since groups stay together"
+            yield f"{split} has {len(found):,} of {total:,} images {because}"
+
+
+def draw_folds(labels: NDArray[np.int32], groups: Sequence[str], count: int, seed: int) -> NDArray[np.intp]:
+    """Divides images into folds of about the same size, stratified by class, each group as a whole in one of them.
+
+    Args:
+        labels: The class number of each image, of shape (n,).
+        groups: The group of each.
+        count: How many folds there are, of which no class may have more than groups.
+        seed: Chooses among the possible folds.
+
+    Returns:
+        The number of each image's fold, from 0, of shape (n,).
+    """
+    folds = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+    number_of = np.empty(len(labels), np.intp)
+    for number, (_, held_out) in enumerate(folds.split(labels, labels, np.array(groups))):
+        number_of[held_out] = number
+    return number_of
+
+
+def _drawn_parts(source_splits: Sequence[str | None], plan: SplitPlan) -> list[tuple[str, float]]:
+    """Returns the splits that are drawn, since the source has them not, with their parts of the images."""
+    parts = (("test", plan.test), ("validation", plan.validation))
+    return [(split, part) for split, part in parts if part > 0 and split not in source_splits]
+
+
+def _undrawn(
+    labels: Sequence[str], digests: Sequence[str], groups: Sequence[str], source_splits: Sequence[str | None]
+) -> dict[str, str]:
+    """Returns the digests with their classes of which splits are drawn: none whose group the source holds out."""
+    held_out = {group for group, split in zip(groups, source_splits, strict=True) if split not in (None, "train")}
+    label_of: dict[str, str] = {}
+    for digest, group, label in zip(digests, groups, labels, strict=True):
+        if group not in held_out:
+            # Copies may disagree about their class; any choice will do that their order does not change.
+            label_of[digest] = min(label, label_of.get(digest, label))
+    return label_of
+
+
+def _draw(label_of: Mapping[str, str], group_of: Mapping[str, str], count: int, split: str, seed: int) -> set[str]:
+    """Returns about ``count`` of the digests, whole groups that are of every class and leave every class.
+
+    scikit-learn draws single images, which say how many there shall be of each class. Of these the ones that are by
+    themselves are taken, then groups, then others that are by themselves, as long as they fit into these numbers.
+    """
+    digests = list(label_of)
+    labels = list(label_of.values())
     sizes = Counter(labels)
     smallest = min(sizes.values())
     if smallest < 2 or not len(sizes) <= count <= len(digests) - len(sizes):
         raise _too_small({label for label in sizes if sizes[label] == smallest}, sizes, count, split)
-    left, drawn = train_test_split(digests, test_size=count, random_state=seed, stratify=labels)
-    in_both = {label_of[digest] for digest in left} & {label_of[digest] for digest in drawn}
+    left, sample = train_test_split(digests, test_size=count, random_state=seed, stratify=labels)
+    in_both = {label_of[digest] for digest in left} & {label_of[digest] for digest in sample}
     if len(in_both) < len(sizes):
         raise _too_small(sizes.keys() - in_both, sizes, count, split)
-    return left, drawn
+
+    members: dict[str, list[str]] = {}
+    for digest in digests:
+        members.setdefault(group_of[digest], []).append(digest)
+    content = {group: Counter(label_of[digest] for digest in inside) for group, inside in members.items()}
+    chance = {group: hashlib.sha256(f"{seed} {group}".encode()).digest() for group in members}
+    in_sample = set(sample)
+    turn = {group: 1 if len(inside) > 1 else 0 if inside[0] in in_sample else 2 for group, inside in members.items()}
+    drawn = _fill(
+        sorted(members, key=lambda group: (turn[group], chance[group])),
+        content,
+        Counter(label_of[digest] for digest in sample),
+        sizes,
+    )
+    absent = sizes.keys() - {label for group in drawn for label in content[group]}
+    if absent:
+        counts = Counter(label for group in content for label in content[group])
+        raise _too_few_groups(absent, sizes, counts, count, split)
+    return {digest for group in drawn for digest in members[group]}
+
+
+def _fill(
+    groups: Sequence[str], content: Mapping[str, Counter[str]], wanted: Mapping[str, int], sizes: Mapping[str, int]
+) -> list[str]:
+    """Returns the groups that come near to the wanted number of each class; no class is taken wholly."""
+    missing, left, drawn = dict(wanted), dict(sizes), dict[str, None]()
+
+    def take(group: str) -> None:
+        if all(left[label] > number for label, number in content[group].items()):
+            drawn[group] = None
+            for label, number in content[group].items():
+                missing[label] -= number
+                left[label] -= number
+
+    for group in groups:  # that fit; then those that are nearer than without, though they are more than is missing
+        if all(number <= missing[label] for label, number in content[group].items()):
+            take(group)
+    for group in groups:
+        change = sum(abs(missing[label] - number) - abs(missing[label]) for label, number in content[group].items())
+        if group not in drawn and change < 0:
+            take(group)
+    for group in sorted(groups, key=lambda group: content[group].total()):
+        if any(missing[label] == wanted[label] for label in content[group]):  # nothing of that class is drawn yet
+            take(group)
+    return list(drawn)
 
 
 def _too_small(labels: set[str], sizes: Counter[str], count: int, split: str) -> SurgeonError:
@@ -78,4 +189,16 @@ def _too_small(labels: set[str], sizes: Counter[str], count: int, split: str) ->
         f"cannot take {count} of {sizes.total()} images for {split} with every class on both sides: "
         f"too few images of {named}; copies of one image count once",
         f"add images of that class, leave it out, or change data.split.{split}",
+    )
+
+
+def _too_few_groups(
+    labels: set[str], sizes: Counter[str], groups: Counter[str], count: int, split: str
+) -> SurgeonError:
+    described = (f"{label!r} ({sizes[label]} in {groups[label]})" for label in sorted(labels))
+    named = ", ".join(first_few(described, 5))
+    return SurgeonError(
+        f"cannot take {count} of {sizes.total()} images for {split} with every class on both sides: "
+        f"groups stay together, and there are too few with images of {named}",
+        "add images of that class, leave it out, or change data.split.group: `none` keeps only copies together",
     )

@@ -11,18 +11,22 @@ from pathlib import Path
 
 from surgeon.catalogue.sources import SOURCES
 from surgeon.catalogue.sources.listing import LabelledImage, require_classes
+from surgeon.data.groups import name_groups, near_copies
 from surgeon.data.images import decode_image
+from surgeon.data.looks import look_at_images
 from surgeon.data.splits import split_images
 from surgeon.errors import BadImageError, SurgeonError
-from surgeon.recipe.plan import SplitPlan
+from surgeon.recipe.plan import Choice, SplitPlan
+from surgeon.results.subscribers import drive
 
 _SAMPLE = 64  # images that are decoded for their size
 _SMALL = 50  # images of a class
 _TRAINED = 2
-_NOTHING_HELD_OUT = SplitPlan(test=0, validation=0, seed=0)
+_NEAR_COPIES = Choice("near_copies", {})
+_NOTHING_HELD_OUT = SplitPlan(test=0, validation=0, seed=0, group=_NEAR_COPIES)
 _SPLITS = (
-    SplitPlan(test=0.15, validation=0.15, seed=0),
-    *(SplitPlan(test=part, validation=0, seed=0) for part in (0.15, 0.2, 0.25, 0.33)),
+    SplitPlan(test=0.15, validation=0.15, seed=0, group=_NEAR_COPIES),
+    *(SplitPlan(test=part, validation=0, seed=0, group=_NEAR_COPIES) for part in (0.15, 0.2, 0.25, 0.33)),
 )
 
 
@@ -84,12 +88,16 @@ def _fitting_split(images: Sequence[LabelledImage]) -> SplitPlan:
     """Returns the first of ``_SPLITS`` that leaves at least ``_TRAINED`` images of each class to train on."""
     labels = [image.label for image in images]
     sizes = Counter(labels)
-    # Copies of an image count once, which in a large class makes no difference.
-    contents = [_content(image) if sizes[image.label] <= _SMALL else image.name for image in images]
+    # Copies of an image count once and near ones stay together, which in a large class makes no difference.
+    small = [image for image in images if sizes[image.label] <= _SMALL]
+    content_of = {image.name: _content(image) for image in small}
+    looks = drive(look_at_images(small, list(content_of.values())), lambda _: None)
+    contents = [content_of.get(image.name, image.name) for image in images]
+    groups = name_groups(contents, near_copies(looks))
     source_splits = [image.split for image in images]
     for split in _SPLITS:
         try:
-            parts = split_images(labels, contents, source_splits, split)
+            parts = split_images(labels, contents, groups, source_splits, split)
         except SurgeonError:
             continue
         trained = Counter(label for label, part in zip(labels, parts, strict=True) if part == "train")

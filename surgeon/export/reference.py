@@ -58,7 +58,7 @@ def known_images(plan: Plan, run: Path) -> Generator[Event, None, list[LabelledI
         return [picture.labelled() for picture in kept if picture.pixels]
     splits = read_splits(run)
     try:
-        index = yield from index_images(plan.data)
+        index = yield from index_images(plan.data, looks=False)
     except SurgeonError as error:
         yield Note(f"the run keeps no images, and its photographs are gone: {error.message}")
         return []

@@ -5,17 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from surgeon.catalogue.groupings import GROUPINGS, without_columns
 from surgeon.catalogue.sources import SOURCES
 from surgeon.catalogue.sources.listing import require_classes
 from surgeon.errors import SurgeonError
+from surgeon.patterns import check_pattern
 from surgeon.recipe.complete import is_whole
 from surgeon.recipe.pace import draw_splits
-from surgeon.recipe.plan import SplitPlan
 
 if TYPE_CHECKING:
-    from surgeon.catalogue.sources.listing import Listing
+    from surgeon.catalogue.entry import Entry
+    from surgeon.catalogue.sources.listing import Listing, SourceSpec
     from surgeon.recipe.complete import Values
     from surgeon.recipe.findings import Findings
+    from surgeon.recipe.text import ValuePath
 
 RELATIVE = "a path is relative to the recipe, or with --set to the current folder"
 
@@ -35,7 +38,9 @@ def check_data(findings: Findings) -> None:
         findings.image_size = sides_of(size)
     if is_whole(data["source"]):
         ((name, parameters),) = data["source"].items()
-        _check_source(findings, name, parameters)
+        is_grouped = _check_group(findings, SOURCES[name])
+        if _check_patterns(findings, ("data", "source", name), SOURCES[name], parameters):
+            _check_source(findings, name, parameters, is_grouped=is_grouped)
 
 
 def sides_of(size: int | list[int]) -> tuple[int, int]:
@@ -43,7 +48,31 @@ def sides_of(size: int | list[int]) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
 
 
-def _check_source(findings: Findings, name: str, parameters: Values) -> None:
+def _check_patterns(findings: Findings, path: ValuePath, entry: Entry, parameters: Values) -> bool:
+    """Tells whether those of an entry's parameters that are to be regular expressions are some."""
+    patterns = [key for key, schema in entry.parameters.items() if schema.get("format") == "python-regex"]
+    errors = {key: check_pattern(parameters[key]) for key in patterns if key in parameters}
+    for key, error in errors.items():
+        if error is not None:
+            findings.report((*path, key), "unusable-pattern", error.message, error.hint)
+    return not any(errors.values())
+
+
+def _check_group(findings: Findings, source: SourceSpec) -> bool:
+    """Tells whether there is something that images can be grouped by, as far as that shows without them."""
+    split = findings.values["data"]["split"]
+    if not split or not is_whole(split["group"]):
+        return False
+    ((name, parameters),) = split["group"].items()
+    path = ("data", "split", "group", name)
+    if name == "column" and source.column is None:
+        error = without_columns(source)
+        findings.report(path, "no-columns", error.message, error.hint)
+        return False
+    return _check_patterns(findings, path, GROUPINGS[name], parameters)
+
+
+def _check_source(findings: Findings, name: str, parameters: Values, *, is_grouped: bool) -> None:
     source = SOURCES[name]
     paths = [key for key, schema in source.parameters.items() if schema.get("format") == "path"]
     missing = [key for key in paths if not _exists(Path(parameters[key]))]
@@ -69,18 +98,25 @@ def _check_source(findings: Findings, name: str, parameters: Values) -> None:
                 findings.report(("data", "source"), "unusable-source", problem, error.hint)
             return
         findings.classes = listing.classes
-        _check_draw(findings, listing)
+        if is_grouped:
+            _check_draw(findings, source, parameters, listing)
 
 
-def _check_draw(findings: Findings, listing: Listing) -> None:
-    """Draws the splits as far as that takes no more than counting."""
+def _check_draw(findings: Findings, source: SourceSpec, of_source: Values, listing: Listing) -> None:
+    """Groups images and draws the splits as far as that takes no more than counting."""
     split = findings.values["data"]["split"]
     if not is_whole(split) or split["test"] + split["validation"] >= 1:
         return
-    findings.train_images, failures = draw_splits(listing, SplitPlan(**split))
-    for name, message in failures:
+    ((name, parameters),) = split["group"].items()
+    try:
+        keys = GROUPINGS[name].keys(parameters, source, of_source, listing)
+    except SurgeonError as error:
+        findings.report(("data", "split", "group", name), "unusable-group", error.message, error.hint)
+        return
+    findings.train_images, failures = draw_splits(listing, keys, split["test"], split["validation"])
+    for at, message in failures:
         hint = "add images of that class, leave it out, or change data.split"
-        findings.report(("data", "split", name), "class-too-small", message, hint)
+        findings.report(("data", "split", at), "class-too-small", message, hint)
 
 
 def _exists(path: Path) -> bool:

@@ -28,6 +28,17 @@ class Section:
     description: str
 
 
+@dataclass(frozen=True)
+class Formerly:
+    """Marks a key whose default is not what runs did before there was the key.
+
+    Attributes:
+        value: What they did, as a recipe would say it.
+    """
+
+    value: Any
+
+
 def text(description: str, **rest: Any) -> Schema:
     """Returns the schema of text."""
     return {"description": description, "type": "string", **rest}

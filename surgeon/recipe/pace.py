@@ -14,10 +14,10 @@ from surgeon.recipe.plan import drawn_count
 from surgeon.recipe.text import spell_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from surgeon.catalogue.sources.listing import Listing
-    from surgeon.recipe.plan import Choice, Plan, SplitPlan
+    from surgeon.recipe.plan import Choice, Plan
     from surgeon.recipe.text import ValuePath
 
 
@@ -55,24 +55,40 @@ def check_pace(plan: Plan, images: int) -> None:
         raise RecipeError(problems)
 
 
-def draw_splits(listing: Listing, split: SplitPlan) -> tuple[int, list[tuple[str, str]]]:
+def draw_splits(
+    listing: Listing, keys: Sequence[str | None], test: float, validation: float
+) -> tuple[int, list[tuple[str, str]]]:
     """Draws splits by counting, as if no image had a copy.
 
+    Args:
+        listing: The images.
+        keys: What each shares with the others of its group, None for an image that is by itself.
+        test: The part that is asked for.
+        validation: The part that is asked for.
+
     Returns:
-        How many images are left to train on; and for each split that cannot be drawn with every class on both sides its
-        name and why.
+        About how many images are left to train on; and for each split that cannot be drawn with every class on both
+        sides its name and why.
     """
     own = {image.split for image in listing.images}
-    sizes = Counter(image.label for image in listing.images if image.split in (None, "train"))
+    undrawn = [
+        (image.label, at if key is None else key)
+        for at, (image, key) in enumerate(zip(listing.images, keys, strict=True))
+        if image.split in (None, "train")
+    ]
+    sizes, groups = Counter(label for label, _ in undrawn), Counter(label for label, _ in set(undrawn))
     total = left = sizes.total()
     failures, taken = [], 0
-    for name, part in (("test", split.test), ("validation", split.validation)):
+    for name, part in (("test", test), ("validation", validation)):
         if not part or not total or name in own:
             continue
         count, taken = drawn_count(part, total), taken + 1
-        label, size = min(sizes.items(), key=lambda item: (item[1], item[0]))
-        if size <= taken:
-            images = f"{size} image{'s' if size > 1 else ''}"
+        label, least = min(groups.items(), key=lambda item: (item[1], item[0]))
+        if least <= taken:
+            size = sizes[label]
+            images = f"{size:,} image{'s' * (size > 1)}"
+            if least < size:
+                images += f" in {least} group{'s' * (least > 1)}"
             failures.append((name, f"{label!r} has {images}, too few for {name} with every class on both sides"))
         elif not len(sizes) <= count <= left - len(sizes):
             message = f"{count} of {left} images for {name} are too {'few' if count < len(sizes) else 'many'}"

@@ -18,6 +18,7 @@ from surgeon.catalogue.head_layers import LINEAR_PROBE
 from surgeon.catalogue.schedules import MONITORS
 from surgeon.recipe.keys import (
     REQUIRED,
+    Formerly,
     Section,
     by_selector,
     figure,
@@ -55,6 +56,9 @@ class SplitPlan:
         float, fraction("Part of all images that training watches itself by.", 0.0, minimum=0, exclusiveMaximum=1)
     ]
     seed: Annotated[int, integer("Chooses among the possible splits.", 0, minimum=0, maximum=2**32 - 1)]
+    group: Annotated[
+        Choice, one_of("grouping", "Which images stay on one side.", default="near_copies"), Formerly("none")
+    ]
 
 
 def drawn_count(part: float, images: int) -> int:

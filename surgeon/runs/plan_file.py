@@ -15,7 +15,7 @@ from surgeon.errors import RecipeError, SurgeonError
 from surgeon.recipe.bundle import read_bundle
 from surgeon.recipe.compiler import compile_known
 from surgeon.recipe.document import read_document
-from surgeon.recipe.keys import Key, dataclass_in, keys_of
+from surgeon.recipe.keys import Formerly, Key, dataclass_in, keys_of
 from surgeon.recipe.plan import Choice, Plan
 from surgeon.records import damage_told, read_record, record_of
 from surgeon.results.run import RunResult
@@ -64,14 +64,14 @@ def _with_later_keys(value: Any, form: Any) -> Any:
     if plan is None or not isinstance(value, dict):
         return value
     return value | {
-        name: _with_later_keys(value[name], key.form) if name in value else _default(key)
+        name: _with_later_keys(value[name], key.form) if name in value else _formerly(key)
         for name, key in keys_of(plan).items()
     }
 
 
-def _default(key: Key) -> Any:
-    """Returns the default of a key, as plans are written."""
-    default = key.schema.get("default")
+def _formerly(key: Key) -> Any:
+    """Returns what runs did before there was a key, as plans are written: its default, unless it says otherwise."""
+    default = next((mark.value for mark in key.marks if isinstance(mark, Formerly)), key.schema.get("default"))
     if default is None or key.form is not Choice:
         return default
     schemas = KINDS[key.schema["title"]][default].parameters

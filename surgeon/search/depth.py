@@ -72,7 +72,7 @@ def depth(plan: Plan, epochs: int, seeds: int) -> Generator[Event, None, DepthSe
         f"{len(depths)} depths, {len(rates)} learning rates, {seeds} seeds: {len(depths) * len(rates) * seeds} trials"
     )
     with ExitStack() as resources:
-        session = yield from with_validation((yield from open_images(plan, resources)), plan.data.split.seed)
+        session = yield from with_validation((yield from open_images(plan, resources)), plan.data.split)
         network = build_network(plan)
         setup = Setup(plan, network, build_pipeline(plan), session.dataset, starting_point(network, plan))
         warm = yield from _warm_up(setup, seeds)

@@ -6,11 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold
 
-from surgeon.data.splits import split_images
+from surgeon.data.splits import draw_folds, split_images
 from surgeon.errors import SurgeonError
-from surgeon.recipe.plan import SplitPlan
 from surgeon.results.events import Event, Note
 from surgeon.training.session import Session, list_session, open_session, tell_what_was_passed_over
 
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
 
     from surgeon.data.dataset import Dataset
-    from surgeon.recipe.plan import Plan
+    from surgeon.recipe.plan import Plan, SplitPlan
 
 _HELD_OUT = 0.2  # of the training images where the recipe has no validation split
 
@@ -36,7 +34,7 @@ def open_images(plan: Plan, resources: ExitStack) -> Generator[Event, None, Sess
     return session
 
 
-def with_validation(session: Session, seed: int) -> Generator[Event, None, Session]:
+def with_validation(session: Session, split: SplitPlan) -> Generator[Event, None, Session]:
     """Returns a session that has validation images: a part of the training images, if the recipe holds none out.
 
     Raises:
@@ -46,7 +44,8 @@ def with_validation(session: Session, seed: int) -> Generator[Event, None, Sessi
     if "validation" in dataset.splits:
         return session
     labels = [dataset.classes[number] for number in dataset.labels]
-    splits = split_images(labels, dataset.digests, dataset.splits, SplitPlan(0.0, _HELD_OUT, seed))
+    part = replace(split, test=0.0, validation=_HELD_OUT)
+    splits = split_images(labels, dataset.digests, dataset.groups, dataset.splits, part)
     yield Note(
         f"the recipe holds no validation images out, so the search takes {splits.count('validation'):,} of the "
         "training images"
@@ -55,17 +54,17 @@ def with_validation(session: Session, seed: int) -> Generator[Event, None, Sessi
 
 
 def folds_of(dataset: Dataset, count: int, seed: int) -> Iterator[Dataset]:
-    """Yields the images with each part of them held out; copies of an image are in one part."""
-    digests = np.array(dataset.digests)
+    """Yields the images with each part of them held out; images of one group are in one part."""
+    groups = np.array(dataset.groups)
     for number, name in enumerate(dataset.classes):
-        different = len(set(digests[dataset.labels == number].tolist()))
+        different = len(set(groups[dataset.labels == number].tolist()))
         if different < count:
             raise SurgeonError(
-                f"{count} folds need {count} different images of each class; {name!r} has {different}",
+                f"{count} folds need {count} different images of each class, or groups of images; "
+                f"{name!r} has {different}",
                 "ask for fewer folds, or add images",
             )
-    folds = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
-    for _, held_out in folds.split(digests, dataset.labels, digests):
-        splits = np.full(len(digests), "train", object)
-        splits[held_out] = "validation"
+    fold_of = draw_folds(dataset.labels, dataset.groups, count, seed)
+    for fold in range(count):
+        splits = np.where(fold_of == fold, "validation", "train")
         yield replace(dataset, splits=tuple(splits.tolist()))

@@ -106,11 +106,11 @@ def plan_to_probe(plan: Plan, backbone: str | None) -> Plan:
 
 
 def _check_classes(dataset: Dataset) -> None:
-    counts = Counter(label for label, _ in set(zip(dataset.labels.tolist(), dataset.digests, strict=True)))
+    counts = Counter(label for label, _ in set(zip(dataset.labels.tolist(), dataset.groups, strict=True)))
     enough = sum(count >= _FOLDS for count in counts.values())
     if enough < 2:
         raise SurgeonError(
-            f"a cross-validation needs two classes with {_FOLDS} different images or more; found {enough}",
+            f"a cross-validation needs two classes with {_FOLDS} different images or more, in as many groups; found {enough}",
             "add training images",
         )
 
@@ -162,13 +162,13 @@ def _measure(probed: Probed, features: FrozenFeatures) -> Generator[Event, None,
     dataset, plan = probed.setup.dataset, probed.setup.plan
     gathered = yield from gather(probed, features)
     ends = list(accumulate(cut.shape[-1] for cut in probed.cuts))
-    digests = np.array(dataset.digests)
+    groups = np.array(dataset.groups)
     folds = StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=plan.seed)
     milliseconds = yield from _milliseconds(probed)
     found = []
     for number, (cut, end, taken) in enumerate(zip(probed.cuts, ends, milliseconds, strict=True), start=1):
         at_cut = gathered[:, end - cut.shape[-1] : end]
-        predicted = predict_held_out(at_cut, dataset.labels, folds, groups=digests)
+        predicted = predict_held_out(at_cut, dataset.labels, folds, groups=groups)
         accuracy = float(np.mean(predicted == dataset.labels))
         before = ancestors(plan.network.rows, cut.index)
         kept = [row for row in plan.network.rows if row.index in before]

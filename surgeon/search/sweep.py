@@ -174,7 +174,7 @@ def _open_images(work: _Work, plan: Plan) -> Generator[Event, None, _Images]:
         session = yield from open_images(plan, work.resources)
         folds = work.sweep.settings.folds
         if folds is None:
-            dataset = (yield from with_validation(session, plan.data.split.seed)).dataset
+            dataset = (yield from with_validation(session, plan.data.split)).dataset
             count = len({dataset.digests[at] for at in dataset.part("validation")})
             work.images[size] = _Images(dataset, (dataset,), count)
         else:

@@ -1,18 +1,25 @@
-"""Digests of image files, so that each is read once: kept by path, size and times of change, as git keeps its index."""
+"""Digests of image files, kept by path, size and times of change as git keeps its index, and what a look at each told.
+
+So a file is read once, and decoded for a look once.
+"""
 
 from __future__ import annotations
 
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
+from typing import Any
 
 from platformdirs import user_cache_path
 
 _FILE = "digests.sqlite"
 _SETTLED = 2.0  # seconds; a file that was changed a moment ago may change again without its times telling
-_TABLE = "CREATE TABLE IF NOT EXISTS digests (path BLOB PRIMARY KEY, stamp TEXT NOT NULL, digest TEXT NOT NULL)"
+_TABLES = (
+    "CREATE TABLE IF NOT EXISTS digests (path BLOB PRIMARY KEY, stamp TEXT NOT NULL, digest TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS looks (digest TEXT PRIMARY KEY, look BLOB NOT NULL)",
+)
 _MOST_VARIABLES = 500  # of a statement
 
 Stamp = str
@@ -35,14 +42,9 @@ def stamp_of(path: bytes) -> Stamp | None:
 def known_digests(stamps: Mapping[bytes, Stamp]) -> dict[bytes, str]:
     """Returns the digests of the files, by their absolute paths, that are what they were when they were read."""
     found: dict[bytes, str] = {}
-    paths = list(stamps)
-    with suppress(sqlite3.Error, OSError), closing(_opened()) as database:
-        for start in range(0, len(paths), _MOST_VARIABLES):
-            asked = paths[start : start + _MOST_VARIABLES]
-            rows = database.execute(
-                f"SELECT path, stamp, digest FROM digests WHERE path IN ({','.join('?' * len(asked))})", asked
-            )
-            found |= {path: digest for path, stamp, digest in rows if stamps[path] == stamp}
+    for path, stamp, digest in _rows("SELECT path, stamp, digest FROM digests WHERE path", list(stamps)):
+        if stamps[path] == stamp:
+            found[path] = digest
     return found
 
 
@@ -52,9 +54,29 @@ def keep_digests(rows: Iterable[tuple[bytes, Stamp, str]]) -> None:
         database.executemany("INSERT OR REPLACE INTO digests VALUES (?, ?, ?)", rows)
 
 
+def known_looks(digests: Collection[str]) -> dict[str, bytes]:
+    """Returns what a look at images told, by the digests of their files, as far as that is kept."""
+    return dict(_rows("SELECT digest, look FROM looks WHERE digest", list(digests)))
+
+
+def keep_looks(rows: Iterable[tuple[str, bytes]]) -> None:
+    """Keeps what a look at images told, by digest; where that is not possible, they are looked at again."""
+    with suppress(sqlite3.Error, OSError), closing(_opened()) as database, database:
+        database.executemany("INSERT OR REPLACE INTO looks VALUES (?, ?)", rows)
+
+
+def _rows(select: str, keys: Sequence[str | bytes]) -> Iterator[tuple[Any, ...]]:
+    """Yields the rows whose last-named column is one of ``keys``, as far as the database can be read."""
+    with suppress(sqlite3.Error, OSError), closing(_opened()) as database:
+        for start in range(0, len(keys), _MOST_VARIABLES):
+            asked = keys[start : start + _MOST_VARIABLES]
+            yield from database.execute(f"{select} IN ({','.join('?' * len(asked))})", asked)
+
+
 def _opened() -> sqlite3.Connection:
     folder = user_cache_path("surgeon")
     folder.mkdir(parents=True, exist_ok=True)
     database = sqlite3.connect(folder / _FILE, timeout=5)
-    database.execute(_TABLE)
+    for table in _TABLES:
+        database.execute(table)
     return database

@@ -12,6 +12,7 @@ import tensorflow as tf
 from surgeon.catalogue.sources.listing import left_out_lines
 from surgeon.data.checks import quick_checks
 from surgeon.data.dataset import Dataset, Index, decode_images, index_images
+from surgeon.data.splits import size_notes
 from surgeon.errors import SurgeonError
 from surgeon.planning.processor import bfloat16_note
 from surgeon.recipe.pace import check_pace
@@ -56,6 +57,8 @@ def list_session(plan: Plan) -> Generator[Event, None, Index]:
         )
     _check_monitors(plan, index.splits)
     check_pace(plan, index.splits.count("train"))
+    for text in size_notes(index, plan.data.split):
+        yield Note(text)
     yield from _look_at(index, plan)
     if plan.precision == "bfloat16" and (note := bfloat16_note()):
         yield Note(note)

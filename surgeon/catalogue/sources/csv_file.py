@@ -7,6 +7,7 @@ import io
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 
 from surgeon.catalogue.entry import Parameters, Schema, path
@@ -141,7 +142,7 @@ def _image(table: _Table, row: Sequence[str], positions: Sequence[int]) -> Label
     # pandas leaves a first column without a name; elsewhere what has no name has slipped there.
     if any(cell.strip() for name, cell in list(zip(table.header, row, strict=True))[1:] if not name):
         raise _RowError(f"a cell under a column without a name: {quote(','.join(row))}")
-    image, label, *split = (unmarked(row[position].strip()) for position in positions)
+    image, label, *split = (_cell(row, position) for position in positions)
     if not image or not label:
         raise _RowError("a row without a path or without a label")
     if "\0" in image:
@@ -153,7 +154,15 @@ def _image(table: _Table, row: Sequence[str], positions: Sequence[int]) -> Label
         problem = ""  # reading it says why
     if problem:
         raise _RowError(problem)
-    return LabelledImage(readable_name(Path(image).as_posix()), readable_name(label), _split(*split), path)
+    return LabelledImage(_name_of(image), readable_name(label), _split(*split), path)
+
+
+def _cell(row: Sequence[str], position: int) -> str:
+    return unmarked(row[position].strip())
+
+
+def _name_of(image: str) -> str:
+    return readable_name(Path(image).as_posix())
 
 
 def _split(cell: str | None = None) -> str | None:
@@ -171,9 +180,16 @@ def _classes(parameters: Parameters) -> tuple[str, ...] | None:
     try:
         table = _open(Path(parameters["path"]))
         (position,) = table.positions([parameters["label_column"]])
-        return tuple(sorted({readable_name(unmarked(row[position].strip())) for _, row in table.rows})) or None
+        return tuple(sorted({readable_name(_cell(row, position)) for _, row in table.rows})) or None
     except (SurgeonError, IndexError):
         return None  # what is wrong is said when the images are read
+
+
+def _cells(parameters: Parameters, column: str) -> list[str]:
+    table = _open(Path(parameters["path"]))
+    at_image, at_cell = table.positions([parameters["image_column"], column])
+    rows = [(_name_of(_cell(row, at_image)), _cell(row, at_cell)) for _, row in table.rows]
+    return [cell for _, cell in sorted(rows, key=itemgetter(0))]  # rows of one image stay in their order, as listed
 
 
 def _column(description: str, **default: str) -> Schema:
@@ -194,4 +210,5 @@ SPEC = SourceSpec(
     read=_read,
     classes=_classes,
     splits=lambda parameters: "split_column" in parameters,
+    column=_cells,
 )

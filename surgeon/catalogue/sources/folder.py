@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from surgeon.catalogue.sources.misplaced import describe_file, describe_folder
 from surgeon.catalogue.sources.split_names import split_called, splits_in
 from surgeon.catalogue.sources.walk import EMPTY, STRAY, is_passed_over, walk
 from surgeon.errors import SurgeonError, quote
+from surgeon.patterns import LONGEST, first_groups, spell_pattern
 from surgeon.text import first_few
 
 
@@ -29,7 +31,7 @@ def _read(parameters: Parameters, paths: tuple[Path, ...]) -> Listing:
         if not root.is_dir():
             raise describe_file(root)
         depth = _class_depth(root, parameters)
-        listing = _list(root, depth)
+        listing = _with_splits(_list(root, depth), parameters.get("split_pattern"))
     except OSError as error:
         raise unreadable(root, error) from error
     if not listing.images:
@@ -61,6 +63,23 @@ def _list(root: Path, depth: int) -> Listing:
     return complete_listing(images, ignored, left_out)
 
 
+def _with_splits(listing: Listing, pattern: str | None) -> Listing:
+    """Returns a listing with the splits that the names of its files say."""
+    if pattern is None:
+        return listing
+    said = first_groups(pattern, [image.name.rpartition("/")[2] for image in listing.images])
+    splits = [split_called(text or "") for text in said]
+    silent = [quote(image.name) for image, split in zip(listing.images, splits, strict=True) if split is None]
+    if silent:
+        raise SurgeonError(
+            f"{len(silent):,} of {len(splits):,} file names do not say their split as {spell_pattern(pattern)} finds it: "
+            + ", ".join(first_few(silent, 4)),
+            "expected that its first group matches train, val or test in every file name",
+        )
+    images = (replace(image, split=split) for image, split in zip(listing.images, splits, strict=True))
+    return replace(listing, images=tuple(images))
+
+
 def _classes(parameters: Parameters) -> tuple[str, ...] | None:
     root = Path(parameters["path"])
     try:
@@ -71,6 +90,8 @@ def _classes(parameters: Parameters) -> tuple[str, ...] | None:
 
 
 def _has_splits(parameters: Parameters) -> bool:
+    if parameters.get("split_pattern"):
+        return True
     root = Path(parameters["path"])
     try:
         return _class_depth(root, parameters) == 1
@@ -106,6 +127,11 @@ def _class_depth(root: Path, parameters: Parameters) -> int:
     if not below:
         return 0
     if all(map(split_called, below)):
+        if parameters.get("split_pattern"):
+            raise SurgeonError(
+                f"the folders in {root} are splits already: {_listed(sorted(below))}",
+                "remove split_pattern; if they are classes, say so with splits: false",
+            )
         return 1
     if doubt := _doubt(below):
         raise SurgeonError(
@@ -163,12 +189,19 @@ def _listed(names: list[str]) -> str:
 
 SPEC = SourceSpec(
     name="folder",
-    summary="Class folders of images, or train/, validation/ and test/ above them.",
+    summary="Class folders of images; train/, validation/ and test/ may be above them, or file names say the split.",
     parameters={
         "path": path("The folder that holds the class folders or the splits."),
         "splits": {
             "description": "`false` says that the folders are classes, even where they look like splits.",
             "type": "boolean",
+        },
+        "split_pattern": {
+            "description": "A regular expression whose first group finds train, val or test in each file name.",
+            "type": "string",
+            "format": "python-regex",
+            "minLength": 1,
+            "maxLength": LONGEST,
         },
     },
     required=("path",),

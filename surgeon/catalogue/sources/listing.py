@@ -90,12 +90,15 @@ class SourceSpec(Entry):
             with downloads may not say.
         splits: Whether the source may say itself which image is in which split; never raises.
         downloads: What has to be fetched before ``read``.
+        column: The cells of a column, for the images of ``read`` in their order; None for a source without columns.
+            Raises a SurgeonError if there is no such column.
     """
 
     read: Callable[[Parameters, tuple[Path, ...]], Listing]
     classes: Callable[[Parameters], tuple[str, ...] | None] = lambda parameters: None
     splits: Callable[[Parameters], bool] = lambda parameters: False
     downloads: Callable[[Parameters], tuple[Download, ...]] = lambda parameters: ()
+    column: Callable[[Parameters, str], Sequence[str]] | None = None
 
 
 def complete_listing(

@@ -1,0 +1,233 @@
+"""Which images stay on one side of a split, through the front door."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance
+
+import surgeon as front_door
+from surgeon import patterns
+from surgeon.data import dataset as data
+from surgeon.data.dataset import Index
+from surgeon.recipe.compiler import validate_recipe
+from surgeon.results.subscribers import drive
+from surgeon.search.images import folds_of, with_validation
+from surgeon.training.session import Session
+
+Surgeon = Callable[..., Any]
+CLASSES = ("daisy", "rose")
+FOLDERS, IN_EACH = 6, 3  # of a class
+
+RECIPE = """\
+recipe: 1
+data:
+  source: {source}
+  image_size: 32
+  split: {{test: 0.25, validation: 0.25{group}}}
+backbone: {{name: efficientnetlite0, weights: none}}
+head: [global_average_pooling, dense: {{units: classes, activation: softmax}}]
+phases: [{{trainable: head, lr: 0.01, epochs: 1}}]
+"""
+
+
+def picture(seed: int) -> Image.Image:
+    """A picture that looks like no other."""
+    blots = np.random.default_rng(seed).integers(0, 256, (32, 32, 3), np.uint8)
+    return Image.fromarray(blots).resize((160, 128), Image.Resampling.BICUBIC)
+
+
+@pytest.fixture(scope="module")
+def flowers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two classes of six folders of three pictures, called by garden and number, with a table of who took them."""
+    root = tmp_path_factory.mktemp("flowers")
+    rows = []
+    for at in range(len(CLASSES) * FOLDERS * IN_EACH):
+        label = CLASSES[at // (FOLDERS * IN_EACH)]
+        folder = at // IN_EACH % FOLDERS
+        file = root / "photos" / label / f"{label}s of walk {folder}" / f"garden{at % 9}_{at}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        picture(at).save(file)
+        rows.append((file.relative_to(root).as_posix(), label, f"person {at % 7}" if at else ""))
+    with (root / "photos.csv").open("w", newline="", encoding="utf-8") as table:
+        csv.writer(table).writerows([("path", "label", "by"), *rows])
+    return root
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Callable[..., Index]:
+    """Lists and splits the images of a source as a recipe says."""
+
+    def index(source: str, group: str | None, seed: int = 0) -> Index:
+        recipe = write(tmp_path / "recipe.yaml", source, group)
+        return front_door.check(front_door.load_recipe(recipe, {"data.split.seed": seed})).index
+
+    return index
+
+
+def write(recipe: Path, source: str, group: str | None) -> Path:
+    text = RECIPE.format(source=source, group="" if group is None else f", group: {group}")
+    recipe.write_text(text, encoding="utf-8")
+    return recipe
+
+
+def sides(index: Index, key: Callable[[str], str]) -> dict[str, set[str]]:
+    """The splits in which there are images of each group, which their names tell."""
+    found: dict[str, set[str]] = {}
+    for image, split in zip(index.images, index.splits, strict=True):
+        found.setdefault(key(image.name), set()).add(split)
+    return found
+
+
+def person(root: Path) -> Callable[[str], str]:
+    with (root / "photos.csv").open(encoding="utf-8") as table:
+        by = {row["path"]: row["by"] or row["path"] for row in csv.DictReader(table)}
+    return by.__getitem__
+
+
+@pytest.mark.parametrize(
+    ("group", "source", "key"),
+    [
+        ("folder", "{folder: photos}", lambda _: lambda name: name.rpartition("/")[0]),
+        (r"{pattern: '^(garden\d)_'}", "{folder: photos}", lambda _: lambda name: name.split("/")[-1].split("_")[0]),
+        ("{column: by}", "{csv: photos.csv}", person),
+    ],
+)
+def test_a_group_is_on_one_side(
+    group: str, source: str, key: Callable, flowers: Path, index: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = source.replace("photos", str(flowers / "photos"))
+    kept, free = index(source, group), index(source, "none")
+    of = key(flowers)
+    assert all(len(splits) == 1 for splits in sides(kept, of).values())
+    assert any(len(splits) > 1 for splits in sides(free, of).values())
+    assert all(count > 0 for counts in kept.counts().values() for count in counts.values())
+    assert kept.counts().keys() == {"train", "validation", "test"}
+    assert index(source, group).splits == kept.splits
+    assert index(source, group, seed=1).splits != kept.splits
+
+
+def test_near_copies_are_on_one_side_unless_told_otherwise(tmp_path: Path, index: Callable) -> None:
+    def change(image: Image.Image, number: int) -> Image.Image:
+        small = image.resize((120, 96), Image.Resampling.BILINEAR)
+        return ImageEnhance.Brightness(small).enhance(1.1) if number % 2 else small
+
+    for label, start in zip(CLASSES, (0, 100), strict=True):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        for number in range(12):
+            image = picture(start + number)
+            image.save(tmp_path / "photos" / label / f"{number}.png")
+            if number < 6:
+                change(image, number).save(tmp_path / "photos" / label / f"{number}_again.jpg", quality=75)
+
+    def parted(group: str | None, seed: int) -> int:
+        found = sides(index("{folder: photos}", group, seed), lambda name: name.split(".")[0].removesuffix("_again"))
+        assert len(found) == 24
+        return sum(len(splits) > 1 for splits in found.values())
+
+    assert [parted(None, seed) for seed in range(4)] == [0, 0, 0, 0]
+    assert parted("none", 0) > 0
+    for seed in range(4):
+        counts = index("{folder: photos}", "near_copies", seed).counts()
+        assert {split: sum(of.values()) for split, of in counts.items()} == {"train": 18, "validation": 9, "test": 9}
+        assert all(count >= 4 for of in counts.values() for count in of.values())
+
+
+def test_without_near_copies_nothing_changes(flowers: Path, index: Callable) -> None:
+    source = f"{{folder: {flowers / 'photos'}}}"
+    for seed in range(3):
+        assert index(source, "near_copies", seed).splits == index(source, "none", seed).splits
+
+
+@pytest.fixture
+def looked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of images that are decoded for a look."""
+    from surgeon.data import looks
+
+    names: list[str] = []
+    real = looks._look
+    monkeypatch.setattr(looks, "_look", lambda image: (names.append(image.name), real(image))[1])
+    return names
+
+
+def test_an_image_is_looked_at_once_and_by_no_plan(
+    tmp_path: Path, surgeon: Surgeon, looked: list[str], index: Callable
+) -> None:
+    for label, start in zip(CLASSES, (500, 600), strict=True):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        for number in range(10):
+            picture(start + number).save(tmp_path / "photos" / label / f"{number}.png")
+    (tmp_path / "photos" / "rose" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    recipe = write(tmp_path / "recipe.yaml", "{folder: photos}", None)
+    assert "a run first decodes 21 images" in surgeon("plan", recipe).out.replace("\n", " ")
+    assert looked == []
+
+    before = index("{folder: photos}", None)
+    assert len(looked) == 22  # the broken one by the check as well
+    looked.clear()
+    (tmp_path / "photos" / "daisy" / "0.png").rename(tmp_path / "photos" / "daisy" / "first.png")
+    picture(700).save(tmp_path / "photos" / "daisy" / "1.png")
+    after = index("{folder: photos}", None)
+    assert set(looked) == {"daisy/1.png", "rose/broken.png"}
+    assert set(before.groups) - set(after.groups) == {before.groups[1]}
+    assert json.loads(surgeon("plan", recipe, "--format", "json").out)["uncompared"] == 1
+
+
+def test_parts_that_groups_do_not_make_are_said(flowers: Path, tmp_path: Path, surgeon: Surgeon) -> None:
+    source = f"{{folder: {flowers / 'photos'}}}"
+    recipe = write(tmp_path / "recipe.yaml", source, "folder")
+    said = "test has 6 of 36 images where 8 were asked for, since groups stay together"
+    part = ("--set", "data.split.test=0.2")
+    assert said in surgeon("plan", recipe, *part).out.replace("\n", " ")
+    assert "since groups" not in surgeon("plan", recipe, *part, "--set", "data.split.group=none").out
+
+
+def test_searches_keep_groups_together(flowers: Path, index: Callable, tmp_path: Path) -> None:
+    listed = index(f"{{csv: {flowers / 'photos.csv'}}}", "{column: by}")
+    numbers = {label: number for number, label in enumerate(listed.classes)}
+    images = data.Dataset(
+        names=tuple(image.name for image in listed.images),
+        labels=np.array([numbers[image.label] for image in listed.images], np.int32),
+        digests=listed.digests,
+        groups=listed.groups,
+        splits=("train",) * len(listed.images),
+        classes=listed.classes,
+        bad=(),
+        pixels=lambda _: np.empty((0, 0, 0, 3), np.uint8),
+    )
+    of = person(flowers)
+
+    def parts(found: data.Dataset) -> dict[str, set[str]]:
+        groups: dict[str, set[str]] = {}
+        for name, split in zip(found.names, found.splits, strict=True):
+            groups.setdefault(of(name), set()).add(split)
+        return groups
+
+    folds = [parts(fold) for fold in folds_of(images, 3, seed=0)]
+    assert all(len(splits) == 1 for fold in folds for splits in fold.values())
+    assert all(sum("validation" in fold[by] for fold in folds) == 1 for by in folds[0])
+
+    plan = front_door.load_recipe(write(tmp_path / "recipe.yaml", f"{{csv: {flowers / 'photos.csv'}}}", "{column: by}"))
+    held_out = drive(with_validation(Session(listed, images, ExitStack()), plan.data.split))
+    assert all(len(splits) == 1 for splits in parts(held_out.dataset).values())
+    assert "validation" in held_out.dataset.splits
+
+
+def test_a_pattern_that_takes_too_long_ends(flowers: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patterns, "_SECONDS", 0.5)
+    for label in CLASSES:
+        for number in range(4):
+            file = tmp_path / "photos" / label / f"{'a' * 60}!{label}{number}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            picture(number).save(file)
+    recipe = write(tmp_path / "recipe.yaml", "{folder: photos}", "{pattern: '^((a+)+)$'}")
+    (found,) = validate_recipe(recipe)
+    assert (found.code, found.location.line, found.path) == ("unusable-group", 5, "data.split.group.pattern")
+    assert "takes more than 0.5 s for 8 names" in found.message
