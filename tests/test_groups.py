@@ -15,11 +15,15 @@ from PIL import Image, ImageEnhance
 
 import surgeon as front_door
 from surgeon import patterns
+from surgeon.catalogue.groupings import GROUPINGS
+from surgeon.catalogue.sources import SOURCES
+from surgeon.catalogue.sources.listing import LabelledImage, complete_listing
 from surgeon.data import dataset as data
 from surgeon.data.dataset import Index
 from surgeon.recipe.compiler import validate_recipe
 from surgeon.results.subscribers import drive
 from surgeon.search.images import folds_of, with_validation
+from surgeon.store.digests import keep_looks
 from surgeon.training.session import Session
 
 Surgeon = Callable[..., Any]
@@ -231,3 +235,63 @@ def test_a_pattern_that_takes_too_long_ends(flowers: Path, tmp_path: Path, monke
     (found,) = validate_recipe(recipe)
     assert (found.code, found.location.line, found.path) == ("unusable-group", 5, "data.split.group.pattern")
     assert "takes more than 0.5 s for 8 names" in found.message
+
+
+@pytest.mark.parametrize(
+    ("pattern", "said"),
+    [
+        ("(", "unterminated subpattern"),
+        ("(a{1,99999999999999})", "the repetition number is too large"),
+        ("(?L)(a)", "cannot use 'L' flag"),
+        ("a", "has no group"),
+    ],
+)
+def test_a_pattern_that_is_none_is_refused(pattern: str, said: str) -> None:
+    with pytest.raises(front_door.SurgeonError, match=said):
+        patterns.first_groups(pattern, ["a"])
+
+
+def test_only_what_a_group_matches_counts() -> None:
+    names = ["ann_1.jpg", "ann_2.jpg", "3.jpg", "_4.jpg", "caf\udce9_5.jpg", "\u0661_6.jpg"]
+    assert patterns.first_groups(r"^(\w*?)_", names) == ["ann", "ann", None, None, None, "\u0661"]
+    assert patterns.first_groups("[[a](n)", names) == ["n", "n", None, None, None, None]  # of which Python warns
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "folder"),
+    [
+        ("rose/walk 1/1.jpg", None, "rose/walk 1"),
+        ("rose/walk 1/old/1.jpg", None, "rose/walk 1"),
+        ("train/rose/walk 1/1.jpg", "train", "train/rose/walk 1"),
+        ("rose/1.jpg", None, None),
+        ("1.jpg", None, None),
+        ("photos/1.jpg", None, None),
+        ("train/train/1.jpg", "train", None),
+        ("train/train/walk 1/1.jpg", "train", "train/train/walk 1"),
+    ],
+)
+def test_the_folder_of_a_group_is_that_below_the_class(name: str, split: str | None, folder: str | None) -> None:
+    label = "train" if name.startswith("train/train") else "rose"
+    listing = complete_listing([LabelledImage(name, label, split), LabelledImage("rose/x/2.jpg", "rose", None)])
+    keys = GROUPINGS["folder"].keys({}, SOURCES["folder"], {}, listing)
+    assert dict(zip([image.name for image in listing.images], keys, strict=True))[name] == folder
+
+
+def test_without_a_cache_near_copies_are_found_all_the_same(
+    flowers: Path, index: Callable, looked: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = f"{{folder: {flowers / 'photos'}}}"
+    kept = index(source, None)
+    (tmp_path / "file").write_text("not a folder", encoding="utf-8")
+    monkeypatch.setattr("surgeon.store.digests.user_cache_path", lambda _: tmp_path / "file")
+    looked.clear()
+    assert (index(source, None).splits, len(looked)) == (kept.splits, 2 * 36)  # once to divide, once to check
+
+
+def test_what_another_version_kept_is_looked_at_again(flowers: Path, index: Callable, looked: list[str]) -> None:
+    source = f"{{folder: {flowers / 'photos'}}}"
+    digests = index(source, None).digests
+    keep_looks([(digests[0], b"\x00" * 246), (digests[1], b"")])
+    looked.clear()
+    index(source, None)
+    assert len(looked) == 2

@@ -51,6 +51,36 @@ class TestFolder:
         assert listing.ignored == 0
         assert listing.images[0].read() == (root / "größe 1/c.webp").read_bytes()
 
+    def test_splits_in_file_names(self, tmp_path: Path, write_image: Callable) -> None:
+        names = [
+            "a/train_1.png",
+            "a/val_2.png",
+            "a/Valid_3.png",
+            "b/old/test_4.png",
+            "b/validation_5.png",
+            "test/train_6.png",
+        ]
+        for number, name in enumerate(names):
+            write_image(tmp_path / name, number)
+        parameters = {"path": tmp_path, "split_pattern": "^([a-zA-Z]+)_"}
+        listing = read("folder", **parameters)
+        assert {image.name: (image.label, image.split) for image in listing.images} == {
+            "a/train_1.png": ("a", "train"),
+            "a/val_2.png": ("a", "validation"),
+            "a/Valid_3.png": ("a", "validation"),
+            "b/old/test_4.png": ("b", "test"),
+            "b/validation_5.png": ("b", "validation"),
+            "test/train_6.png": ("test", "train"),
+        }
+        assert SOURCES["folder"].splits(parameters)
+        write_image(tmp_path / "a/odd_7.png", 7)
+        assert "finds no split in 1 of 7 file names: 'a/odd_7.png'" in problem("folder", **parameters)
+
+    def test_splits_are_in_folders_or_in_file_names(self, tmp_path: Path, write_image: Callable) -> None:
+        for number, name in enumerate(["train/a/train_1.png", "train/b/train_2.png", "test/a/test_3.png"]):
+            write_image(tmp_path / name, number)
+        assert "are splits already: 'test', 'train'" in problem("folder", path=tmp_path, split_pattern="^([a-z]+)_")
+
     @pytest.mark.parametrize("validation", ["validation", "val", "Valid"])
     def test_split_folders_above_class_folders(self, tmp_path: Path, write_image: Callable, validation: str) -> None:
         for number, name in enumerate(["train/a/1.png", f"{validation}/a/2.png", "test/b/3.png"]):

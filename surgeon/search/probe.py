@@ -110,7 +110,8 @@ def _check_classes(dataset: Dataset) -> None:
     enough = sum(count >= _FOLDS for count in counts.values())
     if enough < 2:
         raise SurgeonError(
-            f"a cross-validation needs two classes with {_FOLDS} different images or more, in as many groups; found {enough}",
+            f"a cross-validation needs two classes with {_FOLDS} different images or more, in as many groups; "
+            f"found {enough}",
             "add training images",
         )
 

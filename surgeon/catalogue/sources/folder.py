@@ -72,9 +72,9 @@ def _with_splits(listing: Listing, pattern: str | None) -> Listing:
     silent = [quote(image.name) for image, split in zip(listing.images, splits, strict=True) if split is None]
     if silent:
         raise SurgeonError(
-            f"{len(silent):,} of {len(splits):,} file names do not say their split as {spell_pattern(pattern)} finds it: "
+            f"split_pattern {spell_pattern(pattern)} finds no split in {len(silent):,} of {len(splits):,} file names: "
             + ", ".join(first_few(silent, 4)),
-            "expected that its first group matches train, val or test in every file name",
+            "its first group has to match train, val or test in every file name",
         )
     images = (replace(image, split=split) for image, split in zip(listing.images, splits, strict=True))
     return replace(listing, images=tuple(images))
