@@ -91,7 +91,8 @@ def depth(
         on_event: Is told of progress.
 
     Raises:
-        UsageError: If the recipe has one phase only, or one before the last trains more than the head.
+        UsageError: If the recipe has one phase only and its head does not begin with a linear probe, or a phase before
+            the last trains more than the head.
         SurgeonError: If the images or the weights are not what the recipe needs, or training diverges everywhere.
 
     Example:

@@ -58,7 +58,8 @@ def depth(plan: Plan, epochs: int, seeds: int) -> Generator[Event, None, DepthSe
         seeds: How many trials of each depth and rate: the plan's seed and those after it.
 
     Raises:
-        UsageError: If the plan has one phase only, or one before the last trains more than the head.
+        UsageError: If no phase precedes the last and the head does not begin with a linear probe, or a phase before the
+            last trains more than the head.
         SurgeonError: If the images or the weights are not what the plan needs, or training diverges everywhere.
     """
     _check_phases(plan)
@@ -89,10 +90,11 @@ def depth(plan: Plan, epochs: int, seeds: int) -> Generator[Event, None, DepthSe
 
 
 def _check_phases(plan: Plan) -> None:
-    if len(plan.phases) == 1:
+    if len(plan.phases) == 1 and plan.probe_layer is None:
         raise UsageError(
             "the recipe has one phase, and depth varies what follows a warm-up",
-            "add a phase that trains on, such as {trainable: all, lr: 1e-4, epochs: 10}",
+            "add a phase that trains on, such as {trainable: all, lr: 1e-4, epochs: 10}, or let the head begin with "
+            "kernel_initializer: linear_probe",
         )
     head = {row.name for row in plan.network.head}
     for phase in plan.phases[:-1]:
