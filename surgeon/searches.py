@@ -246,8 +246,8 @@ def _train_best(folder: Path, found: SweepResult, seeds: Sequence[int], watching
     return FinalResult(tuple(path.relative_to(folder).as_posix() for path in folders), figures)
 
 
-_SEARCHED_EPOCHS = 8  # of each trial's last phase: enough to tell rates and depths apart
-_SEARCHED_DEPTHS = 5  # the head alone, and from one of the last blocks on
+_SEARCHED_EPOCHS = 8  # of each trial: enough to tell rates and depths apart
+_SEARCHED_DEPTHS = 4  # spread over the network, besides the head alone
 
 
 def measure_choices(draft: Document, folder: Path, seconds: float, watching: Subscriber) -> Choices:
@@ -270,17 +270,19 @@ def measure_choices(draft: Document, folder: Path, seconds: float, watching: Sub
     cuts = probe(plan, on_event=watching)
     values = {**plan.recipe, "backbone": {**plan.recipe["backbone"], "cut": cuts.suggested.cut}}
     network = compile_document(parse_document(dump_text(values), draft.path)).network
-    starts = [network.spell(depth.start) for depth in depths_of(network)[1:_SEARCHED_DEPTHS]]
+    depths = depths_of(network)[1:]
+    step = max(1, len(depths) // _SEARCHED_DEPTHS)
+    starts = [network.spell(depth.start) for depth in depths[step - 1 :: step][:_SEARCHED_DEPTHS]]
     left = max(1, round(seconds - (time.perf_counter() - began)))
     values["sweep"] = {
         "vary": {
-            "phases[1].trainable": ["head", *(f"{start}.." for start in starts)],
-            "phases[1].lr.cosine.peak": {"log_uniform": [3e-5, 1e-3]},
+            "phases[0].trainable": ["head", *(f"{start}.." for start in starts)],
+            "phases[0].lr.cosine.peak": {"log_uniform": [3e-5, 1e-3]},
             "head[1].dropout": [0.0, 0.2, 0.5],
         },
         "budget": f"{left} s",
     }
-    values["phases"] = [values["phases"][0], {**values["phases"][1], "epochs": _SEARCHED_EPOCHS}]
+    values["phases"] = [{**values["phases"][0], "epochs": _SEARCHED_EPOCHS}]
     reasons = [f"Measured within {seconds / 60:g} min: the cut by a linear probe, the rest by a sweep."]
     reasons += [text.plain for text in suggestion_text(cuts)]
     searched = open_sweep(parse_document(dump_text(values), draft.path))
@@ -295,7 +297,7 @@ def measure_choices(draft: Document, folder: Path, seconds: float, watching: Sub
     return Choices(
         cut=cuts.suggested.cut,
         dropout=found.best.values["head[1].dropout"],
-        trainable=found.best.values["phases[1].trainable"],
-        peak=found.best.values["phases[1].lr.cosine.peak"],
+        trainable=found.best.values["phases[0].trainable"],
+        peak=found.best.values["phases[0].lr.cosine.peak"],
         reasons=(*reasons, f"What is trained, its rate and the dropout: {verdict(found)}"),
     )

@@ -30,7 +30,7 @@ data:
   split: $split
   on_bad_image: $on_bad_image # fail names them and stops; skip names them and goes on
 augment: # training images only
-  views: 4 # so many changed copies are kept of each; without it every epoch makes new ones, and takes longer
+  views: 8 # so many changed copies are kept of each; without it every epoch makes new ones, and takes longer
   flip: horizontal # remove it where left and right matter, as in text
   rotation: 0.05 # part of a full turn
 backbone:
@@ -39,21 +39,22 @@ backbone:
 head:
   - global_average_pooling
   - dropout: $dropout
-  - dense: {units: classes, activation: softmax}
+  - dense: {units: classes, activation: softmax, kernel_initializer: linear_probe} # instead of a warm-up
 phases:
-  - name: warm-up # the new head alone, until it gives the backbone sensible gradients
-    trainable: head
-    optimizer: adam
-    lr: 0.001
-    epochs: 10$class_weight
-  - name: fine-tune # the last blocks too, gently; `surgeon layers $file` shows them
+  - name: fine-tune # `surgeon layers $file` shows what is trained
     trainable: $trainable
-    optimizer: adam
-    lr: {cosine: {peak: $peak}}
-    epochs: 20$class_weight$until
+    optimizer: {adamw: {weight_decay: 0.01}}
+    lr: {cosine: {peak: $peak, warmup_epochs: 2}}
+    epochs: $epochs
+    label_smoothing: 0.1$class_weight$until
 evaluate:
   linear_probe: true # a logistic regression on the same features, to compare with
 """)
+
+
+_EPOCHS = 16
+_UNTIL = f"""
+    until: {{monitor: val_loss, patience: {_EPOCHS}}} # does not end early, but with the best epoch, or as it began"""
 
 
 @dataclass(frozen=True)
@@ -63,15 +64,15 @@ class Choices:
     Attributes:
         cut: Where to cut the backbone; None for its end.
         dropout: Of the head.
-        trainable: What the second phase trains.
-        peak: Its learning rate.
+        trainable: What is trained.
+        peak: The highest learning rate.
         reasons: Why, each a comment at the end of the recipe's head.
     """
 
     cut: str | None = None
     dropout: float = 0.2
-    trainable: str = "block6a_expand_conv.."
-    peak: float = 1e-4
+    trainable: str = "block4a_expand_conv.."
+    peak: float = 4e-4
     reasons: tuple[str, ...] = ()
 
 
@@ -102,9 +103,10 @@ def draft_recipe(survey: Survey, file: Path, choices: Choices = Choices()) -> st
         dropout=f"{choices.dropout:g}",
         trainable=_scalar(choices.trainable),
         peak=f"{choices.peak:.2g}",
+        epochs=_EPOCHS,
         on_bad_image="skip" if survey.bad else "fail",
         class_weight="\n    class_weight: balanced" if most > 2 * least else "",
-        until="\n    until: {monitor: val_loss, patience: 5}" if _has_validation(survey) else "",
+        until=_UNTIL if _has_validation(survey) else "",
     )
 
 
