@@ -268,21 +268,23 @@ def measure_choices(draft: Document, folder: Path, seconds: float, watching: Sub
     began = time.perf_counter()
     plan = compile_document(draft)
     cuts = probe(plan, on_event=watching)
-    values = {**plan.recipe, "backbone": {**plan.recipe["backbone"], "cut": cuts.suggested.cut}}
+    # What the draft trains may lie after the cut.
+    phase = {**plan.recipe["phases"][0], "trainable": "head", "epochs": _SEARCHED_EPOCHS}
+    backbone = {**plan.recipe["backbone"], "cut": cuts.suggested.cut}
+    values = {**plan.recipe, "backbone": backbone, "phases": [phase]}
     network = compile_document(parse_document(dump_text(values), draft.path)).network
     depths = depths_of(network)[1:]
     step = max(1, len(depths) // _SEARCHED_DEPTHS)
-    starts = [network.spell(depth.start) for depth in depths[step - 1 :: step][:_SEARCHED_DEPTHS]]
+    starts = [f"{network.spell(depth.start)}.." for depth in depths[step - 1 :: step][:_SEARCHED_DEPTHS]]
     left = max(1, round(seconds - (time.perf_counter() - began)))
     values["sweep"] = {
         "vary": {
-            "phases[0].trainable": ["head", *(f"{start}.." for start in starts)],
+            "phases[0].trainable": ["head", *starts],
             "phases[0].lr.cosine.peak": {"log_uniform": [3e-5, 1e-3]},
             "head[1].dropout": [0.0, 0.2, 0.5],
         },
         "budget": f"{left} s",
     }
-    values["phases"] = [{**values["phases"][0], "epochs": _SEARCHED_EPOCHS}]
     reasons = [f"Measured within {seconds / 60:g} min: the cut by a linear probe, the rest by a sweep."]
     reasons += [text.plain for text in suggestion_text(cuts)]
     searched = open_sweep(parse_document(dump_text(values), draft.path))
@@ -291,7 +293,8 @@ def measure_choices(draft: Document, folder: Path, seconds: float, watching: Sub
     except SurgeonError as error:
         if not holds_sweep(folder):
             raise
-        return Choices(cut=cuts.suggested.cut, reasons=(*reasons, f"The rest is as for most folders: {error.message}."))
+        reasons += [f"The rest is as for most folders: {error.message}."]
+        return Choices(cut=cuts.suggested.cut, trainable=starts[len(starts) // 2], reasons=tuple(reasons))
     if found.best is None:
         raise AssertionError("a sweep without a finished trial raises")
     return Choices(

@@ -59,6 +59,21 @@ def test_a_recipe_for_few_images_runs(  # noqa: PLR0917
     assert says_why == ("validation" not in held_out)
 
 
+@pytest.mark.slow
+def test_what_is_measured_stands_in_the_recipe(
+    surgeon: Surgeon, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = surgeon("init", photos, "--out", tmp_path / "found.yaml", "--measure", "60 s")
+    assert made.code == 0, made.err
+    assert surgeon("validate", tmp_path / "found.yaml").code == 0
+    text = (tmp_path / "found.yaml").read_text(encoding="utf-8")
+    assert "# Measured within 1 min: the cut by a linear probe, the rest by a sweep." in text
+    assert "cut" in yaml.safe_load(text)["backbone"]
+    (folder,) = (tmp_path / "sweeps").iterdir()
+    assert surgeon("report", folder).code == 0
+
+
 def test_copies_of_an_image_count_once(
     surgeon: Surgeon, tmp_path: Path, write_image: Callable[..., Path], finish: Callable
 ) -> None:
