@@ -60,8 +60,8 @@ def folds_of(dataset: Dataset, count: int, seed: int) -> Iterator[Dataset]:
         different = len(set(groups[dataset.labels == number].tolist()))
         if different < count:
             raise SurgeonError(
-                f"{count} folds need {count} different images of each class; {name!r} has {different}, those of one group "
-                "counted once",
+                f"{count} folds need {count} different images of each class; {name!r} has {different}, a group counted "
+                "once",
                 "ask for fewer folds, or add images",
             )
     fold_of = draw_folds(dataset.labels, dataset.groups, count, seed)
