@@ -123,7 +123,7 @@ def _split(survey: Survey) -> str:
         found = ", ".join(f"{split} ({number})" for split, number in survey.splits.items())
         return f"{values} # where the folder has none of its own; it has {found}"
     least, few = min(survey.classes.items(), key=lambda item: item[1])
-    too_few = f"{printable(least)!r} has only {few} image{'s' if few > 1 else ''}"
+    too_few = f"{printable(least)!r} has only {few} image{'s, or too few that differ' if few > 1 else ''}"
     if split.validation:
         return f"{values} # parts of all images, every class alike"
     if split.test:

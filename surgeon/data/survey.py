@@ -20,7 +20,7 @@ from surgeon.recipe.plan import Choice, SplitPlan
 from surgeon.results.subscribers import drive
 
 _SAMPLE = 64  # images that are decoded for their size
-_SMALL = 50  # images of a class
+_SMALL = 200  # images of a class
 _TRAINED = 2
 _NEAR_COPIES = Choice("near_copies", {})
 _NOTHING_HELD_OUT = SplitPlan(test=0, validation=0, seed=0, group=_NEAR_COPIES)
