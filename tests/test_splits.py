@@ -225,7 +225,7 @@ class TestGroups:
     def test_a_class_of_one_group_is_named(self) -> None:
         with pytest.raises(SurgeonError) as error:
             split(["a"] * 10 + ["b"] * 10, range(20), 0.25, groups=[0] * 10 + [*range(1, 11)])
-        assert "'a' (10 in 1)" in error.value.message
+        assert "'a' (10 images in 1 group)" in error.value.message
         assert "change data.split.group" in str(error.value.hint)
 
     def test_what_a_source_holds_out_keeps_its_group_out_of_what_is_drawn(self) -> None:

@@ -77,7 +77,7 @@ def _uncompared(index: Index) -> Iterator[str]:
         count, seconds = index.uncompared, math.ceil(index.uncompared * LOOK_SECONDS)
         yield (
             f"near copies stay on one side (data.split.group); to find them, a run first decodes {count:,} images that "
-            f"were not compared yet, about {seconds:,} s, so other images may be drawn than are counted here"
+            f"were not compared yet, about {seconds:,} s; what it draws may then differ a little from these counts"
         )
 
 

@@ -195,7 +195,10 @@ def _too_small(labels: set[str], sizes: Counter[str], count: int, split: str) ->
 def _too_few_groups(
     labels: set[str], sizes: Counter[str], groups: Counter[str], count: int, split: str
 ) -> SurgeonError:
-    described = (f"{label!r} ({sizes[label]} in {groups[label]})" for label in sorted(labels))
+    described = (
+        f"{label!r} ({sizes[label]} images in {groups[label]} group{'s' * (groups[label] > 1)})"
+        for label in sorted(labels)
+    )
     named = ", ".join(first_few(described, 5))
     return SurgeonError(
         f"cannot take {count} of {sizes.total()} images for {split} with every class on both sides: "
