@@ -254,8 +254,10 @@ def test_pipeline_is_built_once_for_both(tiny: Path) -> None:
 
 def test_views_are_drawn_from_kept_copies(tiny: Path, train: Callable[..., Any]) -> None:
     overrides = [
-        "augment={views: 3, flip: horizontal, rotation: 0.2}", "phases[0].sample=balanced", "phases[0].loss=focal"
-    ]  # fmt: skip
+        "augment={views: 3, flip: horizontal, rotation: 0.2, mix_up: {of: features}}",
+        "phases[0].sample=balanced",
+        "phases[0].loss=focal",
+    ]
     kept = train(tiny, *overrides, "features=memory")
     assert_same(kept, train(tiny, *overrides, "features=off"))
     (warm_up, _), _ = kept

@@ -366,6 +366,25 @@ def test_mixed_images_are_as_their_labels_say(tiny: Path) -> None:
         np.testing.assert_allclose(changed.mean(axis=(1, 2, 3)), labels @ shades, atol=1e-3 if name == "mix_up" else 30)
 
 
+def test_mixed_features_are_as_their_labels_say(tiny: Path) -> None:
+    plan = compile_recipe(tiny, ["augment={mix_up: {alpha: 1, of: features}}"])
+    assert plan.augment == ()
+    pipeline = build_pipeline(plan)
+    assert pipeline.mix_up is not None
+    assert len(pipeline.variables) == 1
+    values = np.arange(5, dtype=np.float32)
+    tensors = [np.broadcast_to(values.reshape(5, *[1] * (rank - 1)), (5, *[3] * (rank - 1))) for rank in (2, 3, 4)]
+    mixed, labels = pipeline.mix_up(tensors, np.eye(5, dtype=np.float32))
+    expected = np.asarray(labels) @ values
+    assert np.abs(expected - values).max() > 0.1
+    for tensor, given in zip(mixed, tensors, strict=True):
+        assert tensor.shape == given.shape
+        np.testing.assert_allclose(
+            np.asarray(tensor).reshape(5, -1), np.tile(expected[:, None], given[0].size), rtol=1e-5
+        )
+    assert build_pipeline(compile_recipe(tiny)).mix_up is None
+
+
 @pytest.mark.parametrize("name", slow_but({"flip"}, AUGMENTATIONS))
 def test_every_augmentation_changes_training_images_only(
     name: str, tiny: Path, set_up: Callable[..., Any], train: Callable[..., Any]

@@ -23,9 +23,9 @@ class AugmentationSpec(Entry):
     mixes: bool = False
 
 
-def acts(parameters: Parameters) -> bool:
-    """Tells whether an augmentation with these parameters changes anything."""
-    return bool(parameters.get("mode") != "none")
+def changes_images(parameters: Parameters) -> bool:
+    """Tells whether an augmentation with these parameters changes images, and not features or nothing."""
+    return parameters.get("mode") != "none" and parameters.get("of") != "features"
 
 
 def _flip(parameters: Parameters, image_size: tuple[int, int], seed: int) -> list[Any]:
@@ -148,6 +148,7 @@ def _alpha(default: float) -> Schema:
 
 
 _FLIPS = ("horizontal", "vertical", "horizontal_and_vertical", "none")
+_BLENDED = ("images", "features")
 _STRENGTH = "Strength of the operations: at 1 up to 30 degrees, 0.3 of the size, half of the range of values."
 
 AUGMENTATIONS = table(
@@ -273,8 +274,16 @@ AUGMENTATIONS = table(
     ),
     AugmentationSpec(
         name="mix_up",
-        summary="Mixup: each image of a batch is blended with another, and their classes as much; not with `views`.",
-        parameters={"alpha": _alpha(0.2)},
+        summary=(
+            "Mixup: each image of a batch is blended with another, and their classes as much; with `views` only of "
+            "features."
+        ),
+        parameters={
+            "alpha": _alpha(0.2),
+            "of": choice(
+                "What is blended: pixels, or what the frozen layers of each phase make of them.", _BLENDED, "images"
+            ),
+        },
         shorthand="alpha",
         build=_mix_up,
         mixes=True,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-from surgeon.catalogue.augmentations import acts
+from surgeon.catalogue.augmentations import changes_images
 from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.kinds import KINDS
 from surgeon.catalogue.layer_table import LayerTable
@@ -91,13 +91,15 @@ def _plan(findings: Findings) -> Plan:
         raise AssertionError("a recipe without problems has a network, a size and classes")
     recipe = _resolved(findings)
     changes = {name: values["augment"][name] for name in values["augment"] if name != "views"}
-    augment = tuple(Choice(name, parameters) for name, parameters in changes.items() if acts(parameters))
+    augment = tuple(Choice(name, parameters) for name, parameters in changes.items() if changes_images(parameters))
+    mix_up = changes.get("mix_up", {})
     return _built(
         Plan,
         {**values, **values["evaluate"]},
         data=_built(DataPlan, values["data"], image_size=findings.image_size),
         augment=augment,
         views=values["augment"].get("views", 0) if augment else 0,
+        feature_mix_up=mix_up["alpha"] if mix_up.get("of") == "features" else None,
         backbone=_backbone(values["backbone"], network),
         head=head,
         loss_from_logits=activation(head[-1]) != "softmax",

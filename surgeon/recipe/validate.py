@@ -94,13 +94,16 @@ def _begin(document: Document, **known: Any) -> Findings:
 
 def _check_augment(findings: Findings) -> None:
     augment = findings.values.get("augment") or {}
-    if augment.keys() == {"views"}:
+    blends_features = (augment.get("mix_up") or {}).get("of") == "features"
+    named = [name for name in augment if not (name == "mix_up" and blends_features)]
+    if named == ["views"]:
         message = "views of what? no change of the images is named"
         findings.report(("augment", "views"), "missing-key", message, "name one, such as flip: horizontal")
-    mixing = [name for name in augment if name in AUGMENTATIONS and AUGMENTATIONS[name].mixes]
-    if "views" in augment and mixing:
-        message = f"{mixing[0]} mixes the images of a batch, and what comes of that cannot be kept"
-        findings.report(("augment", "views"), "conflicting-keys", message, f"leave out views or {mixing[0]}")
+    mixing = next((name for name in named if name in AUGMENTATIONS and AUGMENTATIONS[name].mixes), None)
+    if "views" in named and mixing is not None:
+        message = f"{mixing} mixes the images of a batch, and what comes of that cannot be kept"
+        remedy = f"leave out views or {mixing}{', or write mix_up: {of: features}' if mixing == 'mix_up' else ''}"
+        findings.report(("augment", "views"), "conflicting-keys", message, remedy)
 
 
 def _check_sweep(findings: Findings) -> None:

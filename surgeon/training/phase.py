@@ -24,6 +24,7 @@ from surgeon.model.precision import computing_in
 from surgeon.model.prediction import build_predictor, predict, signature
 from surgeon.model.rates import build_optimizer
 from surgeon.model.surgery import part_of
+from surgeon.planning.frontier import find_frontier
 from surgeon.planning.rates import rate_scales
 from surgeon.results.events import BatchEnded, EpochEnded, PhaseResult, PhaseStarted, Progress
 from surgeon.runs.checkpoint import Checkpoint, restore, values_of
@@ -291,21 +292,28 @@ def build_gradient(
     the larger part of it.
     """
     plan, pipeline, variables = setup.plan, setup.pipeline, setup.network.trainable_variables
-    part = training_view(part_of(setup.network, frontier.layers, ()), plan.network, phase)
+    whole = part_of(setup.network, frontier.layers, ())
+    # Features are mixed where they would be kept, even if they are not.
+    mixed = find_frontier(plan.network, phase.trainable) if pipeline.mix_up else frontier
+    before = part_of(setup.network, frontier.layers, mixed.layers) if mixed.layers != frontier.layers else None
+    part = training_view(part_of(setup.network, mixed.layers, ()), plan.network, phase)
     distance = build_penalty(setup.network, plan, phase, setup.anchors)
 
     def differentiate(tensors: Any, labels: Any, weights: Any) -> tuple[Any, Any, Sequence[Any]]:
-        parts = counted = tf.one_hot(labels, len(plan.classes))
-        if not frontier.is_image:
-            taken = list(tensors)
-        elif plan.views:  # which were changed before they came here
-            taken = pipeline.prepare(tensors[0])
-        else:
-            # What each part of a mixed image counts is the weight of its class.
-            mixed, rows = pipeline.augment(tensors[0], tf.concat([parts, parts * weights[:, None]], axis=1))
-            taken, (parts, counted) = pipeline.prepare(mixed), tf.split(rows, 2, axis=1)
-            weights = tf.reduce_sum(counted, axis=1)
-            counted /= weights[:, None]
+        one_hot = tf.one_hot(labels, len(plan.classes))
+        # What each part of a mixed image counts is the weight of its class.
+        rows = tf.concat([one_hot, one_hot * weights[:, None]], axis=1)
+        taken = list(tensors)
+        if frontier.is_image:
+            (pixels,) = tensors
+            if not plan.views:  # which were changed before they came here
+                pixels, rows = pipeline.augment(pixels, rows)
+            taken = pipeline.prepare(pixels)
+        if pipeline.mix_up:
+            taken, rows = pipeline.mix_up(before(taken, training=False) if before else taken, rows)
+        parts, counted = tf.split(rows, 2, axis=1)
+        weights = tf.reduce_sum(counted, axis=1)
+        counted /= weights[:, None]
         with tf.GradientTape() as tape:
             outputs = part(taken)
             penalties = sum(tf.cast(penalty, tf.float32) for penalty in part.losses)
@@ -314,7 +322,7 @@ def build_gradient(
         gradients = tape.gradient(value, [variable.value for variable in variables])
         return value, tf.reduce_sum(tf.cast(right, tf.int32)), gradients
 
-    inputs = signature(part, is_image=frontier.is_image)
+    inputs = signature(whole, is_image=frontier.is_image)
     return differentiate, (inputs, tf.TensorSpec((None,), tf.int32), tf.TensorSpec((None,), tf.float32))
 
 
