@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from surgeon.recipe.plan import UntilPlan
-from surgeon.training.stopping import best_epoch, is_over
+from surgeon.training.stopping import best_epoch, ending_epoch, is_over
 
 Surgeon = Callable[..., Any]
 
@@ -55,6 +55,11 @@ def test_what_a_phase_begins_with_is_its_epoch_0() -> None:
     assert best_epoch(until, {"val_loss": 1.0}, worse) == 0
     assert best_epoch(until, {"val_loss": 1.0}, better) == 2
     assert best_epoch(until, {}, worse) == 1
+    assert ending_epoch(until, {"val_loss": 1.0}, worse) == 0
+    last = UntilPlan(monitor="val_accuracy", patience=2, min_delta=0.0, restore_best=False)
+    assert ending_epoch(last, {"val_accuracy": 0.9}, {"val_accuracy": (0.95, 0.8)}) == 0
+    assert ending_epoch(last, {"val_accuracy": 0.9}, {"val_accuracy": (0.95, 0.9)}) is None
+    assert ending_epoch(last, {}, {"val_accuracy": (0.95, 0.8)}) is None
     assert is_over(until, {"val_loss": 1.0}, worse)
     assert not is_over(until, {"val_loss": 1.0}, better)
     assert not is_over(until, {}, worse)
@@ -88,7 +93,8 @@ def test_trials_of_a_sweep_begin_as_their_runs_do(started: Callable[..., Path], 
     """Together and alone, with the probe and without, where training helps and where it does not."""
     import surgeon
 
-    phases = [{**HARMFUL, "epochs": 2}, {"trainable": "all", "lr": 0.001, "epochs": 1, "until": {}}]
+    last = {"restore_best": False}
+    phases = [{**HARMFUL, "epochs": 2, "until": last}, {"trainable": "all", "lr": 0.001, "epochs": 1, "until": {}}]
     vary = {"head[2].dense.kernel_initializer": ["linear_probe", "zeros"], "phases[0].lr": [1e4, 0.1]}
     recipe = started({"phases": phases, "sweep": {"vary": vary, "method": "grid"}})
     found = surgeon.sweep(recipe, tmp_path / "sweep")
@@ -100,9 +106,9 @@ def test_trials_of_a_sweep_begin_as_their_runs_do(started: Callable[..., Path], 
             assert phase.start == pytest.approx(expected.start, rel=1e-4, abs=1e-5)
             for name in phase.history.keys() - {"seconds"}:
                 np.testing.assert_allclose(phase.history[name], expected.history[name], rtol=1e-4, atol=1e-5)
-    ends = {(trial.phases[0].best_epoch == 0, *trial.values.values()) for trial in found.trials}
-    assert (True, "linear_probe", 1e4) in ends
-    assert (False, "zeros", 0.1) in ends
+    ends = {(trial.phases[0].best_epoch, *trial.values.values()) for trial in found.trials}
+    assert (0, "linear_probe", 1e4) in ends
+    assert (None, "zeros", 0.1) in ends
 
 
 @pytest.mark.slow

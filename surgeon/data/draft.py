@@ -54,7 +54,7 @@ evaluate:
 
 _EPOCHS = 16
 _UNTIL = f"""
-    until: {{monitor: val_loss, patience: {_EPOCHS}}} # does not end early, but with the best epoch, or as it began"""
+    until: {{monitor: val_accuracy, patience: {_EPOCHS}, restore_best: false}} # ends as it began if that was better"""
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,12 @@ class UntilPlan:
     patience: Annotated[int, integer("Epochs without improvement before the phase stops.", 5, minimum=1)]
     min_delta: Annotated[float, number("The least change that counts as improvement.", 0.0, minimum=0)]
     restore_best: Annotated[
-        bool, boolean("End with the weights of the best epoch; what the phase begins with counts as one.", True)
+        bool,
+        boolean(
+            "End with the weights of the best epoch, without with those of the last; a phase that began better ends as "
+            "it began.",
+            True,
+        ),
     ]
 
     @property

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from surgeon.recipe.plan import Plan
 
-_VERSION = 1
+_VERSION = 2
 _RECORD = "record"
-_GROUPS = ("weights", "best", "state")  # an array's name in the file begins with its group's
+_GROUPS = ("weights", "best", "begun", "state")  # an array's name in the file begins with its group's
 _MARK = b"\nsurgeon checkpoint 2, SHA-256 "  # with the digest of all bytes before it, this ends the file
 _TAIL = len(_MARK) + hashlib.sha256().digest_size
 _MOST_BYTES = 1 << 40
@@ -50,6 +50,7 @@ class Checkpoint:
         digests: Of each weight before the present phase, for its audit; by path.
         weights: Those of all layers that were trained so far, by path.
         best: Those that the phase would end with, if they are not ``weights``: of its best epoch, or averages.
+        begun: Those before the phase, if it may end with them.
         state: What the optimizer remembers and where the random streams are.
     """
 
@@ -60,6 +61,7 @@ class Checkpoint:
     digests: Mapping[str, str]
     weights: Values
     best: Values
+    begun: Values
     state: Values
 
     @property

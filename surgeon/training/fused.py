@@ -29,7 +29,7 @@ from surgeon.training.phase import (
     extended,
     samples_of_epoch,
 )
-from surgeon.training.stopping import best_epoch, is_over
+from surgeon.training.stopping import ending_epoch, is_over
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -213,6 +213,7 @@ class _Trial:
         self.loss = build_loss(self.plan, self.phase)
         self.start: Mapping[str, float] = {}
         self.history: dict[str, tuple[float, ...]] = {}
+        self.first: Values = {}  # weights, if it may end with them
         self.best: Values = {}
         self.outcome: Outcome | None = None
 
@@ -220,22 +221,20 @@ class _Trial:
         """Notes the figures before the first epoch, if they count."""
         until = self.phase.until
         if until and until.validates:
-            self.start = figures
-            if until.restore_best:
-                self.best = stack.weights(self.at)
+            self.start, self.first = figures, stack.weights(self.at)
 
     def advance(self, figures: Mapping[str, float], stack: Stack, row: int, goes_on: GoesOn) -> None:
         """Notes the figures of an epoch, after which the trial may end."""
         self.history, until = extended(self.history, figures), self.phase.until
-        epoch, best = len(self.history["loss"]), None
-        if until and until.restore_best:
-            best = best_epoch(until, self.start, self.history)
-            if best == epoch:
-                self.best = stack.weights(row)
+        epoch, ending = len(self.history["loss"]), ending_epoch(until, self.start, self.history)
+        if ending in (None, 0):
+            self.best = {} if ending is None else self.first
+        elif ending == epoch:
+            self.best = stack.weights(row)
         over = epoch == self.phase.epochs or is_over(until, self.start, self.history)
         if over or not goes_on(self.at, self.history):
             values = {**self.begun, **stack.weights(row), **stack.generators(row), **self.best}
-            self.outcome = Outcome(self.history, best, values, self.start, pruned=not over)
+            self.outcome = Outcome(self.history, ending, values, self.start, pruned=not over)
 
 
 class _Course:

@@ -29,7 +29,7 @@ from surgeon.planning.rates import rate_scales
 from surgeon.results.events import BatchEnded, EpochEnded, PhaseResult, PhaseStarted, Progress
 from surgeon.runs.checkpoint import Checkpoint, restore, values_of
 from surgeon.training.audit import Before, begin_audit, end_audit
-from surgeon.training.stopping import best_epoch, is_over
+from surgeon.training.stopping import ending_epoch, is_over
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -120,7 +120,7 @@ def train_phase(
     end = yield from _train_epochs(training, begun, checkpoints)
     if end.best:
         restore(training.weights, end.best)
-    best = best_epoch(phase.until, end.start, end.history) if phase.until and phase.until.restore_best else None
+    best = ending_epoch(phase.until, end.start, end.history)
     result = PhaseResult(
         name=phase.name,
         epochs=end.epoch,
@@ -149,7 +149,8 @@ def _begin(
         seconds=seconds,
         digests=before.digests,
         weights=weights,
-        best=weights if start and until and until.restore_best else {},
+        best={},
+        begun=weights if start else {},
         state={},
     )
 
@@ -206,21 +207,26 @@ def _train_epochs(
         seconds = time.perf_counter() - epoch_started
         check_finite(phase, epoch, figures, weights)
         history = extended(latest.history, {"seconds": seconds, **figures})
-        if phase.until and phase.until.restore_best:
-            ends_here = best_epoch(phase.until, latest.start, history) == epoch
-        else:
-            ends_here = ended is not weights
         latest = replace(
             latest,
             history=history,
             seconds=time.perf_counter() - started,
             weights=weights,
-            best=ended if ends_here else latest.best,
+            best=_best(ending_epoch(phase.until, latest.start, history), epoch, latest, ended, weights),
             state=values_of(training.state),
         )
         checkpoints.add(latest)
         yield EpochEnded(phase.name, epoch, seconds, figures)
     return latest
+
+
+def _best(ending: int | None, epoch: int, latest: Checkpoint, ended: Values, weights: Values) -> Values:
+    """Returns the weights that a phase would end with after an epoch, if they are not ``weights``."""
+    if ending is None:
+        return {} if ended is weights else ended
+    if ending == 0:
+        return latest.begun
+    return ended if ending == epoch else latest.best
 
 
 def extended(history: Mapping[str, tuple[float, ...]], figures: Mapping[str, float]) -> dict[str, tuple[float, ...]]:

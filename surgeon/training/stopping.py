@@ -20,12 +20,28 @@ def best_epoch(until: UntilPlan, start: Mapping[str, float], history: Mapping[st
         start: The figures before the first epoch; without the one that is asked for, the first epoch is better.
         history: The figures per epoch.
     """
-    sign = 1.0 if until.monitor.endswith("accuracy") else -1.0
+    sign = _sign(until)
     best, found = sign * start[until.monitor] if until.monitor in start else -float("inf"), 0
     for epoch, value in enumerate(history.get(until.monitor, ()), start=1):
         if sign * value > best + until.min_delta:
             best, found = sign * value, epoch
     return found
+
+
+def ending_epoch(
+    until: UntilPlan | None, start: Mapping[str, float], history: Mapping[str, Sequence[float]]
+) -> int | None:
+    """Returns the epoch whose weights a phase ends with now, 0 for those that it began with; None for the last one."""
+    if until is None:
+        return None
+    if until.restore_best:
+        return best_epoch(until, start, history)
+    is_worse = until.monitor in start and _sign(until) * (history[until.monitor][-1] - start[until.monitor]) < 0
+    return 0 if is_worse else None
+
+
+def _sign(until: UntilPlan) -> float:
+    return 1.0 if until.monitor.endswith("accuracy") else -1.0
 
 
 def is_over(until: UntilPlan | None, start: Mapping[str, float], history: Mapping[str, Sequence[float]]) -> bool:

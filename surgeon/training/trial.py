@@ -24,6 +24,7 @@ from surgeon.results.run import Evaluation, FrozenResult
 from surgeon.runs.checkpoint import Checkpoints, restore
 from surgeon.runs.folder import save_model, write_predictions
 from surgeon.training.phase import DivergedError, train_phase, trained_weights
+from surgeon.training.stopping import ending_epoch
 
 if TYPE_CHECKING:
     from surgeon.runs.checkpoint import Checkpoint
@@ -105,7 +106,8 @@ def _with_the_best(error: DivergedError, setup: Setup, latest: Checkpoint | None
     which = "before this phase"
     if latest is not None:
         until = setup.plan.phases[latest.phase - 1].until
-        which = "of the best epoch" if until and until.restore_best else f"after epoch {latest.epoch}"
+        ending = ending_epoch(until, latest.start, latest.history)
+        which = {None: f"after epoch {latest.epoch}", 0: "before this phase"}.get(ending, "of the best epoch")
     return DivergedError(error.message, f"{error.hint}; {folder / NETWORK} holds the network {which}")
 
 
