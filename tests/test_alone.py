@@ -105,6 +105,7 @@ def test_the_page_shows_the_images_that_the_run_keeps(surgeon: Surgeon, abandone
     assert len(re.findall("<figure", (run / "report.html").read_text(encoding="utf-8"))) == before > 5
 
 
+@pytest.mark.slow
 def test_a_new_class_of_photographs_changes_nothing(surgeon: Surgeon, photos: Path, tmp_path: Path) -> None:
     """The photographs are there, and one more folder of them, first in the alphabet."""
     mine = shutil.copytree(photos, tmp_path / "photos")

@@ -248,6 +248,7 @@ def test_a_command_that_reads_runs_loads_no_tensorflow(finished_run: Path, tmp_p
     assert loaded_by([command, finished_run, *others.get(command, [])], ("tensorflow", "keras")) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("form", "package"), [("onnx", "onnxruntime"), ("litert", "ai_edge_litert")])
 def test_other_runtimes_predict_without_tensorflow(
     finished_run: Path, photos: Path, tmp_path: Path, form: str, package: str

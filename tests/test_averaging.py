@@ -39,6 +39,7 @@ def losses(out: Path) -> list[float]:
     return list(record["phases"][0]["history"]["val_loss"])
 
 
+@pytest.mark.slow
 def test_the_average_is_what_is_measured_and_restored(surgeon: Surgeon, tiny: Path, tmp_path: Path) -> None:
     """The average after the best epoch is the average with which a phase ends that has no more epochs."""
     best = train(surgeon, tiny, tmp_path / "best", phases(AVERAGE, UNTIL))

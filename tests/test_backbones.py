@@ -25,7 +25,6 @@ from surgeon.recipe.compiler import compile_recipe
 from surgeon.recipe.plan import Plan
 from surgeon.training import runner
 
-QUICK = {"mobilenetv2"}
 KEPT = 50  # layers at most: the time of a run follows from it
 
 RECIPE = """\
@@ -54,7 +53,7 @@ def cut_within(table: LayerTable) -> LayerRow:
 
 
 @pytest.mark.usefixtures("without_pictures")
-@pytest.mark.parametrize("name", slow_but(QUICK, FAMILIES))
+@pytest.mark.parametrize("name", slow_but((), FAMILIES))
 def test_cut_within_a_block_trained_shown_exported_and_reopened(
     name: str, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

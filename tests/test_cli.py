@@ -87,6 +87,7 @@ def test_saved_model_gives_the_predictions(trained: Path, photos: Path) -> None:
         np.testing.assert_allclose(found, [float(row["across"]), float(row["along"])], atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tiny_and_small", "without_pictures")
 def test_resolved_recipe_runs_again_to_the_same_end(surgeon: Surgeon, tiny: Path, tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"

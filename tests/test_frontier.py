@@ -252,6 +252,7 @@ def test_pipeline_is_built_once_for_both(tiny: Path) -> None:
     np.testing.assert_allclose(build_pipeline(plan).prepare(pixels), (pixels.astype("float32") - 127) / 128)
 
 
+@pytest.mark.slow
 def test_views_are_drawn_from_kept_copies(tiny: Path, train: Callable[..., Any]) -> None:
     overrides = [
         "augment={views: 3, flip: horizontal, rotation: 0.2, mix_up: {of: features}}",

@@ -109,7 +109,7 @@ NETWORKS = (
 )
 
 
-@pytest.mark.parametrize("name", slow_but({"vgg16"}, NETWORKS))
+@pytest.mark.parametrize("name", slow_but((), NETWORKS))
 def test_every_network_trains_with_float32_gradients_and_states(name: str) -> None:
     keras.utils.set_random_seed(1)
     spec = BACKBONES[name]

@@ -63,6 +63,7 @@ def test_the_documentation_runs_as_it_is_written(desk: Path) -> None:
     assert (desk / "why.png").exists()
 
 
+@pytest.mark.slow
 def test_the_example_of_the_design_runs(desk: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("tf2onnx")
     pytest.importorskip("onnxruntime")

@@ -316,6 +316,7 @@ def test_two_runs_at_once_fill_a_shelf_together(surgeon: Callable[..., Any], tin
     assert sorted((event["known"], event["computed"]) for event in kept) == [(0, 24), (24, 0)]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_pictures")
 def test_cache_is_listed_measured_and_cleared(
     surgeon: Callable[..., Any], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

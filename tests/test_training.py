@@ -140,6 +140,7 @@ def test_same_seed_same_run_and_another_seed_another(train: Callable[..., Any]) 
     assert [result.history["loss"] for result in runs[0][1]] == [result.history["loss"] for result in runs[1][1]]
 
 
+@pytest.mark.slow
 def test_softmax_and_logits_endings_train_alike(train: Callable[..., Any]) -> None:
     _, _, (with_softmax, *_) = train()
     _, _, (with_logits, *_) = train("head=[global_average_pooling, dense: classes]")
