@@ -30,7 +30,7 @@ data:
   split: $split
   on_bad_image: $on_bad_image # fail names them and stops; skip names them and goes on
 augment: # training images only
-  views: 8 # so many changed copies are kept of each; without it every epoch makes new ones, and takes longer
+  views: $views # so many changed copies are kept of each; without it every epoch makes new ones, and takes longer
   flip: horizontal # remove it where left and right matter, as in text
   rotation: 0.05 # part of a full turn
 backbone:
@@ -53,6 +53,8 @@ evaluate:
 
 
 _EPOCHS = 16
+_VIEWS = range(2, 9)
+_COPIES = 20_000  # of all images, that a disk has room for
 _UNTIL = f"""
     until: {{monitor: val_accuracy, patience: {_EPOCHS}, restore_best: false}} # ends as it began if that was better"""
 
@@ -104,6 +106,7 @@ def draft_recipe(survey: Survey, file: Path, choices: Choices = Choices()) -> st
         trainable=_scalar(choices.trainable),
         peak=f"{choices.peak:.2g}",
         epochs=_EPOCHS,
+        views=min(max(_COPIES // survey.images, _VIEWS[0]), _VIEWS[-1]),
         on_bad_image="skip" if survey.bad else "fail",
         class_weight="\n    class_weight: balanced" if most > 2 * least else "",
         until=_UNTIL if _has_validation(survey) else "",
