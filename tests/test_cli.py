@@ -231,7 +231,7 @@ def test_init_writes_a_recipe_that_runs(
     recipe = tmp_path / f"{photos.name}.yaml"
     assert surgeon("validate", recipe).code == 0
     assert yaml.safe_load(recipe.read_text(encoding="utf-8"))["name"] == photos.name
-    fast = ["--set", "phases[0].epochs=1", "--set", "phases[1].epochs=1", "--set", "data.image_size=32", "-q"]
+    fast = ["--set", "phases[0].epochs=1", "--set", "phases[0].lr=0.001", "--set", "data.image_size=32", "-q"]
     ran = surgeon("run", recipe, *fast)
     assert ran.code == 0, ran.err
     assert len(list((tmp_path / "runs").glob(f"{photos.name}-*/result.json"))) == 1

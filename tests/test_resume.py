@@ -322,7 +322,12 @@ def test_a_full_disk_keeps_the_last_checkpoint(surgeon: Surgeon, tiny: Path, tmp
 @pytest.mark.slow
 def test_kills_change_nothing(surgeon: Surgeon, tiny: Path, tmp_path: Path) -> None:
     """SIGKILL at random moments of real processes: while they load, in the passes, in every phase."""
-    longer = {"augment={": "augment={views: 2, ", " epochs: ": " epochs: 10", "patience: 9": "patience: 999"}
+    longer = {
+        "augment={": "augment={views: 2, ",
+        "mix_up: 0.3": "mix_up: {of: features}",
+        " epochs: ": " epochs: 10",
+        "patience: 9": "patience: 999",
+    }
     asked = EVERYTHING
     for short, long in longer.items():
         asked = tuple(override.replace(short, long) for override in asked)

@@ -274,6 +274,7 @@ SCHEDULED = {
     "exponential": ("{exponential: {initial: 0.01, factor: 0.5}}", [0.005, 0.0025, 0.00125]),
     "piecewise": ("{piecewise: {values: [0.01, 0.001], epochs: [2]}}", [0.01, 0.001, 0.001]),
     "one_cycle": ("{one_cycle: {peak: 0.01, rise: 0.333333333, final_divisor: 10}}", [0.01, None, 0.001]),
+    "plateau": ("{plateau: {initial: 0.01, patience: 1, min_delta: 9}}", [0.01, 0.01, 0.001]),
 }
 
 
