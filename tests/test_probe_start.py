@@ -96,7 +96,8 @@ def test_trials_of_a_sweep_begin_as_their_runs_do(started: Callable[..., Path], 
     last = {"restore_best": False}
     phases = [{**HARMFUL, "epochs": 2, "until": last}, {"trainable": "all", "lr": 0.001, "epochs": 1, "until": {}}]
     vary = {"head[2].dense.kernel_initializer": ["linear_probe", "zeros"], "phases[0].lr": [1e4, 0.1]}
-    recipe = started({"phases": phases, "sweep": {"vary": vary, "method": "grid"}})
+    views = {"views": 2, "flip": "horizontal"}  # the probe sees none of them
+    recipe = started({"augment": views, "phases": phases, "sweep": {"vary": vary, "method": "grid"}})
     found = surgeon.sweep(recipe, tmp_path / "sweep")
     assert [trial.state for trial in found.trials] == ["finished"] * 4
     for trial in found.trials:

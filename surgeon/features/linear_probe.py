@@ -89,7 +89,9 @@ def gather_features(
     return (yield from predict(predictor, examples, plan.data.batch_size, "gather features for the linear probe"))
 
 
-def fit_linear_probe(features: FrozenFeatures, tested: NDArray[np.intp]) -> Generator[Progress, None, NDArray[np.intp]]:
+def fit_linear_probe(
+    features: FrozenFeatures, tested: NDArray[np.intp] | tuple[()] = ()
+) -> Generator[Progress, None, NDArray[np.intp]]:
     """Fits a multinomial logistic regression to the features of the training images, as they are.
 
     Standardizing them first made it worse on VGG16's, most of which are zero: 0.85 against 0.89 in a
@@ -101,7 +103,7 @@ def fit_linear_probe(features: FrozenFeatures, tested: NDArray[np.intp]) -> Gene
 
     Args:
         features: Nothing of the backbone has been trained yet.
-        tested: Positions of m images.
+        tested: Positions of m images, by default of none.
 
     Returns:
         The class numbers that it predicts for them, shape (m,).
@@ -111,7 +113,7 @@ def fit_linear_probe(features: FrozenFeatures, tested: NDArray[np.intp]) -> Gene
     """
     setup, dataset = features.setup, features.setup.dataset
     train, layer = dataset.part("train"), setup.plan.probe_layer
-    gathered = yield from gather_features(features, np.concatenate([train, tested]))
+    gathered = yield from gather_features(features, np.concatenate([train, np.asarray(tested, np.intp)]))
     yield Progress("fit the linear probe", 0, None, "images")
     known, asked = np.split(gathered, [len(train)])
     probe = LogisticRegression(max_iter=1000, random_state=setup.plan.seed).fit(known, dataset.labels[train])

@@ -6,6 +6,7 @@ on a whole batch to keep one of them, and its AugMix draws operations from Pytho
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -28,7 +29,7 @@ class RandomSaturation(keras.layers.RandomSaturation):  # type: ignore[misc]
         return 255.0 * super().transform_images(images / 255.0, transformation, training)
 
 
-class _EachImage:
+class _EachImage(ABC):
     """Draws for each image what is done with it, and does no more than that; used as a layer of Keras.
 
     Attributes:
@@ -62,9 +63,9 @@ class _EachImage:
 
         return tf.map_fn(change, images, parallel_iterations=1)  # so that all draw in their order
 
+    @abstractmethod
     def _change(self, image: Any, seed: Any) -> Any:
         """Returns a changed image of shape (1, height, width, 3)."""
-        raise NotImplementedError
 
     def _operate(self, image: Any, seed: Any) -> Any:
         """Returns what one operation makes of an image of shape (1, height, width, 3)."""

@@ -28,7 +28,7 @@ def depths_table(found: DepthSearchResult) -> Table:
             depth.start,
             f"{depth.parameters:,}",
             f"{depth.rate:.1e}",
-            f"{depth.accuracy:.3f}" if depth.seconds else "diverged",
+            f"{depth.accuracy:.3f}" if depth.seconds else "failed",
             "" if depth.spread is None else f"{depth.spread:.3f}",
             f"{depth.seconds:.1f}",
             "" if depth.gradient is None else f"{depth.gradient:.1e}",

@@ -145,7 +145,7 @@ def _warm_up(setup: Setup, seeds: int) -> Generator[Event, None, list[_Warm]]:
             features = FrozenFeatures(one, resources)
             if plan.probe_layer is not None:
                 yield from features.keep([probe_frontier(plan)])
-                yield from fit_linear_probe(features, np.empty(0, np.intp))
+                yield from fit_linear_probe(features)
             for number in range(1, len(plan.phases)):
                 yield from _train(one, features, number)
         found.append(_Warm(seed, one.pipeline, values_of(_variables(one))))

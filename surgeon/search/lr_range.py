@@ -75,7 +75,7 @@ def _train_before(setup: Setup, features: FrozenFeatures) -> Generator[Event, No
             case Pass():
                 yield from features.keep(step.frontiers)
             case Probe():
-                yield from fit_linear_probe(features, np.empty(0, np.intp))
+                yield from fit_linear_probe(features)
             case Train(phase=number) if number < len(setup.plan.phases):
                 train = features.feed("train", step.training)
                 held_out = "validation" in setup.dataset.splits

@@ -37,7 +37,9 @@ def backbone_key(plan: Plan) -> str:
     keys = ("augment", "features", "features_dtype", "engine", "precision", "deterministic")
     # A fresh backbone and kept views are drawn with the seed.
     seed = plan.seed if plan.views or plan.backbone.weights == "none" else None
-    return json.dumps([backbone, plan.data.image_size, [recipe.get(key) for key in keys], seed], sort_keys=True)
+    unchanged = plan.fits_probe if plan.views else None  # a probe sees the training images as they are, too
+    shared = [backbone, plan.data.image_size, [recipe.get(key) for key in keys], seed, unchanged]
+    return json.dumps(shared, sort_keys=True)
 
 
 @dataclass(frozen=True, eq=False)

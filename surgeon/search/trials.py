@@ -11,7 +11,6 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import psutil
 import tensorflow as tf
 
@@ -258,7 +257,7 @@ def _start_at_probe(candidate: Candidate, course: Course) -> Generator[Event, No
         with ExitStack() as resources:
             features = FrozenFeatures(setup, resources, course.shared.of(candidate))
             yield from features.keep([frontier])
-            yield from fit_linear_probe(features, np.empty(0, np.intp))
+            yield from fit_linear_probe(features)
         course.starts[place] = values_of(layer_variables(setup.network, [plan.probe_layer]))
     return course.starts[place]
 

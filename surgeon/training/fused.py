@@ -177,7 +177,7 @@ def train_stack(
     stack, rows = _build_stack(trials, train.frontier), list(trials)  # which trial is in which row of the stack
     if validation and any(trial.phase.until and trial.phase.until.validates for trial in trials):
         for trial, figures in zip(trials, _measure(rows, stack, validation), strict=True):
-            trial.begin(figures, stack)
+            trial.start = figures if trial.phase.until and trial.phase.until.validates else {}
     task, epoch = f"train {len(trials)} trials together, phase {phase.name!r}", 0
     while active := [trial for trial in rows if trial.outcome is None]:
         if 2 * len(active) <= len(rows):  # so a step is compiled anew log2(members) times at the most
@@ -213,27 +213,19 @@ class _Trial:
         self.loss = build_loss(self.plan, self.phase)
         self.start: Mapping[str, float] = {}
         self.history: dict[str, tuple[float, ...]] = {}
-        self.first: Values = {}  # weights, if it may end with them
         self.best: Values = {}
         self.outcome: Outcome | None = None
-
-    def begin(self, figures: Mapping[str, float], stack: Stack) -> None:
-        """Notes the figures before the first epoch, if they count."""
-        until = self.phase.until
-        if until and until.validates:
-            self.start, self.first = figures, stack.weights(self.at)
 
     def advance(self, figures: Mapping[str, float], stack: Stack, row: int, goes_on: GoesOn) -> None:
         """Notes the figures of an epoch, after which the trial may end."""
         self.history, until = extended(self.history, figures), self.phase.until
         epoch, ending = len(self.history["loss"]), ending_epoch(until, self.start, self.history)
-        if ending in (None, 0):
-            self.best = {} if ending is None else self.first
-        elif ending == epoch:
+        if ending == epoch:
             self.best = stack.weights(row)
         over = epoch == self.phase.epochs or is_over(until, self.start, self.history)
         if over or not goes_on(self.at, self.history):
-            values = {**self.begun, **stack.weights(row), **stack.generators(row), **self.best}
+            changed = {None: stack.weights(row), 0: {}}.get(ending, self.best)
+            values = {**self.begun, **changed, **stack.generators(row)}
             self.outcome = Outcome(self.history, ending, values, self.start, pruned=not over)
 
 
