@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from surgeon.errors import SurgeonError, UsageError, did_you_mean, quote, reason_of
+from surgeon.patterns import LONGEST
 from surgeon.text import printable
 
 if TYPE_CHECKING:
@@ -198,6 +199,17 @@ def number(description: str, default: float | None = None, **bounds: float) -> S
 def fraction(description: str, default: float | None = None, **bounds: float) -> Schema:
     """Returns the schema of a part of a whole, which somebody may write in percent."""
     return {**number(description, default, **bounds), **PERCENT}
+
+
+def regex(description: str) -> Schema:
+    """Returns the schema of a regular expression, as Python's ``re`` has it."""
+    return {
+        "description": description,
+        "type": "string",
+        "format": "python-regex",
+        "minLength": 1,
+        "maxLength": LONGEST,
+    }
 
 
 def integer(description: str, default: int | None = None, **bounds: int) -> Schema:

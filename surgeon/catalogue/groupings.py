@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from surgeon.catalogue.entry import Entry, Parameters, table
+from surgeon.catalogue.entry import Entry, Parameters, regex, table
 from surgeon.catalogue.sources.listing import LabelledImage, Listing, SourceSpec
 from surgeon.catalogue.sources.split_names import split_called
 from surgeon.errors import SurgeonError, quote
-from surgeon.patterns import LONGEST, first_groups, spell_pattern
+from surgeon.patterns import first_groups, spell_pattern
 
 Keys = Sequence[str | None]
 
@@ -102,15 +102,7 @@ GROUPINGS = table(
     GroupingSpec(
         name="pattern",
         summary="Images in whose file names a regular expression finds the same; others are each by themselves.",
-        parameters={
-            "regex": {
-                "description": "As Python's `re` has it; its first group counts.",
-                "type": "string",
-                "format": "python-regex",
-                "minLength": 1,
-                "maxLength": LONGEST,
-            }
-        },
+        parameters={"regex": regex("As Python's `re` has it; its first group counts.")},
         required=("regex",),
         shorthand="regex",
         keys=_matches,

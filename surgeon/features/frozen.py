@@ -16,7 +16,9 @@ import tensorflow as tf
 
 from surgeon.data.batches import Examples, Samples, Tensors, ahead
 from surgeon.data.dataset import pixels_key
+from surgeon.model.anchor import starting_point
 from surgeon.model.engine import build_engine, choose_engine, narrow
+from surgeon.model.pipeline import build_pipeline
 from surgeon.model.surgery import layer_output, part_of
 from surgeon.planning.frontier import Frontier, image_frontier, pass_multiply_adds, recompute_seconds
 from surgeon.planning.samples import BATCH, needed_samples
@@ -57,6 +59,11 @@ class Setup:
     pipeline: Pipeline
     dataset: Dataset
     anchors: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+
+def set_up(plan: Plan, network: Any, dataset: Dataset) -> Setup:
+    """Returns what a run works with, given its network as it was built."""
+    return Setup(plan, network, build_pipeline(plan), dataset, starting_point(network, plan))
 
 
 @dataclass(frozen=True, eq=False)

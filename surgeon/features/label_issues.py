@@ -12,10 +12,9 @@ from sklearn.model_selection import StratifiedKFold
 
 from surgeon.data.dataset import decode_images
 from surgeon.errors import SurgeonError
-from surgeon.features.frozen import FrozenFeatures, Setup
+from surgeon.features.frozen import FrozenFeatures, set_up
 from surgeon.features.linear_probe import gather_features
 from surgeon.features.regression import predict_held_out
-from surgeon.model.pipeline import build_pipeline
 from surgeon.model.surgery import build_network
 from surgeon.planning.frontier import probe_frontier
 from surgeon.results.events import Note
@@ -39,7 +38,7 @@ def check_labels(plan: Plan, index: Index) -> Generator[Event, None, tuple[Findi
     plan = replace(plan, views=0, data=replace(plan.data, on_bad_image="skip"))
     with ExitStack() as resources:
         dataset = yield from decode_images(index, plan.data, plan.features, resources)
-        setup = Setup(plan, build_network(plan), build_pipeline(plan), dataset)
+        setup = set_up(plan, build_network(plan), dataset)
         return (yield from label_findings(FrozenFeatures(setup, resources)))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import os
 from importlib.util import find_spec
@@ -12,7 +11,6 @@ from typing import Any
 from surgeon.catalogue.augmentations import AUGMENTATIONS
 from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.building import build_graph, load_table
-from surgeon.catalogue.head_layers import HEAD_LAYERS, LINEAR_PROBE
 from surgeon.catalogue.layer_table import LayerTable, open_model, tabulate
 from surgeon.catalogue.model_file import (
     DEFAULT_IMAGE_SIZE,
@@ -30,9 +28,10 @@ from surgeon.recipe.check import check_schema
 from surgeon.recipe.complete import Values, complete, is_whole
 from surgeon.recipe.document import Document
 from surgeon.recipe.findings import Findings
+from surgeon.recipe.head import check_head_end, check_probe_start
 from surgeon.recipe.images import RELATIVE, check_data, is_file, sides_of
 from surgeon.recipe.memory import layers_beyond_memory, trains_beyond_memory
-from surgeon.recipe.network import HeadError, HeadLayer, Network, SelectorError, activation, compose, name_head, whole
+from surgeon.recipe.network import HeadError, SelectorError, compose, name_head, whole
 from surgeon.recipe.pace import phase_length, phase_misfits
 from surgeon.recipe.plan import Choice
 from surgeon.recipe.rates import check_rates
@@ -234,8 +233,8 @@ def _check_cut_and_head(findings: Findings) -> None:
         at = ("head", row.index - cut - 1) if row.index > cut else ("data", "image_size")
         findings.report(at, "too-large", f"{message}, more than this machine has", "make it, or the images, smaller")
     if findings.classes is not None or any(parameters.get("units") == "classes" for _, parameters in layers):
-        _check_head_end(findings, findings.network, findings.head, count)
-    _check_probe_start(findings, findings.head)
+        check_head_end(findings, findings.network, findings.head, count)
+    check_probe_start(findings, findings.head)
 
 
 def _find_cut(findings: Findings, table: LayerTable, wanted: Any) -> int | None:
@@ -269,54 +268,6 @@ def _find_cut(findings: Findings, table: LayerTable, wanted: Any) -> int | None:
 
 def _count_units(parameters: Values, classes: int) -> Values:
     return {**parameters, "units": classes} if parameters.get("units") == "classes" else parameters
-
-
-def _check_head_end(findings: Findings, network: Network, head: tuple[HeadLayer, ...], classes: int) -> None:
-    """A head ends in one output per class, with a softmax or with logits; there is no softmax before that."""
-    shape = network.rows[-1].shape
-    last = len(head) - 1
-    if shape != (classes,):
-        message = f"the head puts out {shape}, expected ({classes},), one per class"
-        if len(shape) == 3:
-            hint = "pool or flatten the feature maps first"
-        else:
-            hint = "end it with `dense: {units: classes, activation: softmax}`"
-        findings.report(("head", last), "head-outputs", message, hint)
-    end, nonlinearity = _last_nonlinearity(head)
-    if nonlinearity not in (None, "softmax"):
-        message = f"the head ends in {nonlinearity!r}, expected 'softmax' or 'linear'"
-        findings.report(("head", end), "head-activation", message)
-    for at, layer in enumerate(head[:-1]):
-        if activation(layer) == "softmax":
-            findings.report(("head", at), "softmax-inside", "a softmax inside the head", "keep it for the last layer")
-
-
-def _check_probe_start(findings: Findings, head: tuple[HeadLayer, ...]) -> None:
-    """The layer that begins with a linear probe takes the probe's features, and puts out what the probe does."""
-    started = [at for at, layer in enumerate(head) if layer.parameters.get("kernel_initializer") == LINEAR_PROBE]
-    for at in started:
-        before = itertools.dropwhile(lambda layer: HEAD_LAYERS[layer.kind].is_shaping, head[:at])
-        after = any(layer.kind == "dense" for layer in head[at + 1 :])
-        own = head[at].parameters
-        if after or not all(layer.kind == "dropout" for layer in before):
-            message = "a layer that begins with a linear probe is the only one of its head that computes"
-            hint = "before it only layers that pool, flatten or scale to length one, then dropout; after it no dense"
-        elif not own["use_bias"] or own["activation"] not in ("linear", "softmax"):
-            message, hint = "a linear probe has a bias, and no activation but softmax", "leave use_bias and activation"
-        else:
-            continue
-        findings.report(("head", at, "dense", "kernel_initializer"), "probe-start", message, hint)
-
-
-def _last_nonlinearity(head: tuple[HeadLayer, ...]) -> tuple[int, str | None]:
-    """Returns the last nonlinearity from the last dense layer on, such as that before a dropout, and its place."""
-    for at in reversed(range(len(head))):
-        found = activation(head[at])
-        if found not in (None, "linear"):
-            return at, found
-        if head[at].kind == "dense":
-            break
-    return len(head) - 1, None
 
 
 def _check_phases(findings: Findings) -> None:

@@ -16,9 +16,8 @@ import numpy as np
 
 from surgeon.catalogue.schedules import SCHEDULES, highest_rate, with_highest_rate
 from surgeon.errors import SurgeonError, UsageError
-from surgeon.features.frozen import FrozenFeatures, Setup
+from surgeon.features.frozen import FrozenFeatures, Setup, set_up
 from surgeon.features.linear_probe import fit_linear_probe
-from surgeon.model.anchor import starting_point
 from surgeon.model.pipeline import build_pipeline
 from surgeon.model.surgery import build_network
 from surgeon.planning.cuts import Depth, depths_of
@@ -74,8 +73,7 @@ def depth(plan: Plan, epochs: int, seeds: int) -> Generator[Event, None, DepthSe
     )
     with ExitStack() as resources:
         session = yield from with_validation((yield from open_images(plan, resources)), plan.data.split)
-        network = build_network(plan)
-        setup = Setup(plan, network, build_pipeline(plan), session.dataset, starting_point(network, plan))
+        setup = set_up(plan, build_network(plan), session.dataset)
         warm = yield from _warm_up(setup, seeds)
         gradients = yield from _gradients(setup, warm[0], depths)
         results = []

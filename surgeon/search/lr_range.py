@@ -14,11 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from surgeon.errors import SurgeonError
-from surgeon.features.frozen import FrozenFeatures, Setup
+from surgeon.features.frozen import FrozenFeatures, Setup, set_up
 from surgeon.features.linear_probe import fit_linear_probe
-from surgeon.model.anchor import starting_point
 from surgeon.model.freezing import set_trainable
-from surgeon.model.pipeline import build_pipeline
 from surgeon.model.surgery import build_network
 from surgeon.planning.frontier import phase_frontiers
 from surgeon.planning.schedule import Pass, Probe, Train, schedule
@@ -59,7 +57,7 @@ def lr_range(plan: Plan, number: int) -> Generator[Event, None, LrRangeResult]:
     network = build_network(plan)
     with ExitStack() as resources:
         session = yield from open_images(plan, resources)
-        setup = Setup(plan, network, build_pipeline(plan), session.dataset, starting_point(network, plan))
+        setup = set_up(plan, network, session.dataset)
         features = FrozenFeatures(setup, resources)
         yield from _train_before(setup, features)
         set_trainable(network, phase)

@@ -16,10 +16,8 @@ import tensorflow as tf
 
 from surgeon.data.batches import Examples
 from surgeon.errors import SurgeonError
-from surgeon.features.frozen import Feed, FrozenFeatures, Setup
+from surgeon.features.frozen import Feed, FrozenFeatures, Setup, set_up
 from surgeon.features.linear_probe import fit_linear_probe
-from surgeon.model.anchor import starting_point
-from surgeon.model.pipeline import build_pipeline
 from surgeon.model.surgery import build_head, build_network, layer_variables
 from surgeon.planning.frontier import phase_frontiers, probe_frontier
 from surgeon.results.events import EpochEnded, Event, PhaseResult
@@ -253,7 +251,7 @@ def _start_at_probe(candidate: Candidate, course: Course) -> Generator[Event, No
     frontier = probe_frontier(plan)
     place = candidate.frontiers.get(frontier, candidate.number)
     if place not in course.starts:
-        setup = Setup(plan, build_network(plan), build_pipeline(plan), course.dataset)
+        setup = set_up(plan, build_network(plan), course.dataset)
         with ExitStack() as resources:
             features = FrozenFeatures(setup, resources, course.shared.of(candidate))
             yield from features.keep([frontier])
@@ -268,8 +266,7 @@ def _train_alone(
     """Trains one phase of a trial as a run does."""
     plan = candidate.plan
     phase = plan.phases[number - 1]
-    network = build_network(plan)
-    setup = Setup(plan, network, build_pipeline(plan), course.dataset, starting_point(network, plan))
+    setup = set_up(plan, build_network(plan), course.dataset)
     variables = _variables(setup, number)
     before = begun.values or (yield from _start_at_probe(candidate, course))
     restore({path: variables[path] for path in before}, before)

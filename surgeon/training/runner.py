@@ -9,9 +9,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from surgeon.errors import SurgeonError
-from surgeon.features.frozen import FrozenFeatures, Setup
-from surgeon.model.anchor import starting_point
-from surgeon.model.pipeline import build_pipeline
+from surgeon.features.frozen import FrozenFeatures, set_up
 from surgeon.model.surgery import build_network
 from surgeon.recipe.bundle import NETWORK, bundle_of, write_bundle
 from surgeon.results.events import Event, Note
@@ -56,7 +54,7 @@ def run(plan: Plan, folder: Path, repeated: Mapping[str, Any] | None = None) -> 
         write_splits(folder, dataset)
         write_bundle(folder, bundle_of(plan, NETWORK))
         yield from tell_what_was_passed_over(index, dataset)
-        setup = Setup(plan, network, build_pipeline(plan), dataset, starting_point(network, plan))
+        setup = set_up(plan, network, dataset)
         checkpoints = resources.enter_context(Checkpoints(folder))
         spent = checkpoints.latest.spent if checkpoints.latest else 0.0
         trial = yield from run_trial(setup, FrozenFeatures(setup, resources), folder, checkpoints)

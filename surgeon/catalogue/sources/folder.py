@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
-from surgeon.catalogue.entry import Parameters, path
+from surgeon.catalogue.entry import Parameters, path, regex
 from surgeon.catalogue.sources.listing import (
     LabelledImage,
     Listing,
@@ -21,7 +21,7 @@ from surgeon.catalogue.sources.misplaced import describe_file, describe_folder
 from surgeon.catalogue.sources.split_names import split_called, splits_in
 from surgeon.catalogue.sources.walk import EMPTY, STRAY, is_passed_over, walk
 from surgeon.errors import SurgeonError, quote
-from surgeon.patterns import LONGEST, first_groups, spell_pattern
+from surgeon.patterns import first_groups, spell_pattern
 from surgeon.text import first_few
 
 
@@ -196,13 +196,7 @@ SPEC = SourceSpec(
             "description": "`false` says that the folders are classes, even where they look like splits.",
             "type": "boolean",
         },
-        "split_pattern": {
-            "description": "A regular expression whose first group finds train, val or test in each file name.",
-            "type": "string",
-            "format": "python-regex",
-            "minLength": 1,
-            "maxLength": LONGEST,
-        },
+        "split_pattern": regex("A regular expression whose first group finds train, val or test in each file name."),
     },
     required=("path",),
     shorthand="path",
