@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from surgeon.errors import quote
 from surgeon.recipe.complete import is_whole
-from surgeon.recipe.network import SelectorError
+from surgeon.recipe.network import SelectorError, whole
 from surgeon.recipe.text import MOST_PROBLEMS
 
 if TYPE_CHECKING:
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 def check_rates(findings: Findings, phase: Values, path: ValuePath) -> None:
     """Checks ``lr_scale``, ``layer_decay`` and ``anchor`` of a phase whose layers are known."""
-    network, wanted = findings.network, phase.get("trainable")
+    network, wanted, scales = findings.network, phase.get("trainable"), phase.get("lr_scale") or {}
+    if network is None and findings.table is not None:
+        # Without a sound cut and head, only the backbone's names can be checked.
+        _check_names(findings, whole(findings.table), scales, (*path, "lr_scale"))
     if network is None or wanted is None or not is_whole(wanted):
         return
     try:
@@ -28,13 +31,24 @@ def check_rates(findings: Findings, phase: Values, path: ValuePath) -> None:
     except SelectorError:  # said where it is written
         return
     trained = {row.name for row in rows if row.trainable}
-    if trained and (scales := phase.get("lr_scale")):
+    if trained:
         _check_scales(findings, network, scales, trained, (*path, "lr_scale"))
     acting = {"layer_decay": phase["layer_decay"] not in (None, 1.0), "anchor": bool(phase["anchor"])}
     if trained and trained.isdisjoint(row.name for row in network.backbone):
         for key in (key for key, acts in acting.items() if acts):
             message = f"{key!r} acts on trained layers of the backbone, and the phase trains none"
             findings.report((*path, key), "misfit", message, "leave it out, or train more than the head")
+
+
+def _check_names(findings: Findings, network: Network, scales: Values, path: ValuePath) -> None:
+    for selector in scales:
+        if len(findings.problems) > MOST_PROBLEMS:
+            return  # the nearest name is looked for each time
+        if "head" not in selector and not selector.isdecimal():
+            try:
+                network.select([selector])
+            except SelectorError as error:
+                findings.report((*path, selector), "unknown-layer", error.message, error.hint)
 
 
 def _check_scales(findings: Findings, network: Network, scales: Values, trained: Set[str], path: ValuePath) -> None:
