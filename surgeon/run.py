@@ -215,7 +215,7 @@ class Run:
         encoded = _encoded(image, 0)
         bundle, classifier = self._classifier()
         try:
-            pixels = load_image(encoded.read(), bundle.image_size)
+            pixels = load_image(encoded.read(), bundle.resizing)
         except BadImageError as error:
             raise BadImageError(f"{encoded.name}: {error.reason}") from error
         number = int(classifier(pixels[None])[0].argmax()) if label is None else bundle.classes.index(label)

@@ -20,6 +20,7 @@ with atheris.instrument_imports(include=["surgeon", "yaml", "PIL"]):
     from surgeon.errors import BadImageError, RecipeError
     from surgeon.recipe.compiler import validate_recipe
     from surgeon.recipe.text import parse_text
+    from surgeon.resizing import Resizing
 
 RECIPE = Path(tempfile.mkdtemp()) / "fuzz.yaml"
 
@@ -37,7 +38,7 @@ def read_recipe(content: bytes) -> None:
 
 def read_image(content: bytes) -> None:
     with suppress(BadImageError):
-        assert load_image(content, (16, 16)).shape == (16, 16, 3)
+        assert load_image(content, Resizing((16, 16))).shape == (16, 16, 3)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from surgeon.model.pipeline import preprocess
 from surgeon.model.surgery import build_network, check_against_table
 from surgeon.recipe.compiler import compile_recipe
 from surgeon.recipe.plan import Plan
+from surgeon.resizing import Resizing
 from surgeon.training import runner
 
 KEPT = 50  # layers at most: the time of a run follows from it
@@ -91,7 +92,7 @@ def test_cut_within_a_block_trained_shown_exported_and_reopened(
     assert run.export("keras").changed_decisions == 0
 
     files, told = run.predictions["file"], np.transpose(list(run.probabilities.values()))
-    pixels = np.stack([load_image((photos / str(file)).read_bytes(), (height, width)) for file in files])
+    pixels = np.stack([load_image((photos / str(file)).read_bytes(), Resizing((height, width))) for file in files])
     own = network(preprocess(pixels, PREPROCESSINGS[spec.preprocessing]), training=False).numpy()
     exported = keras.saving.load_model(run.folder / "export" / "keras" / "model.keras")
     np.testing.assert_array_equal(exported(pixels).numpy(), own)

@@ -16,6 +16,7 @@ from surgeon.data import images
 from surgeon.data.dataset import BadImage, Dataset, Index, decode_images, index_images
 from surgeon.errors import SurgeonError
 from surgeon.recipe.plan import Choice, DataPlan, SplitPlan
+from surgeon.resizing import Resizing
 from surgeon.results.forecast import Place
 from surgeon.store import rows
 
@@ -30,6 +31,8 @@ def plan(
     return DataPlan(
         source=Choice(source, parameters),
         image_size=size,
+        resize=Choice("squash", {}),
+        interpolation="bilinear",
         split=SplitPlan(test=test, validation=0, seed=42, group=Choice("near_copies", {})),
         batch_size=4,
         on_leak="fail",
@@ -193,7 +196,7 @@ class TestBadImages:
         for name, digest, pixels in zip(dataset.names, dataset.digests, all_pixels(dataset), strict=True):
             data = (photos / name).read_bytes()
             assert digest == hashlib.sha256(data).hexdigest()
-            np.testing.assert_array_equal(pixels, module.load_image(data, (6, 8)))
+            np.testing.assert_array_equal(pixels, module.load_image(data, Resizing((6, 8))))
 
     @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
     @pytest.mark.parametrize("on_bad_image", ["fail", "skip"])

@@ -26,6 +26,7 @@ from surgeon.data.images import decode_image, load_image, look_at
 from surgeon.data.orientation import UPRIGHT
 from surgeon.errors import BadImageError
 from surgeon.formats import MAX_IMAGE_BYTES, MAX_MEGAPIXELS, read_image
+from surgeon.resizing import Resizing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,7 +47,7 @@ def pixels(data: bytes) -> NDArray[np.uint8]:
 
 def reason(data: bytes) -> str:
     with pytest.raises(BadImageError) as error:
-        load_image(data, (8, 8))
+        load_image(data, Resizing((8, 8)))
     return error.value.reason
 
 
@@ -77,7 +78,7 @@ EXAMPLES = {
 class TestFormats:
     @pytest.mark.parametrize("name", EXAMPLES)
     def test_each_looks_like_the_original(self, name: str) -> None:
-        image = load_image(EXAMPLES[name], (24, 32))
+        image = load_image(EXAMPLES[name], Resizing((24, 32)))
         assert image.shape == (24, 32, 3)
         assert image.dtype == np.uint8
         tolerance = 0 if name in ("png", "bmp", "lossless webp") else 12
@@ -92,11 +93,11 @@ class TestFormats:
     def test_resizing_antialiases(self) -> None:
         stripes = np.zeros((64, 64, 3), np.uint8)
         stripes[:, ::2] = 255
-        np.testing.assert_allclose(load_image(encode(Image.fromarray(stripes), "PNG"), (8, 8)), 128, atol=8)
-        assert load_image(EXAMPLES["png"], (5, 7)).shape == (5, 7, 3)
+        np.testing.assert_allclose(load_image(encode(Image.fromarray(stripes), "PNG"), Resizing((8, 8))), 128, atol=8)
+        assert load_image(EXAMPLES["png"], Resizing((5, 7))).shape == (5, 7, 3)
 
     def test_the_result_can_be_written_to(self) -> None:
-        assert load_image(EXAMPLES["png"], (24, 32)).flags.writeable
+        assert load_image(EXAMPLES["png"], Resizing((24, 32))).flags.writeable
 
 
 @pytest.mark.parametrize("odd", odd_images(), ids=lambda odd: odd.name)
@@ -228,7 +229,7 @@ class TestBadImages:
 
     def decode(self, data: bytes) -> None:
         try:
-            image = load_image(data, (4, 6))
+            image = load_image(data, Resizing((4, 6)))
         except BadImageError:
             return
         assert image.shape == (4, 6, 3)
@@ -242,20 +243,20 @@ class TestBudgets:
             read_image(tmp_path / "huge.jpg")
 
     def test_a_lower_limit_of_pixels(self) -> None:
-        assert load_image(EXAMPLES["png"], (4, 6), max_megapixels=0.001).shape == (4, 6, 3)
+        assert load_image(EXAMPLES["png"], Resizing((4, 6)), max_megapixels=0.001).shape == (4, 6, 3)
         for name, data in EXAMPLES.items():
             with pytest.raises(BadImageError, match=r"at most 0\.0005 megapixels"):
-                load_image(data, (4, 6), max_megapixels=0.0005)
+                load_image(data, Resizing((4, 6)), max_megapixels=0.0005)
             assert name
 
     def test_scans_of_a_large_image_are_bounded_by_the_work(self) -> None:
         data = EXAMPLES["progressive jpeg"]  # 10 scans
         last = data[data.rindex(b"\xff\xda") : -2]
         more, megapixels = data[:-2] + 8 * last + data[-2:], 24 * 32 / 1e6
-        assert load_image(data, (4, 6), max_megapixels=megapixels).shape == (4, 6, 3)
-        assert load_image(more, (4, 6), max_megapixels=2 * megapixels).shape == (4, 6, 3)
+        assert load_image(data, Resizing((4, 6)), max_megapixels=megapixels).shape == (4, 6, 3)
+        assert load_image(more, Resizing((4, 6)), max_megapixels=2 * megapixels).shape == (4, 6, 3)
         with pytest.raises(BadImageError, match="18 scans"):
-            load_image(more, (4, 6), max_megapixels=megapixels)
+            load_image(more, Resizing((4, 6)), max_megapixels=megapixels)
 
     def test_pixels_alive_at_once_are_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
         alive, most, lock = 0, 0, threading.Lock()
@@ -276,7 +277,8 @@ class TestBudgets:
         monkeypatch.setattr(module, "_free", 2.0 * 24 * 32)
         large = encode(PHOTO.resize((64, 48)), "PNG")  # more than all that may be alive: it is decoded alone
         with ThreadPoolExecutor(8) as pool:
-            list(pool.map(lambda data: load_image(data, (8, 8)), [EXAMPLES["png"], EXAMPLES["gif"], large] * 4))
+            images = [EXAMPLES["png"], EXAMPLES["gif"], large] * 4
+            list(pool.map(lambda data: load_image(data, Resizing((8, 8))), images))
         assert most == 64 * 48
         assert module._free == 2.0 * 24 * 32
 
@@ -312,11 +314,12 @@ class TestBudgets:
 import resource, sys
 from concurrent.futures import ThreadPoolExecutor
 from surgeon.data import images
+from surgeon.resizing import Resizing
 images._ALIVE = images._free = 25e6
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 files = [open(name, "rb").read() for name in sys.argv[1:]]
 with ThreadPoolExecutor(8) as pool:
-    list(pool.map(lambda data: images.load_image(data, (32, 32)), files * 4))
+    list(pool.map(lambda data: images.load_image(data, Resizing((32, 32))), files * 4))
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / 25e6)
 """
         with tempfile.TemporaryDirectory() as folder:
@@ -331,6 +334,6 @@ def test_warnings_are_silenced_in_all_threads_and_only_meanwhile() -> None:
     before = list(warnings.filters)
     broken = encode(PHOTO, "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x02\xff\xff\xff\xff\xff\xff\xff\xff")
     with ThreadPoolExecutor(8) as pool:
-        images = list(pool.map(lambda data: load_image(data, (24, 32)), [broken] * 200))
+        images = list(pool.map(lambda data: load_image(data, Resizing((24, 32))), [broken] * 200))
     assert len(images) == 200
     assert list(warnings.filters) == before

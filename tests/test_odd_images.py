@@ -17,6 +17,7 @@ from PIL import Image
 
 from surgeon.data.images import load_image
 from surgeon.networks.decoding import decode_images
+from surgeon.resizing import Resizing
 
 Surgeon = Callable[..., Any]
 
@@ -62,7 +63,7 @@ SIZE = (28, 44)  # of most of them; resizing would hide differences
 @cache
 def decoder() -> Any:
     """What a SavedModel has: one graph for all images."""
-    return tf.function(lambda images: decode_images(images, SIZE), [tf.TensorSpec((None,), tf.string)])
+    return tf.function(lambda images: decode_images(images, Resizing(SIZE)), [tf.TensorSpec((None,), tf.string)])
 
 
 def decoded(content: bytes) -> Any:
@@ -77,7 +78,7 @@ def test_a_graph_sees_the_pixels_of_odd_images_or_refuses_them() -> None:
     found = {case.name: decoded(case.data) for case in odd_images()}
     for case in odd_images():
         if not isinstance(found[case.name], str):
-            np.testing.assert_array_equal(found[case.name], load_image(case.data, SIZE), err_msg=case.name)
+            np.testing.assert_array_equal(found[case.name], load_image(case.data, Resizing(SIZE)), err_msg=case.name)
         elif case.refusal != "damaged":  # which only a decoder finds, and says in its own words
             assert re.search("surgeon: .*; save it anew .*`surgeon predict`", found[case.name]), case.name
     refused = [name for name in found if ORDINARY.fullmatch(name) and isinstance(found[name], str)]

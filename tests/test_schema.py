@@ -21,6 +21,7 @@ CHOICES = {
     "backbone": recipe_schema()["properties"]["backbone"]["properties"]["name"],
     "source": recipe_schema()["properties"]["data"]["properties"]["source"],
     "grouping": recipe_schema()["properties"]["data"]["properties"]["split"]["properties"]["group"],
+    "resizing": recipe_schema()["properties"]["data"]["properties"]["resize"],
     "head layer": recipe_schema()["properties"]["head"]["items"],
     "optimizer": recipe_schema()["properties"]["phases"]["items"]["properties"]["optimizer"],
     "schedule": recipe_schema()["properties"]["phases"]["items"]["properties"]["lr"],

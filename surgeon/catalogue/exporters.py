@@ -15,6 +15,7 @@ from typing import Any
 from surgeon.catalogue.entry import Entry, table
 from surgeon.catalogue.graph_checks import check_onnx, check_saved_model
 from surgeon.errors import BadImageError
+from surgeon.resizing import Resizing
 from surgeon.text import printable
 
 Classifier = Callable[[Any], Any]  # pixels to probabilities
@@ -28,6 +29,7 @@ class Export:
         name: What the run is called.
         network: A Keras model of the form above.
         classes: Names of the classes, in the order of its outputs.
+        resizing: How images become the pixels that it takes.
         quantize: What its numbers are narrowed to, or None.
         calibration: Returns pixels of training images, one by one, which int8 is fitted to.
     """
@@ -35,6 +37,7 @@ class Export:
     name: str
     network: Any
     classes: tuple[str, ...]
+    resizing: Resizing
     quantize: str | None
     calibration: Callable[[], Iterable[Any]]
 
@@ -107,7 +110,7 @@ def _write_savedmodel(export: Export, path: Path) -> None:
 
     from surgeon.networks.decoding import decode_images
 
-    network, size = export.network, tuple(export.network.input.shape[1:3])
+    network, size = export.network, export.resizing.size
 
     def scored(scores: Any) -> dict[str, Any]:
         # Bytes of a folder's name that are not UTF-8 stay what they are.
@@ -116,7 +119,7 @@ def _write_savedmodel(export: Export, path: Path) -> None:
 
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.string, name="images")])  # type: ignore[untyped-decorator]
     def classify_encoded(images: Any) -> dict[str, Any]:
-        return scored(network(decode_images(images, size), training=False))
+        return scored(network(decode_images(images, export.resizing), training=False))
 
     @tf.function(  # type: ignore[untyped-decorator]
         input_signature=[tf.TensorSpec((None, *size, 3), tf.float32, name="pixels")]

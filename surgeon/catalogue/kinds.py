@@ -14,6 +14,7 @@ from surgeon.catalogue.head_layers import HEAD_LAYERS
 from surgeon.catalogue.losses import LOSSES
 from surgeon.catalogue.optimizers import OPTIMIZERS
 from surgeon.catalogue.preprocessing import PREPROCESSINGS
+from surgeon.catalogue.resizings import RESIZINGS
 from surgeon.catalogue.schedules import SCHEDULES
 from surgeon.catalogue.sources import SOURCES
 
@@ -21,6 +22,7 @@ KINDS: Mapping[str, Table[Any]] = {
     "backbone": BACKBONES,
     "source": SOURCES,
     "grouping": GROUPINGS,
+    "resizing": RESIZINGS,
     "head layer": HEAD_LAYERS,
     "optimizer": OPTIMIZERS,
     "schedule": SCHEDULES,

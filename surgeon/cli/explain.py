@@ -35,7 +35,7 @@ def command(
     trust: TrustOption = False,
 ) -> None:
     """Show where in an image a network sees a class: a PNG each, the image with heat over it."""
-    from surgeon.data.images import decode_image, fit_image
+    from surgeon.data.images import decode_image, fit_image, undo_fit
     from surgeon.errors import BadImageError
     from surgeon.formats import read_image
     from surgeon.inference.classify import open_classifier
@@ -56,9 +56,9 @@ def command(
             picture = decode_image(read_image(path))
         except BadImageError as error:
             raise SurgeonError(f"{path}: {error.reason}") from error
-        pixels = fit_image(picture, bundle.image_size)
+        pixels = fit_image(picture, bundle.resizing)
         row = classifier(pixels[None])[0]
         number = int(row.argmax()) if label is None else classes.index(label)
         target = unused(out / f"{path.stem}-{file_name(classes[number])}.png", numbers)
-        explain(pixels, number).resize(picture.size).save(target)
+        undo_fit(explain(pixels, number), bundle.resizing, picture.size[::-1]).save(target)
         print_text(f"{path}: {classes[number]} {row[number]:.3f}, {target}")

@@ -14,6 +14,7 @@ from surgeon.catalogue.sources.walk import UNOPENED
 from surgeon.data.groups import name_groups, near_copies
 from surgeon.data.looks import Facts, look_at_images
 from surgeon.formats import FORMATS
+from surgeon.resizing import Resizing
 from surgeon.results.findings import SEVERITIES, Finding
 from surgeon.text import first_few
 
@@ -27,6 +28,11 @@ _NAMED = 4  # images that a message names
 _IMBALANCE = 3.0  # times as many images as another class
 _ENLARGEMENT = 2.0  # more pixels a side than the file has are invented
 _DISTORTION = 2.5  # of a photograph of 16:9 for a square network it is 1.8
+_MADE_FIT = {  # what becomes of an image of such a shape, by the rule of resizing
+    "squash": f"squeezed more than {_DISTORTION:g} times along one side",
+    "crop": f"cut to less than 1/{_DISTORTION:g} along one side",
+    "pad": f"framed in black, which takes more than {1 - 1 / _DISTORTION:.0%},",
+}
 _EMPTY = hashlib.sha256().hexdigest()
 _FORMAT_OF_SUFFIX = {suffix: name for name, suffixes in FORMATS.items() for suffix in suffixes}
 
@@ -52,12 +58,12 @@ def quick_checks(index: Index) -> tuple[Finding, ...]:
     return (*_same(index, copies, ""), *_absent(index), *_imbalance(index))
 
 
-def check_images(index: Index, image_size: tuple[int, int]) -> Generator[Progress, None, tuple[Finding, ...]]:
+def check_images(index: Index, resizing: Resizing) -> Generator[Progress, None, tuple[Finding, ...]]:
     """Looks at every image of an index and finds what is wrong with them, ``quick_checks`` included.
 
     Args:
         index: The images.
-        image_size: Height and width in pixels to which a run resizes them.
+        resizing: How a run resizes them.
 
     Returns:
         The findings, errors first.
@@ -71,7 +77,7 @@ def check_images(index: Index, image_size: tuple[int, int]) -> Generator[Progres
         *quick_checks(index),
         *_same(index, _near_groups(index, looks), "near-"),
         *_suffixes(index, facts),
-        *_sizes(index, facts, image_size),
+        *_sizes(index, facts, resizing),
         *_grey(index, facts),
         *_turned(index, facts),
     ]
@@ -150,8 +156,8 @@ def _suffixes(index: Index, facts: Mapping[int, Facts]) -> Iterator[Finding]:
         yield Finding("suffix", "warning", _names(index, group), message)
 
 
-def _sizes(index: Index, facts: Mapping[int, Facts], image_size: tuple[int, int]) -> Iterator[Finding]:
-    height, width = image_size
+def _sizes(index: Index, facts: Mapping[int, Facts], resizing: Resizing) -> Iterator[Finding]:
+    height, width = resizing.size
     small = [at for at, found in facts.items() if max(height / found.size[0], width / found.size[1]) > _ENLARGEMENT]
     if small:
         least = min((facts[at].size for at in small), key=min)
@@ -160,10 +166,10 @@ def _sizes(index: Index, facts: Mapping[int, Facts], image_size: tuple[int, int]
             f"{least[0]} x {least[1]}: {_some(index, small)}; if they are thumbnails, take the originals"
         )
         yield Finding("small", "warning", _names(index, small), message)
-    narrow = [at for at, found in facts.items() if _distortion(found.size, image_size) > _DISTORTION]
+    narrow = [at for at, found in facts.items() if _distortion(found.size, resizing.size) > _DISTORTION]
     if narrow:
         message = (
-            f"{_count(narrow)} squeezed more than {_DISTORTION:g} times along one side to {height} x {width} pixels: "
+            f"{_count(narrow)} {_MADE_FIT[resizing.rule]} to {height} x {width} pixels: "
             f"{_some(index, narrow)}; crop what matters"
         )
         yield Finding("aspect", "warning", _names(index, narrow), message)

@@ -8,7 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,6 +27,7 @@ from surgeon.data.images import load_image
 from surgeon.data.splits import split_images
 from surgeon.data.threads import in_threads
 from surgeon.errors import BadImageError, SurgeonError
+from surgeon.resizing import Resizing
 from surgeon.results.events import Note, Progress
 from surgeon.results.forecast import Place
 from surgeon.store.cache import cache_root, filling, make_room, shelf_in_use
@@ -217,51 +218,54 @@ def _keep_pixels(
 ) -> Generator[Progress | Note, None, tuple[Pixels, dict[int, BadImage]]]:
     """Returns what gives the pixels of images by their position in ``index``, and those that have none."""
     count = len(set(index.digests))
-    needed = count * TensorSpec((*plan.image_size, 3), "uint8").size
+    resizing = plan.resizing
+    needed = count * TensorSpec((*resizing.size, 3), "uint8").size
     # Without kept features the decoded images are kept nonetheless; nobody gains by decoding them again.
     place = choose_place("auto" if keep == "off" else keep, needed, count * _DECODE_SECONDS)
     try:
-        return (yield from _keep_pixels_in(place, index, plan.image_size, resources))
+        return (yield from _keep_pixels_in(place, index, resizing, resources))
     except StoreError as error:
         if keep == "disk":
             raise
         place = place_without_disk(needed, error.message)
     yield Note(f"decoded images are kept {place.reason}")
-    return (yield from _keep_pixels_in(place, index, plan.image_size, resources))
+    return (yield from _keep_pixels_in(place, index, resizing, resources))
 
 
 def _keep_pixels_in(
-    place: Place, index: Index, size: tuple[int, int], resources: ExitStack
+    place: Place, index: Index, resizing: Resizing, resources: ExitStack
 ) -> Generator[Progress, None, tuple[Pixels, dict[int, BadImage]]]:
     numbers: dict[str, int] = {}  # copies of an image have one
     number_of = np.array([numbers.setdefault(digest, len(numbers)) for digest in index.digests], np.intp)
     first = np.unique(number_of, return_index=True)[1]
     if place.kind == "nowhere":
-        _, bad = yield from _decode_missing(index, size, first, None)
-        return lambda positions: _decode_now(index, size, positions), bad
-    folders = [cache_root() / pixels_key(size)] if place.kind == "disk" else []
+        _, bad = yield from _decode_missing(index, resizing, first, None)
+        return lambda positions: _decode_now(index, resizing, positions), bad
+    folders = [cache_root() / pixels_key(resizing)] if place.kind == "disk" else []
     for folder in folders:
-        resources.enter_context(shelf_in_use(folder, {"network": "decoded images", "layers": [], "image_size": size}))
+        about = {"network": "decoded images", "layers": [], "image_size": resizing.size}
+        resources.enter_context(shelf_in_use(folder, about))
     with filling(folders):
-        shelf = resources.enter_context(closing(Shelf([TensorSpec((*size, 3), "uint8")], len(numbers), *folders)))
+        specs = [TensorSpec((*resizing.size, 3), "uint8")]
+        shelf = resources.enter_context(closing(Shelf(specs, len(numbers), *folders)))
         rows = yield from shelf.find([bytes.fromhex(digest) for digest in numbers], "verify decoded images")
         missing = np.flatnonzero(rows < 0)
         if folders:
             make_room(cache_root(), len(missing) * shelf.row_size)
-        rows[missing], bad = yield from _decode_missing(index, size, first[missing], shelf)
+        rows[missing], bad = yield from _decode_missing(index, resizing, first[missing], shelf)
     row_of = rows[number_of]
     return lambda positions: shelf.gather(row_of[positions])[0], bad
 
 
-def _decode_now(index: Index, size: tuple[int, int], positions: Sequence[int] | NDArray[np.intp]) -> NDArray[np.uint8]:
+def _decode_now(index: Index, resizing: Resizing, positions: Sequence[int] | NDArray[np.intp]) -> NDArray[np.uint8]:
     images = [index.images[at] for at in positions]
     return np.stack(
-        [pixels for batch in in_threads(lambda image: load_image(image.read(), size), images) for pixels in batch]
+        [pixels for batch in in_threads(lambda image: load_image(image.read(), resizing), images) for pixels in batch]
     )
 
 
 def _decode_missing(
-    index: Index, size: tuple[int, int], todo: NDArray[np.intp], shelf: Shelf | None
+    index: Index, resizing: Resizing, todo: NDArray[np.intp], shelf: Shelf | None
 ) -> Generator[Progress, None, tuple[NDArray[np.intp], dict[int, BadImage]]]:
     """Decodes the images at the positions ``todo`` and puts them on a shelf, if there is one.
 
@@ -269,7 +273,7 @@ def _decode_missing(
         The row of each of them, -1 where there is none, and all images that cannot be decoded, by position.
     """
     rows, bad, done = np.full(len(todo), -1), dict[str, str](), 0
-    for batch in in_threads(lambda image: _decode(image, size), [index.images[at] for at in todo]):
+    for batch in in_threads(lambda image: _decode(image, resizing), [index.images[at] for at in todo]):
         digests = [index.digests[at] for at in todo[done : done + len(batch)]]
         decoded = {}
         for at, (digest, outcome) in enumerate(zip(digests, batch, strict=True), start=done):
@@ -291,16 +295,17 @@ def _decode_missing(
     }
 
 
-def pixels_key(size: tuple[int, int]) -> str:
+def pixels_key(resizing: Resizing) -> str:
     """Returns the digest of all that decoded pixels depend on but the image's bytes."""
-    depends_on = [surgeon.__version__, size, PIL.__version__, *(PIL.features.version(name) for name in _DECODERS)]
+    decoders = [PIL.features.version(name) for name in _DECODERS]
+    depends_on = [surgeon.__version__, astuple(resizing), PIL.__version__, *decoders]
     described = ["decoded images, width first, in sRGB", LAYOUT, depends_on]
     return hashlib.sha256(json.dumps(described).encode()).hexdigest()
 
 
-def _decode(image: LabelledImage, size: tuple[int, int]) -> NDArray[np.uint8] | BadImage:
+def _decode(image: LabelledImage, resizing: Resizing) -> NDArray[np.uint8] | BadImage:
     try:
-        return load_image(image.read(), size)
+        return load_image(image.read(), resizing)
     except BadImageError as error:
         return BadImage(image.name, error.reason)
 

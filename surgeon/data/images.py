@@ -24,6 +24,7 @@ from surgeon.data.tiff import open_tiff
 from surgeon.data.webp import open_webp
 from surgeon.errors import BadImageError, LargeImageError
 from surgeon.formats import MAX_MEGAPIXELS, recognize
+from surgeon.resizing import INTERPOLATIONS, Resizing, Size
 from surgeon.text import printable
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ _MOST_SCANS = 12  # of a JPEG of the largest size; a smaller one may have more
 # In Pillow's blocks of 16 MiB a freed image would stay with the thread that decoded it: the C library gives memory back
 # at once only above 32 MiB.
 Image.core.set_block_size(64 << 20)  # type: ignore[attr-defined]
+_FILTERS = {name: Image.Resampling[name.upper()] for name in INTERPOLATIONS}
 _CONTAINERS: dict[str, Callable[[bytes], Container]] = {
     "JPEG": open_jpeg,
     "PNG": open_png,
@@ -62,12 +64,12 @@ class Look:
     picture: Image.Image
 
 
-def load_image(data: bytes, size: tuple[int, int], max_megapixels: float = MAX_MEGAPIXELS) -> NDArray[np.uint8]:
-    """Decodes an image and resizes it, bilinear and antialiased, without keeping its aspect ratio.
+def load_image(data: bytes, resizing: Resizing, max_megapixels: float = MAX_MEGAPIXELS) -> NDArray[np.uint8]:
+    """Decodes an image and resizes it.
 
     Args:
         data: A file of one of ``surgeon.formats.FORMATS``; of a moving image or of several the first counts.
-        size: Height and width in pixels.
+        resizing: How.
         max_megapixels: How large it may be.
 
     Returns:
@@ -77,15 +79,35 @@ def load_image(data: bytes, size: tuple[int, int], max_megapixels: float = MAX_M
         BadImageError: If the file cannot be decoded wholly, or is too large; the reason says what to do.
     """
     with _decoded(data, max_megapixels) as look:
-        return fit_image(look.picture, size)
+        return fit_image(look.picture, resizing)
 
 
-def fit_image(image: Image.Image, size: tuple[int, int]) -> NDArray[np.uint8]:
+def fit_image(image: Image.Image, resizing: Resizing) -> NDArray[np.uint8]:
     """Resizes an RGB image as ``load_image`` does."""
-    height, width = size
+    picture = (image.height, image.width)
+    taken, covered = resizing.taken(picture), resizing.covered(picture)
+    filter_ = _FILTERS[resizing.interpolation]
     # A side at a time: releases of Pillow differ in the side that they take first, which shows in the last bit.
-    across = image.resize((width, image.height), Image.Resampling.BILINEAR)
-    return np.array(across.resize((width, height), Image.Resampling.BILINEAR))
+    columns = (taken.left, 0, taken.left + taken.width, image.height)
+    across = image.resize((covered.width, image.height), filter_, columns)
+    rows = (0, taken.top, covered.width, taken.top + taken.height)
+    fitted = across.resize((covered.width, covered.height), filter_, rows)
+    pixels = np.zeros((*resizing.size, 3), np.uint8)
+    pixels[covered.top :, covered.left :][: covered.height, : covered.width] = np.asarray(fitted)
+    return pixels
+
+
+def undo_fit(pixels: Image.Image, resizing: Resizing, picture: Size) -> Image.Image:
+    """Returns what came of a picture in the shape that it had: without borders; what was cut off stays away.
+
+    Args:
+        pixels: Of the size that the network takes.
+        resizing: How they came about.
+        picture: Height and width of the picture that they are of.
+    """
+    taken, covered = resizing.taken(picture), resizing.covered(picture)
+    box = (covered.left, covered.top, covered.left + covered.width, covered.top + covered.height)
+    return pixels.crop(box).resize((taken.width, taken.height), Image.Resampling.BICUBIC)
 
 
 def decode_image(data: bytes, max_megapixels: float = MAX_MEGAPIXELS) -> Image.Image:

@@ -24,7 +24,7 @@ from surgeon.inference.classify import classify, open_export
 from surgeon.inference.runtimes import runtime_errors
 from surgeon.inference.whole import usable_network
 from surgeon.model.inference import is_float32
-from surgeon.recipe.bundle import Bundle, read_bundle, write_bundle
+from surgeon.recipe.bundle import Bundle, PixelInput, read_bundle, write_bundle
 from surgeon.results.events import Event, Note, Progress
 from surgeon.results.use import ExportResult
 from surgeon.runs.pictures import PICTURES
@@ -71,28 +71,33 @@ def export(
     trained = open_model(run / bundle.file)
     network = usable_network(bundle, trained)
     narrow = not (plan.precision == plan.features_dtype == "float32" and is_float32(trained))
-    images = yield from known_images(plan, run)
+    images, resized = yield from known_images(plan, run)
+    seen = (
+        replace(bundle, resize="squash", scale=1.0) if images and resized else bundle
+    )  # or they would be cropped anew
     if quantize == "int8" and not any(image.split == "train" for image in images):
         raise SurgeonError(
             "int8 is fitted to training images, and the run keeps none",
             f"bring its photographs back and remove {PICTURES}",
         )
-    reference = yield from find_reference(run, bundle, network, images, narrow=narrow)
+    reference = yield from find_reference(run, seen, network, images, narrow=narrow)
     partial = out.with_name(f"{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
         yield Progress(f"write {spec.name}", 0, None, "files")
-        calibration = functools.partial(training_pixels, images, bundle.image_size)
+        calibration = functools.partial(training_pixels, images, seen.resizing)
         with runtime_errors(f"this network cannot be written as {spec.name}"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            spec.write(Export(bundle.name, network, bundle.classes, quantize, calibration), partial / spec.file)
+            asked = Export(bundle.name, network, bundle.classes, bundle.resizing, quantize, calibration)
+            spec.write(asked, partial / spec.file)
+        takes = PixelInput("pixels", "float32", (None, *bundle.image_size, 3))
         write_bundle(
             partial,
-            replace(bundle, format=spec.name, file=spec.file, preprocessing="none", from_logits=False),
+            replace(bundle, format=spec.name, file=spec.file, preprocessing="none", from_logits=False, input=takes),
         )
         (partial / "labels.txt").write_text(labels_text(bundle.classes), encoding="utf-8")
-        result = yield from _compare(spec, partial / spec.file, quantize, bundle, reference)
+        result = yield from _compare(spec, partial / spec.file, quantize, bundle, seen, reference)
         _check(result)
         partial.rename(out)
     finally:
@@ -101,21 +106,26 @@ def export(
 
 
 def _compare(
-    spec: ExporterSpec, path: Path, quantize: str | None, bundle: Bundle, reference: Reference
+    spec: ExporterSpec, path: Path, quantize: str | None, bundle: Bundle, seen: Bundle, reference: Reference
 ) -> Generator[Event, None, ExportResult]:
-    """Opens what was written and classifies the images of the reference by it."""
+    """Opens what was written and classifies the images of the reference by it, which are resized as ``seen`` says."""
     classifier = open_export(spec, spec.open, path)
-    found, _ = yield from classify(bundle, classifier, reference.images)
+    found, _ = yield from classify(seen, classifier, reference.images)
     seconds = []
     for image in reference.images[:_TIMED]:
-        pixels = load_image(image.read(), bundle.image_size)[None]
+        pixels = load_image(image.read(), seen.resizing)[None]
         started = time.perf_counter()
         classifier(pixels)
         seconds.append(time.perf_counter() - started)
     if spec.open_encoded is not None:
         classify_encoded = open_export(spec, spec.open_encoded, path)
         yield from _compare_decoders(bundle, classifier, classify_encoded)
-        found = yield from _classify_encoded(reference, found, classify_encoded)
+        if seen.resizing.scale == bundle.resizing.scale:
+            found = yield from _classify_encoded(reference, found, classify_encoded)
+        else:
+            yield Note(
+                f"of the {reference.split} images pixels are compared, since what the run keeps is cropped already"
+            )
     decisions = found.argmax(axis=1)
     before = reference.probabilities.argmax(axis=1)
     return ExportResult(
@@ -146,7 +156,7 @@ def _compare_decoders(
         except BadImageError:
             refused += 1
             continue
-        (expected,) = classifier(load_image(content, bundle.image_size)[None])
+        (expected,) = classifier(load_image(content, bundle.resizing)[None])
         difference = float(np.abs(found - expected).max())
         if not difference <= TOLERANCE:
             raise SurgeonError(

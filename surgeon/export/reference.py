@@ -17,6 +17,7 @@ from surgeon.errors import SurgeonError
 from surgeon.export.synthetic import image_files
 from surgeon.inference.classify import classify
 from surgeon.records import damage_told
+from surgeon.resizing import Resizing
 from surgeon.results.events import Event, Note
 from surgeon.runs.folder import PREDICTIONS, RERUN, read_predictions, read_splits
 from surgeon.runs.pictures import read_pictures
@@ -48,20 +49,23 @@ class Reference:
     probabilities: NDArray[np.float32]
 
 
-def known_images(plan: Plan, run: Path) -> Generator[Event, None, list[LabelledImage]]:
+def known_images(plan: Plan, run: Path) -> Generator[Event, None, tuple[list[LabelledImage], bool]]:
     """Returns images of a run, each with its split: those that it keeps or, if it keeps none, all where they were.
 
     Runs of former releases keep none. If their images are gone or changed too, there are none at all.
+
+    Returns:
+        The images, and whether they are resized already.
     """
     kept = read_pictures(run)
     if kept is not None:
-        return [picture.labelled() for picture in kept if picture.pixels]
+        return [picture.labelled() for picture in kept if picture.pixels], True
     splits = read_splits(run)
     try:
         index = yield from index_images(plan.data, looks=False)
     except SurgeonError as error:
         yield Note(f"the run keeps no images, and its photographs are gone: {error.message}")
-        return []
+        return [], False
     found = {
         (image.name, digest): replace(image, split=splits[image.name, digest])
         for image, digest in zip(index.images, index.digests, strict=True)
@@ -69,8 +73,8 @@ def known_images(plan: Plan, run: Path) -> Generator[Event, None, list[LabelledI
     }
     if len(found) < len(splits):
         yield Note(f"{len(splits) - len(found)} of the run's {len(splits)} images are gone or changed")
-        return []
-    return list(found.values())
+        return [], False
+    return list(found.values()), False
 
 
 def find_reference(
@@ -104,8 +108,8 @@ def _labels(images: Sequence[LabelledImage], numbers: dict[str, int]) -> NDArray
     return np.array([numbers[image.label] for image in images], np.intp)
 
 
-def training_pixels(images: Sequence[LabelledImage], size: tuple[int, int]) -> list[NDArray[np.float32]]:
+def training_pixels(images: Sequence[LabelledImage], resizing: Resizing) -> list[NDArray[np.float32]]:
     """Returns pixels of training images of all classes, which lie side by side."""
     chosen = [image for image in images if image.split == "train"]
     step = max(1, len(chosen) // _CALIBRATION)
-    return [load_image(image.read(), size).astype(np.float32) for image in chosen[::step][:_CALIBRATION]]
+    return [load_image(image.read(), resizing).astype(np.float32) for image in chosen[::step][:_CALIBRATION]]

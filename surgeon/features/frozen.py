@@ -317,7 +317,7 @@ def features_key(setup: Setup, frontier: Frontier, engine: Engine) -> str:
     rows = [row for row in plan.network.rows if row.name in frontier.prefix]
     names, order = [row.name for row in rows], {row.index: at for at, row in enumerate(rows)}
     depends_on = {
-        "pixels": pixels_key(plan.data.image_size),
+        "pixels": pixels_key(plan.data.resizing),
         "preprocessing": plan.backbone.preprocessing,
         "frontier": [names.index(name) for name in frontier.layers],
         "layers": [(row.kind, [order[index] for index in row.inputs]) for row in rows],

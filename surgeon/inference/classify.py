@@ -16,6 +16,7 @@ from surgeon.data.threads import in_threads
 from surgeon.errors import BadImageError, SurgeonError, require_modules
 from surgeon.inference.runtimes import runtime_errors, runtime_failure
 from surgeon.recipe.bundle import Bundle, read_bundle
+from surgeon.resizing import Resizing
 from surgeon.results.events import Progress
 from surgeon.tensorflow import load_tensorflow
 
@@ -105,7 +106,7 @@ def classify(
     bad: dict[int, str] = {}
 
     def decode(positions: range) -> list[tuple[int, NDArray[np.uint8] | str]]:
-        (decoded,) = in_threads(lambda image: _load(image, bundle.image_size), [images[at] for at in positions])
+        (decoded,) = in_threads(lambda image: _load(image, bundle.resizing), [images[at] for at in positions])
         return list(zip(positions, decoded, strict=True))
 
     batches = [range(at, min(at + _BATCH, len(images))) for at in range(0, len(images), _BATCH)]
@@ -130,8 +131,8 @@ def classify(
     return probabilities, bad
 
 
-def _load(image: Any, size: tuple[int, int]) -> NDArray[np.uint8] | str:
+def _load(image: Any, resizing: Resizing) -> NDArray[np.uint8] | str:
     try:
-        return load_image(image.read(), size)
+        return load_image(image.read(), resizing)
     except BadImageError as error:
         return error.reason

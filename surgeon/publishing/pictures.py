@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from surgeon.data.dataset import list_images
-from surgeon.data.images import decode_image, fit_image, load_image, look_at
+from surgeon.data.images import decode_image, fit_image, load_image, look_at, undo_fit
 from surgeon.data.threads import BATCH, in_threads
 from surgeon.errors import BadImageError, reason_of
 from surgeon.inference.explaining import Explainer, build_explainer
@@ -21,6 +21,7 @@ from surgeon.planning.frontier import phase_frontiers
 from surgeon.planning.modes import layer_states
 from surgeon.recipe.bundle import read_bundle
 from surgeon.report.drawing import Phase
+from surgeon.resizing import Resizing
 from surgeon.results.events import Note, Progress
 from surgeon.runs.folder import read_predictions, read_splits
 from surgeon.runs.pictures import Picture, read_pictures, write_pictures
@@ -112,8 +113,8 @@ def _explained(
         bundle = read_bundle(run)
         for picture in wrong:
             explain = explain or build_explainer(run, bundle, "grad-cam")
-            pixels = load_image(picture.labelled().read(), bundle.image_size)
-            heated = explain(pixels, mistakes[picture.name]).resize(picture.size)
+            pixels = load_image(picture.labelled().read(), Resizing(bundle.image_size))
+            heated = undo_fit(explain(pixels, mistakes[picture.name]), bundle.resizing, picture.size[::-1])
             small = _encoded(square(heated), "JPEG", quality=90)
             explained[picture.name] = replace(picture, explanation=small, explained_by=explain.method)
             yield Progress("explain mistakes", len(explained), len(wrong), "images")
@@ -149,7 +150,7 @@ def _look_at_all(
     wanted, names = [image for image in listing.images if image.name in set(files)], set(exact)
 
     def look(image: LabelledImage) -> Picture | None:
-        return _look(image, splits, plan.data.image_size, is_exact=image.name in names)
+        return _look(image, splits, plan.data.resizing, is_exact=image.name in names)
 
     pictures: list[Picture] = []
     for done, batch in enumerate(in_threads(look, wanted), start=1):
@@ -159,7 +160,7 @@ def _look_at_all(
 
 
 def _look(
-    image: LabelledImage, splits: Mapping[tuple[str, str], str], size: tuple[int, int], *, is_exact: bool
+    image: LabelledImage, splits: Mapping[tuple[str, str], str], resizing: Resizing, *, is_exact: bool
 ) -> Picture | None:
     try:
         data = image.read()
@@ -169,7 +170,7 @@ def _look(
         whole = decode_image(data) if is_exact else look_at(data, 2 * _SIDE).picture
     except (BadImageError, OSError):
         return None
-    pixels = _encoded(Image.fromarray(fit_image(whole, size)), "PNG", compress_level=1) if is_exact else None
+    pixels = _encoded(Image.fromarray(fit_image(whole, resizing)), "PNG", compress_level=1) if is_exact else None
     small = _encoded(square(whole), "JPEG", quality=90)
     return Picture(image.name, image.label, split, whole.size, small, pixels)
 

@@ -10,6 +10,7 @@ from surgeon.catalogue.preprocessing import PREPROCESSINGS
 from surgeon.errors import UsageError
 from surgeon.files import read_regular
 from surgeon.records import check_version, damage_told, record_of
+from surgeon.resizing import Resizing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 NETWORK = "network.keras"  # the network after the last finished phase, from preprocessed pixels, for further surgery
 MODEL = "model.keras"  # the finished one from pixels to probabilities, for use
 _FILE = "bundle.json"
-_VERSION = 1
+_VERSION = 2  # the first one resized in one way only
 _MOST_BYTES = 64 << 20
 _LARGEST_SIDE = 4096  # as recipes have it
 
@@ -32,6 +33,21 @@ class _Versioned:
 
 
 @dataclass(frozen=True)
+class PixelInput:
+    """What a network takes that was exported: RGB pixels from 0 to 255.
+
+    Attributes:
+        name: Of its input.
+        dtype: Of the numbers.
+        shape: Of a batch: images, height, width and channels; None where any number will do.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, int, int, int]
+
+
+@dataclass(frozen=True)
 class Bundle:
     """A network in a folder, ready to use: a run, or what was exported of one.
 
@@ -39,6 +55,10 @@ class Bundle:
         name: What the run is called.
         classes: Names of the classes, in the order of the network's outputs.
         image_size: Height and width in pixels, to which images are resized.
+        resize: One of ``surgeon.resizing.RULES``.
+        scale: The part of a picture's sides that a crop keeps.
+        interpolation: One of ``surgeon.resizing.INTERPOLATIONS``.
+        input: What the file takes; None for a run, whose network takes what ``preprocessing`` makes of pixels.
         format: An entry of the exporters, or ``run``.
         file: The network's file or folder, in the bundle's folder.
         preprocessing: What pixels go through before the network; ``none`` where it is part of the graph.
@@ -52,11 +72,20 @@ class Bundle:
     file: str
     preprocessing: str
     from_logits: bool
+    resize: str = "squash"  # as before there was a choice, and so for the rest
+    scale: float = 1.0
+    interpolation: str = "bilinear"
+    input: PixelInput | None = None
+
+    @property
+    def resizing(self) -> Resizing:
+        """How each image becomes one that the network takes."""
+        return Resizing(self.image_size, self.resize, self.scale, self.interpolation)
 
     def __post_init__(self) -> None:
         if not self.classes or len(set(self.classes)) < len(self.classes):
             raise ValueError("no classes, or one twice")
-        if not all(0 < side <= _LARGEST_SIDE for side in self.image_size):
+        if not all(0 < side <= _LARGEST_SIDE for side in self.resizing.size):
             raise ValueError(f"images of {self.image_size[0]} x {self.image_size[1]} pixels")
         if self.preprocessing not in PREPROCESSINGS:
             raise ValueError(f"the unknown preprocessing {self.preprocessing!r}")
@@ -66,14 +95,18 @@ class Bundle:
 
 def bundle_of(plan: Plan, file: str) -> Bundle:
     """Returns what the network of a run needs."""
+    resizing = plan.data.resizing
     return Bundle(
         name=plan.name,
         classes=plan.classes,
-        image_size=plan.data.image_size,
+        image_size=resizing.size,
         format="run",
         file=file,
         preprocessing=plan.backbone.preprocessing,
         from_logits=plan.loss_from_logits,
+        resize=resizing.rule,
+        scale=resizing.scale,
+        interpolation=resizing.interpolation,
     )
 
 

@@ -35,6 +35,7 @@ from surgeon.recipe.keys import (
     weights_by_name,
 )
 from surgeon.recipe.network import HeadLayer, Network
+from surgeon.resizing import INTERPOLATIONS, Resizing
 
 
 @dataclass(frozen=True)
@@ -83,11 +84,20 @@ class DataPlan:
         ),
     ]
     split: Annotated[SplitPlan, section(SplitPlan)]
+    resize: Annotated[Choice, one_of("resizing", "What becomes of a picture of another shape.", default="squash")]
+    interpolation: Annotated[
+        str, choice("How pixels are interpolated, antialiased: a filter of Pillow's.", INTERPOLATIONS, "bilinear")
+    ]
     batch_size: Annotated[int, integer("Images per step.", 32, minimum=1, maximum=1_000_000)]
     on_leak: Annotated[
         str, choice("What to do about an image that is in more than one split.", ("fail", "warn"), "fail")
     ]
     on_bad_image: Annotated[str, choice("What to do about a file that cannot be decoded.", ("fail", "skip"), "fail")]
+
+    @property
+    def resizing(self) -> Resizing:
+        """How each image becomes one that the network takes."""
+        return Resizing(self.image_size, self.resize.name, interpolation=self.interpolation, **self.resize.parameters)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +38,7 @@ def backbone_key(plan: Plan) -> str:
     # A fresh backbone and kept views are drawn with the seed.
     seed = plan.seed if plan.views or plan.backbone.weights == "none" else None
     unchanged = plan.fits_probe if plan.views else None  # a probe sees the training images as they are, too
-    shared = [backbone, plan.data.image_size, [recipe.get(key) for key in keys], seed, unchanged]
+    shared = [backbone, asdict(plan.data.resizing), [recipe.get(key) for key in keys], seed, unchanged]
     return json.dumps(shared, sort_keys=True)
 
 

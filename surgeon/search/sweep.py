@@ -17,6 +17,7 @@ from surgeon.errors import SurgeonError
 from surgeon.recipe.pace import check_pace
 from surgeon.recipe.sweep import Sweep, trial_plan
 from surgeon.recipe.text import dump_text
+from surgeon.resizing import Resizing
 from surgeon.results.events import Event, TrialEnded
 from surgeon.results.sweep import SweepResult, Trial
 from surgeon.runs.folder import write_whole
@@ -66,7 +67,7 @@ class _Work:
         started: When all work on it would have begun, had there been no pause; of ``time.perf_counter``.
         resources: Hold what is kept until the end.
         shared: What is kept for the trials of each backbone.
-        images: The images in each size, with their splits.
+        images: The images as each way of resizing gives them, with their splits.
         reasons: Why trials were ended, by number.
     """
 
@@ -77,7 +78,7 @@ class _Work:
     started: float
     resources: ExitStack = field(default_factory=ExitStack)
     shared: dict[str, Shared] = field(default_factory=dict)
-    images: dict[tuple[int, int], _Images] = field(default_factory=dict)
+    images: dict[Resizing, _Images] = field(default_factory=dict)
     reasons: dict[int, str] = field(default_factory=dict)
 
     @property
@@ -155,7 +156,7 @@ def _best_recipe(result: SweepResult, best: Trial) -> str:
 
 @dataclass(frozen=True, eq=False)
 class _Images:
-    """The images of a sweep in one size.
+    """The images of a sweep, resized in one way.
 
     Attributes:
         every: All of them, called as the frozen layers need it.
@@ -169,20 +170,20 @@ class _Images:
 
 
 def _open_images(work: _Work, plan: Plan) -> Generator[Event, None, _Images]:
-    size = plan.data.image_size
-    if size not in work.images:
+    resizing = plan.data.resizing
+    if resizing not in work.images:
         session = yield from open_images(plan, work.resources)
         folds = work.sweep.settings.folds
         if folds is None:
             dataset = (yield from with_validation(session, plan.data.split)).dataset
             count = len({dataset.digests[at] for at in dataset.part("validation")})
-            work.images[size] = _Images(dataset, (dataset,), count)
+            work.images[resizing] = _Images(dataset, (dataset,), count)
         else:
             dataset = session.dataset
             every = replace(dataset, splits=("train",) * len(dataset.splits))
             splits = tuple(folds_of(dataset, folds, plan.data.split.seed))
-            work.images[size] = _Images(every, splits, len(set(dataset.digests)))
-    return work.images[size]
+            work.images[resizing] = _Images(every, splits, len(set(dataset.digests)))
+    return work.images[resizing]
 
 
 def _next_round(work: _Work) -> list[Proposal]:

@@ -15,6 +15,7 @@ import anyio.to_process
 
 from surgeon.data.images import load_image
 from surgeon.errors import BadImageError, LargeImageError
+from surgeon.resizing import Resizing
 from surgeon.serve.limits import Places
 
 if TYPE_CHECKING:
@@ -42,14 +43,14 @@ class Decoder:
     An image that is too large for a lane, or not ready in its time, goes on to the next one.
     """
 
-    def __init__(self, size: tuple[int, int], megapixels: float) -> None:
+    def __init__(self, resizing: Resizing, megapixels: float) -> None:
         """Begins without processes.
 
         Args:
-            size: Height and width that images are resized to.
+            resizing: How images are resized.
             megapixels: How large an image may be before that.
         """
-        self._size = size
+        self._resizing = resizing
         self._lanes = (
             _Lane(min(2, megapixels), 3, _PROCESSES, sys.maxsize),
             _Lane(min(16, megapixels), 10, _PROCESSES // 2, 32),
@@ -122,12 +123,12 @@ class Decoder:
 
     async def _run(self, content: bytes, megapixels: float) -> Decoded:
         return await anyio.to_process.run_sync(
-            _load, content, self._size, megapixels, cancellable=True, limiter=self._unbounded
+            _load, content, self._resizing, megapixels, cancellable=True, limiter=self._unbounded
         )
 
 
-def _load(content: bytes, size: tuple[int, int], megapixels: float) -> Decoded:
+def _load(content: bytes, resizing: Resizing, megapixels: float) -> Decoded:
     try:
-        return load_image(content, size, megapixels)
+        return load_image(content, resizing, megapixels)
     except BadImageError as error:
         return error

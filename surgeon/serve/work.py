@@ -80,7 +80,7 @@ class Work:
         self._explain = explain
         self._limits = limits
         self._batcher = Batcher(classify, limits.batch, len(bundle.classes))
-        self._decoder = Decoder(bundle.image_size, limits.megapixels)
+        self._decoder = Decoder(bundle.resizing, limits.megapixels)
         self._uploads = Uploads(limits.upload_bytes)
         self._images = Places(limits.images_at_work, "too many images are being classified; come again later")
         self._explanations = Places(_EXPLANATIONS, "too many images are being explained; come again later")
