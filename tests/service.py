@@ -27,7 +27,19 @@ FAULTS = {
     "hangs": 200,
 }
 LIMITS = Limits(images=8, image_bytes=300_000, batch=4, seconds=float(sys.argv[1]) if __name__ == "__main__" else 0)
-BUNDLE = Bundle("<i>two lines</i>", ("dark", "</script>"), (32, 32), "run", "model.keras", "none", False)
+BUNDLE = Bundle(
+    "<i>two lines</i>",
+    ("dark", "</script>"),
+    (32, 32),
+    "run",
+    "model.keras",
+    "none",
+    False,
+    "squash",
+    1.0,
+    "bilinear",
+    None,
+)
 
 
 def classify(pixels: Any) -> Any:

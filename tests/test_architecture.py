@@ -16,7 +16,19 @@ PACKAGE = Path(surgeon.__file__).parent
 
 # A module imports from its own row or from rows above it.
 ROWS = (
-    {"cells", "errors", "files", "formats", "patterns", "records", "share", "tensorflow", "text", "surgeon"},
+    {
+        "cells",
+        "errors",
+        "files",
+        "formats",
+        "patterns",
+        "records",
+        "resizing",
+        "share",
+        "tensorflow",
+        "text",
+        "surgeon",
+    },
     {"networks"},
     {"catalogue"},
     {"recipe"},

@@ -122,7 +122,7 @@ def test_a_network_that_grad_cam_cannot_follow_is_asked_by_occlusion(
     image = keras.Input((16, 16, 3))
     pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(2, 3)(image))
     keras.Model(image, keras.layers.Softmax()(pooled)).save(tmp_path / "model.keras")
-    bundle = Bundle("b", ("a", "b"), (16, 16), "run", "model.keras", "none", from_logits=False)
+    bundle = Bundle("b", ("a", "b"), (16, 16), "run", "model.keras", "none", False, "squash", 1.0, "bilinear", None)
     write_bundle(tmp_path, bundle)
     assert build_explainer(tmp_path, bundle, "grad-cam").method == "grad-cam"
 

@@ -54,7 +54,12 @@ def save(folder: Path, inside: Callable[[Any], Any]) -> Path:
 
     made = Classifier()
     tf.saved_model.save(made, str(folder / "saved_model"), signatures={"pixels": made.pixels})
-    write_bundle(folder, Bundle("x", ("a", "b"), (SIZE, SIZE), "savedmodel", "saved_model", "none", False))
+    write_bundle(
+        folder,
+        Bundle(
+            "x", ("a", "b"), (SIZE, SIZE), "savedmodel", "saved_model", "none", False, "squash", 1.0, "bilinear", None
+        ),
+    )
     return folder
 
 

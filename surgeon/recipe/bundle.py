@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 NETWORK = "network.keras"  # the network after the last finished phase, from preprocessed pixels, for further surgery
 MODEL = "model.keras"  # the finished one from pixels to probabilities, for use
 _FILE = "bundle.json"
-_VERSION = 2  # the first one resized in one way only
+_VERSION = 2
+_AT_FIRST = {"resize": "squash", "scale": 1.0, "interpolation": "bilinear", "input": None}  # what version 1 leaves out
 _MOST_BYTES = 64 << 20
 _LARGEST_SIDE = 4096  # as recipes have it
 
@@ -55,14 +56,14 @@ class Bundle:
         name: What the run is called.
         classes: Names of the classes, in the order of the network's outputs.
         image_size: Height and width in pixels, to which images are resized.
-        resize: One of ``surgeon.resizing.RULES``.
-        scale: The part of a picture's sides that a crop keeps.
-        interpolation: One of ``surgeon.resizing.INTERPOLATIONS``.
-        input: What the file takes; None for a run, whose network takes what ``preprocessing`` makes of pixels.
         format: An entry of the exporters, or ``run``.
         file: The network's file or folder, in the bundle's folder.
         preprocessing: What pixels go through before the network; ``none`` where it is part of the graph.
         from_logits: Whether the network ends without a softmax.
+        resize: One of ``surgeon.resizing.RULES``.
+        scale: The part of a picture's sides that a crop keeps.
+        interpolation: One of ``surgeon.resizing.INTERPOLATIONS``.
+        input: What the file takes; None for a run, whose network takes what ``preprocessing`` makes of pixels.
     """
 
     name: str
@@ -72,10 +73,10 @@ class Bundle:
     file: str
     preprocessing: str
     from_logits: bool
-    resize: str = "squash"  # as before there was a choice, and so for the rest
-    scale: float = 1.0
-    interpolation: str = "bilinear"
-    input: PixelInput | None = None
+    resize: str
+    scale: float
+    interpolation: str
+    input: PixelInput | None
 
     @property
     def resizing(self) -> Resizing:
@@ -107,6 +108,7 @@ def bundle_of(plan: Plan, file: str) -> Bundle:
         resize=resizing.rule,
         scale=resizing.scale,
         interpolation=resizing.interpolation,
+        input=None,
     )
 
 
@@ -129,8 +131,9 @@ def read_bundle(folder: Path) -> Bundle:
         )
     with damage_told(path, "export it again; of a run, bring it back from a copy or run the recipe again", UsageError):
         record = json.loads(read_regular(path, _MOST_BYTES))
-        check_version(path, {"version": record_of(record, _Versioned).bundle}, _VERSION)
-        bundle = record_of(record, Bundle)
+        version = record_of(record, _Versioned).bundle
+        check_version(path, {"version": version}, _VERSION)
+        bundle = record_of({**_AT_FIRST, **record} if version == 1 else record, Bundle)
     if not (folder / bundle.file).exists():
         raise UsageError(f"{folder} holds no network yet: no {bundle.file}", "wait until its first phase is finished")
     return bundle
