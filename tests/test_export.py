@@ -45,7 +45,6 @@ BACKBONES = {
     "resnet50v2": "conv3_block2_out",
     "densenet121": "pool2_pool",
     "efficientnetb0": "block3a_project_bn",
-    "mobilenetv3small": "expanded_conv_3_project_bn",
     "efficientnetlite0": "block3a_project_bn",
 }
 

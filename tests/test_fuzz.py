@@ -30,7 +30,7 @@ def test_no_input_breaks_a_reader(reader: str, tmp_path: Path) -> None:
     pytest.importorskip("atheris", reason="atheris has no wheel for this system")
     seeds(reader, tmp_path / "seeds")
     # libFuzzer's own limit counts the most that the process which started it ever held, so the shell sets one.
-    limits = ["-max_total_time=30", "-timeout=20", "-rss_limit_mb=0", "-verbosity=0", "-print_final_stats=1"]
+    limits = ["-max_total_time=12", "-timeout=20", "-rss_limit_mb=0", "-verbosity=0", "-print_final_stats=1"]
     fuzzer = [sys.executable, TESTS / "fuzz.py", reader, tmp_path / "seeds", *limits]
     command = ["sh", "-c", 'ulimit -v 8000000; exec "$@"', "sh", *fuzzer]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
