@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from surgeon.results.sweep import FinalResult, SweepResult, Trial, TrialPhase
     from surgeon.run import Run, open_run
     from surgeon.searches import depth, lr_range, probe, sweep
+    from surgeon.series import Series, cross_validate, repeat
 
 __version__ = "0.1.0"  # pyproject.toml reads it from here, so it is the same in a checkout that nobody installed
 
@@ -58,6 +59,7 @@ _HOMES = {
     "surgeon.results.sweep": ("FinalResult", "SweepResult", "Trial", "TrialPhase"),
     "surgeon.run": ("Run", "open_run"),
     "surgeon.searches": ("depth", "lr_range", "probe", "sweep"),
+    "surgeon.series": ("Series", "cross_validate", "repeat"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -81,6 +83,7 @@ __all__ = [  # what TYPE_CHECKING imports above
     "RecipeError",
     "Run",
     "RunInterruptedError",
+    "Series",
     "SurgeonError",
     "SweepResult",
     "Trial",
@@ -88,12 +91,14 @@ __all__ = [  # what TYPE_CHECKING imports above
     "TrialPhase",
     "UsageError",
     "check",
+    "cross_validate",
     "depth",
     "layers",
     "load_recipe",
     "lr_range",
     "open_run",
     "probe",
+    "repeat",
     "reproduce",
     "show_progress",
     "sweep",

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from conftest import slow_but
 
 import surgeon
 
@@ -47,7 +48,7 @@ ROWS = (
     {"publishing"},
     {"run"},
     {"api"},
-    {"searches"},
+    {"searches", "series"},
     {"serve"},
     {"cli", "__main__"},
     {"generate"},
@@ -254,7 +255,7 @@ def loaded_by(arguments: Sequence[object], modules: Sequence[str]) -> list[str]:
     return done.stdout.splitlines()[-1].split()[1:]
 
 
-@pytest.mark.parametrize("command", ["report", "card", "compare", "diff"])
+@pytest.mark.parametrize("command", slow_but(("report", "card", "diff"), ("report", "card", "compare", "diff")))
 def test_a_command_that_reads_runs_loads_no_tensorflow(finished_run: Path, tmp_path: Path, command: str) -> None:
     others = {"compare": [finished_run, "--out", tmp_path / "page.html"], "diff": [finished_run]}
     assert loaded_by([command, finished_run, *others.get(command, [])], ("tensorflow", "keras")) == []

@@ -31,6 +31,8 @@ def plan(
     return DataPlan(
         source=Choice(source, parameters),
         image_size=size,
+        folds=None,
+        fold=None,
         resize=Choice("squash", {}),
         interpolation="bilinear",
         split=SplitPlan(test=test, validation=0, seed=42, group=Choice("near_copies", {})),

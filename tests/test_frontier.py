@@ -136,6 +136,7 @@ def test_store_changes_nothing(name: str, tiny: Path, train: Callable[..., Any])
             np.testing.assert_array_equal(kept[1][path], weight, err_msg=path)
 
 
+@pytest.mark.slow
 def test_augmented_images_are_not_kept_but_measured_ones_are(tiny: Path, train: Callable[..., Any]) -> None:
     overrides = ["augment={flip: horizontal, mix_up: 0.5}", "phases[1].class_weight={along: 2}"]
     assert_same(train(tiny, *overrides, "features=memory"), train(tiny, *overrides, "features=off"))

@@ -128,6 +128,7 @@ def test_every_network_trains_with_float32_gradients_and_states(name: str) -> No
     assert {str(variable.dtype) for variable in floats} <= {"float32", "int64"}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tiny_and_small")
 def test_a_run_in_bfloat16_trains_a_float32_network(
     tiny: Path, tmp_path: Path, finish: Callable[..., Any], monkeypatch: pytest.MonkeyPatch

@@ -132,6 +132,7 @@ def test_stochastic_layers_of_the_frozen_prefix_rest(tiny: Path) -> None:
     assert drops <= second
 
 
+@pytest.mark.slow
 def test_same_seed_same_run_and_another_seed_another(train: Callable[..., Any]) -> None:
     runs = [train(f"seed={seed}", "augment={flip: horizontal}")[1:] for seed in (3, 3, 4)]
     weights = [digests(network) for network, _ in runs]

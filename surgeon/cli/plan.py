@@ -40,7 +40,7 @@ def command(recipe: RecipeArgument, overrides: SetOption = None, output_format: 
     plan = compile_recipe(recipe, overrides or ())
     index = show_progress(index_images(plan.data, looks=False), Terminal(stderr=True))
     check_pace(plan, index.splits.count("train"))
-    remarks = [*left_out_lines(index.left_out), *size_notes(index, plan.data.split), *_uncompared(index)]
+    remarks = [*left_out_lines(index.left_out), *size_notes(index, plan.data), *_uncompared(index)]
     scalars = {spell_path(path): value for path, value in leaves(plan.recipe)}
     # An entry without parameters shows as its name alone.
     values = {path: (scalars.get(path, ""), origin) for path, origin in plan.origins.items()}

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from surgeon.cli.output import Format, FormatOption, QuietOption, RecipeArgument, SetOption
-from surgeon.cli.repeat import repeat_and_print
 from surgeon.cli.running import LogOption, OutOption, print_run, progress_console
+from surgeon.cli.series import train_series
+from surgeon.errors import UsageError
 from surgeon.recipe.compiler import compile_recipe
 from surgeon.report.progress import ProgressDisplay
+
+if TYPE_CHECKING:
+    from surgeon.results.subscribers import Subscriber
 
 
 def command(
@@ -21,15 +25,32 @@ def command(
         int | None,
         typer.Option(min=2, metavar="N", help="Run with N seeds and tell mean and spread.", show_default=False),
     ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            metavar="N",
+            help="Cross-validate: run N times, each time testing another part of the images.",
+            show_default=False,
+        ),
+    ] = None,
     output_format: FormatOption = Format.text,
     quiet: QuietOption = False,
     log: LogOption = None,
 ) -> None:
     """Train what a recipe asks for, phase by phase, and measure it."""
-    plan = compile_recipe(recipe, overrides or ())
-    if repeat is not None:
-        plans = [compile_recipe(recipe, [*(overrides or ()), f"seed={plan.seed + at}"]) for at in range(repeat)]
-        repeat_and_print(plans, out, output_format, quiet=quiet, log=log or ())
+    if repeat is not None and folds is not None:
+        raise UsageError("--repeat and --folds are two series of runs", "give one of them")
+    plan = compile_recipe(recipe, [*(overrides or ()), *([] if folds is None else [f"data.folds={folds}"])])
+    if repeat is not None or folds is not None or (plan.data.folds is not None and plan.data.fold is None):
+        from surgeon import series
+
+        def make(watching: Subscriber) -> series.Series:
+            if repeat is not None:
+                return series.repeat(plan, repeat, out, on_event=watching, log=log or ())
+            return series.cross_validate(plan, folder=out, on_event=watching, log=log or ())
+
+        train_series(make, output_format, quiet=quiet)
         return
     from surgeon.api import train
     from surgeon.runs.folder import check_is_free

@@ -152,7 +152,7 @@ def index_images(plan: DataPlan, *, looks: bool = True) -> Generator[Progress, N
     labels = [image.label for image in listing.images]
     source_splits = [image.split for image in listing.images]
     groups, uncompared = yield from group_images(plan, listing, digests, looks=looks)
-    splits = split_images(labels, digests, groups, source_splits, plan.split)
+    splits = split_images(labels, digests, groups, source_splits, plan.split, plan.tested)
     return Index(
         listing.images, listing.classes, digests, groups, splits, listing.ignored, listing.left_out, uncompared
     )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from surgeon.data.dataset import Index
-    from surgeon.recipe.plan import SplitPlan
+    from surgeon.recipe.plan import DataPlan, Fold, SplitPlan
 
 
 def split_images(
@@ -28,6 +28,7 @@ def split_images(
     groups: Sequence[str],
     source_splits: Sequence[str | None],
     plan: SplitPlan,
+    tested: Fold | None = None,
 ) -> tuple[str, ...]:
     """Assigns each image to a split, stratified by class.
 
@@ -46,18 +47,29 @@ def split_images(
         groups: The group of each image; equal digests have equal groups.
         source_splits: The split of each image where the source says so, else None.
         plan: What to hold out.
+        tested: The part that is the test images instead of what the plan says.
 
     Returns:
         ``train``, ``validation`` or ``test`` for each image.
 
     Raises:
-        SurgeonError: If a class has too few images, or too few groups, to be in each split that is drawn.
+        SurgeonError: If a class has too few images, or too few groups, to be in each split that is drawn; or if there
+            are to be folds, and the source has test images of its own.
     """
     group_of = dict(zip(digests, groups, strict=True))
     label_of = _undrawn(labels, digests, groups, source_splits)
     undrawn = set(label_of)
     drawn: dict[str, str] = {}
-    for split, part in _drawn_parts(source_splits, plan):
+    if tested is not None:
+        if "test" in source_splits:
+            raise SurgeonError(
+                "the source has test images of its own, so there is nothing to draw folds for",
+                "leave out data.folds, or give the images without that split",
+            )
+        chosen = _fold(label_of, group_of, tested, plan.seed)
+        undrawn -= chosen
+        drawn = dict.fromkeys(chosen, "test")
+    for split, part in _drawn_parts(source_splits, plan, tested):
         if undrawn:
             count = drawn_count(part, len(label_of))
             left = {digest: label_of[digest] for digest in sorted(undrawn)}
@@ -70,11 +82,11 @@ def split_images(
     )
 
 
-def size_notes(index: Index, plan: SplitPlan) -> Iterator[str]:
+def size_notes(index: Index, plan: DataPlan) -> Iterator[str]:
     """Yields a line for each split that was drawn of another size than was asked for, since groups stay together."""
     labels, own = [image.label for image in index.images], [image.split for image in index.images]
     total = len(_undrawn(labels, index.digests, index.groups, own))
-    for split, part in _drawn_parts(own, plan):
+    for split, part in _drawn_parts(own, plan.split, plan.tested):
         asked = drawn_count(part, total)
         found = {digest for digest, drawn in zip(index.digests, index.splits, strict=True) if drawn == split}
         if total and len(found) != asked:
@@ -82,18 +94,28 @@ def size_notes(index: Index, plan: SplitPlan) -> Iterator[str]:
             yield f"{split} has {len(found):,} of {total:,} images {because}"
 
 
-def draw_folds(labels: NDArray[np.int32], groups: Sequence[str], count: int, seed: int) -> NDArray[np.intp]:
+def draw_folds(labels: Sequence[str], groups: Sequence[str], count: int, seed: int) -> NDArray[np.intp]:
     """Divides images into folds of about the same size, stratified by class, each group as a whole in one of them.
 
     Args:
-        labels: The class number of each image, of shape (n,).
+        labels: The class of each image.
         groups: The group of each.
-        count: How many folds there are, of which no class may have more than groups.
+        count: How many folds there are.
         seed: Chooses among the possible folds.
 
     Returns:
         The number of each image's fold, from 0, of shape (n,).
+
+    Raises:
+        SurgeonError: If a class has fewer groups than there are folds.
     """
+    different = Counter(label for label, _ in set(zip(labels, groups, strict=True)))
+    label, least = min(different.items(), key=lambda item: (item[1], item[0]))
+    if least < count:
+        raise SurgeonError(
+            f"{count} folds need {count} different images of each class; {label!r} has {least}, a group counted once",
+            "ask for fewer folds, or add images",
+        )
     folds = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
     number_of = np.empty(len(labels), np.intp)
     for number, (_, held_out) in enumerate(folds.split(labels, labels, np.array(groups))):
@@ -101,9 +123,16 @@ def draw_folds(labels: NDArray[np.int32], groups: Sequence[str], count: int, see
     return number_of
 
 
-def _drawn_parts(source_splits: Sequence[str | None], plan: SplitPlan) -> list[tuple[str, float]]:
+def _fold(label_of: Mapping[str, str], group_of: Mapping[str, str], tested: Fold, seed: int) -> set[str]:
+    """Returns the digests of a fold."""
+    digests = np.array(sorted(label_of))
+    labels, groups = [label_of[digest] for digest in digests], [group_of[digest] for digest in digests]
+    return set(digests[draw_folds(labels, groups, tested.of, seed) == tested.number - 1].tolist())
+
+
+def _drawn_parts(source_splits: Sequence[str | None], plan: SplitPlan, tested: Fold | None) -> list[tuple[str, float]]:
     """Returns the splits that are drawn, since the source has them not, with their parts of the images."""
-    parts = (("test", plan.test), ("validation", plan.validation))
+    parts = [("test", 0.0 if tested else plan.test), ("validation", plan.validation)]
     return [(split, part) for split, part in parts if part > 0 and split not in source_splits]
 
 

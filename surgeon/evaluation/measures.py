@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    split: str, labels: NDArray[np.int32], predicted: NDArray[np.intp], classes: tuple[str, ...]
+    split: str, labels: NDArray[np.integer], predicted: NDArray[np.integer], classes: tuple[str, ...]
 ) -> Evaluation:
     """Compares predicted class numbers with the true ones, both of shape (n,) with n at least 1."""
     pairs, counts = np.unique(np.stack([labels, predicted], axis=1), axis=0, return_counts=True)

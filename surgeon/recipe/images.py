@@ -28,11 +28,12 @@ def check_data(findings: Findings) -> None:
     data = findings.values.get("data")
     if data is None:
         return
-    split = data["split"]
-    if split and is_whole(split) and split["test"] + split["validation"] >= 1:
-        total = f"{split['test'] + split['validation']:g}"
+    split, tested = data["split"], tested_part(data)
+    if split and is_whole(split) and tested + split["validation"] >= 1:
+        total = f"{tested + split['validation']:g}"
         message = f"test and validation add up to {total}, which leaves nothing to train on"
         findings.report(("data", "split"), "split-sum", message, "their sum has to be less than 1")
+    _check_fold(findings, data)
     size = data.get("image_size")
     if is_whole(size):
         findings.image_size = sides_of(size)
@@ -41,6 +42,23 @@ def check_data(findings: Findings) -> None:
         is_grouped = _check_group(findings, SOURCES[name])
         if _check_patterns(findings, ("data", "source", name), SOURCES[name], parameters):
             _check_source(findings, name, parameters, is_grouped=is_grouped)
+
+
+def tested_part(data: Values) -> float:
+    """Returns the part of all images that is tested; 0 where that is not known."""
+    folds, split = data.get("folds"), data["split"]
+    return 1 / folds if folds else split["test"] if split and is_whole(split) else 0.0
+
+
+def _check_fold(findings: Findings, data: Values) -> None:
+    """Makes sure that there is a fold of that number."""
+    fold, folds = data.get("fold"), data.get("folds")
+    if fold is not None and "folds" not in data:
+        message, hint = "there are no folds", "say how many there are: data.folds: 5"
+        findings.report(("data", "fold"), "fold-out-of-range", message, hint)
+    elif fold is not None and folds is not None and fold > folds:
+        message = f"there is no fold {fold} of {folds}"
+        findings.report(("data", "fold"), "fold-out-of-range", message, "they are numbered from 1")
 
 
 def sides_of(size: int | list[int]) -> tuple[int, int]:
@@ -104,8 +122,9 @@ def _check_source(findings: Findings, name: str, parameters: Values, *, is_group
 
 def _check_draw(findings: Findings, source: SourceSpec, of_source: Values, listing: Listing) -> None:
     """Groups images and draws the splits as far as that takes no more than counting."""
-    split = findings.values["data"]["split"]
-    if not is_whole(split) or split["test"] + split["validation"] >= 1:
+    data = findings.values["data"]
+    split, folds, tested = data["split"], data.get("folds"), tested_part(data)
+    if not is_whole(split) or tested + split["validation"] >= 1:
         return
     ((name, parameters),) = split["group"].items()
     try:
@@ -113,10 +132,11 @@ def _check_draw(findings: Findings, source: SourceSpec, of_source: Values, listi
     except SurgeonError as error:
         findings.report(("data", "split", "group", name), "unusable-group", error.message, error.hint)
         return
-    findings.train_images, failures = draw_splits(listing, keys, split["test"], split["validation"])
+    findings.train_images, failures = draw_splits(listing, keys, tested, split["validation"], folds or 1)
     for at, message in failures:
         hint = "add images of that class, leave it out, or change data.split"
-        findings.report(("data", "split", at), "class-too-small", message, hint)
+        where = ("data", "folds") if folds and at == "test" else ("data", "split", at)
+        findings.report(where, "class-too-small", message, hint)
 
 
 def _exists(path: Path) -> bool:

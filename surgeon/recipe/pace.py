@@ -56,7 +56,7 @@ def check_pace(plan: Plan, images: int) -> None:
 
 
 def draw_splits(
-    listing: Listing, keys: Sequence[str | None], test: float, validation: float
+    listing: Listing, keys: Sequence[str | None], test: float, validation: float, folds: int
 ) -> tuple[int, list[tuple[str, str]]]:
     """Draws splits by counting, as if no image had a copy.
 
@@ -65,6 +65,7 @@ def draw_splits(
         keys: What each shares with the others of its group, None for an image that is by itself.
         test: The part that is asked for.
         validation: The part that is asked for.
+        folds: How many test splits there are in turn; 1 without a cross-validation.
 
     Returns:
         About how many images are left to train on; and for each split that cannot be drawn with every class on both
@@ -78,18 +79,20 @@ def draw_splits(
     ]
     sizes, groups = Counter(label for label, _ in undrawn), Counter(label for label, _ in set(undrawn))
     total = left = sizes.total()
-    failures, taken = [], 0
+    failures, sides = [], 1
     for name, part in (("test", test), ("validation", validation)):
         if not part or not total or name in own:
             continue
-        count, taken = drawn_count(part, total), taken + 1
+        count, sides = drawn_count(part, total), sides + 1
+        in_folds = name == "test" and folds > 1
         label, least = min(groups.items(), key=lambda item: (item[1], item[0]))
-        if least <= taken:
+        if least < (folds if in_folds else sides):
             size = sizes[label]
             images = f"{size:,} image{'s' * (size > 1)}"
             if least < size:
                 images += f" in {least} group{'s' * (least > 1)}"
-            failures.append((name, f"{label!r} has {images}, too few for {name} with every class on both sides"))
+            what = f"{folds} folds" if in_folds else f"{name} with every class on both sides"
+            failures.append((name, f"{label!r} has {images}, too few for {what}"))
         elif not len(sizes) <= count <= left - len(sizes):
             message = f"{count} of {left} images for {name} are too {'few' if count < len(sizes) else 'many'}"
             failures.append((name, f"{message} for every class of {len(sizes)} on both sides"))

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from surgeon.catalogue.augmentations import AUGMENTATIONS
 from surgeon.catalogue.entry import boolean, choice, fraction, integer, number, path
@@ -62,6 +62,13 @@ class SplitPlan:
     ]
 
 
+class Fold(NamedTuple):
+    """One of so many parts of about the same size, from 1."""
+
+    number: int
+    of: int
+
+
 def drawn_count(part: float, images: int) -> int:
     """Returns how many of some images a part of them is: rounded up, but not for what floating point adds."""
     return math.ceil(part * images - 1e-9)
@@ -84,6 +91,19 @@ class DataPlan:
         ),
     ]
     split: Annotated[SplitPlan, section(SplitPlan)]
+    folds: Annotated[
+        int | None,
+        integer(
+            "Cross-validation: in so many parts, each of which is tested by a network that was trained on the others. "
+            "`split.test` does not count then.",
+            minimum=2,
+            maximum=100,
+        ),
+    ]
+    fold: Annotated[
+        int | None,
+        integer("The part, from 1, that is tested; by default `surgeon run` tests one after the other.", minimum=1),
+    ]
     resize: Annotated[Choice, one_of("resizing", "What becomes of a picture of another shape.", default="squash")]
     interpolation: Annotated[
         str, choice("How pixels are interpolated, antialiased: a filter of Pillow's.", INTERPOLATIONS, "bilinear")
@@ -93,6 +113,11 @@ class DataPlan:
         str, choice("What to do about an image that is in more than one split.", ("fail", "warn"), "fail")
     ]
     on_bad_image: Annotated[str, choice("What to do about a file that cannot be decoded.", ("fail", "skip"), "fail")]
+
+    @property
+    def tested(self) -> Fold | None:
+        """The part that a cross-validation tests, the first one if nobody said which; None without one."""
+        return None if self.folds is None else Fold(self.fold or 1, self.folds)
 
     @property
     def resizing(self) -> Resizing:

@@ -223,18 +223,6 @@ def write_splits(folder: Path, dataset: Dataset) -> None:
     _write_csv(folder / _SPLITS, _SPLIT, rows)
 
 
-def write_predictions(
-    folder: Path, dataset: Dataset, positions: NDArray[np.intp], probabilities: NDArray[np.float32]
-) -> None:
-    """Writes ``predictions.csv``: the probabilities of each class for the images at ``positions``."""
-    classes = dataset.classes
-    rows = (
-        (dataset.names[at], classes[dataset.labels[at]], classes[row.argmax()], *(f"{value:.6g}" for value in row))
-        for at, row in zip(positions, probabilities, strict=True)
-    )
-    _write_csv(folder / PREDICTIONS, (*_PREDICTED, *classes), rows)
-
-
 @dataclass(frozen=True, eq=False)
 class Predictions:
     """The test images of a run and what its network said of them; all but ``classes`` are aligned.
@@ -255,6 +243,16 @@ class Predictions:
     def predicted(self) -> NDArray[np.intp]:
         """The likeliest class numbers, of shape (n,)."""
         return np.asarray(self.probabilities.argmax(axis=1))
+
+
+def write_predictions(folder: Path, predictions: Predictions) -> None:
+    """Writes ``predictions.csv``: what a network said of each image."""
+    classes = predictions.classes
+    rows = (
+        (file, classes[label], classes[row.argmax()], *(f"{value:.6g}" for value in row))
+        for file, label, row in zip(predictions.files, predictions.labels, predictions.probabilities, strict=True)
+    )
+    _write_csv(folder / PREDICTIONS, (*_PREDICTED, *classes), rows)
 
 
 def read_predictions(folder: Path) -> Predictions | None:

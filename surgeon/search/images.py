@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from surgeon.data.splits import draw_folds, split_images
-from surgeon.errors import SurgeonError
 from surgeon.results.events import Event, Note
 from surgeon.training.session import Session, list_session, open_session, tell_what_was_passed_over
 
@@ -55,16 +54,7 @@ def with_validation(session: Session, split: SplitPlan) -> Generator[Event, None
 
 def folds_of(dataset: Dataset, count: int, seed: int) -> Iterator[Dataset]:
     """Yields the images with each part of them held out; images of one group are in one part."""
-    groups = np.array(dataset.groups)
-    for number, name in enumerate(dataset.classes):
-        different = len(set(groups[dataset.labels == number].tolist()))
-        if different < count:
-            raise SurgeonError(
-                f"{count} folds need {count} different images of each class; {name!r} has {different}, a group counted "
-                "once",
-                "ask for fewer folds, or add images",
-            )
-    fold_of = draw_folds(dataset.labels, dataset.groups, count, seed)
+    fold_of = draw_folds([dataset.classes[number] for number in dataset.labels], dataset.groups, count, seed)
     for fold in range(count):
         splits = np.where(fold_of == fold, "validation", "train")
         yield replace(dataset, splits=tuple(splits.tolist()))

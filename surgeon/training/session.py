@@ -57,7 +57,7 @@ def list_session(plan: Plan) -> Generator[Event, None, Index]:
         )
     _check_monitors(plan, index.splits)
     check_pace(plan, index.splits.count("train"))
-    for text in size_notes(index, plan.data.split):
+    for text in size_notes(index, plan.data):
         yield Note(text)
     yield from _look_at(index, plan)
     if plan.precision == "bfloat16" and (note := bfloat16_note()):

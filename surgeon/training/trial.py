@@ -22,7 +22,7 @@ from surgeon.recipe.bundle import NETWORK
 from surgeon.results.events import Event, Note, PhaseResult
 from surgeon.results.run import Evaluation, FrozenResult
 from surgeon.runs.checkpoint import Checkpoints, restore
-from surgeon.runs.folder import save_model, write_predictions
+from surgeon.runs.folder import Predictions, save_model, write_predictions
 from surgeon.training.phase import DivergedError, train_phase, trained_weights
 from surgeon.training.stopping import ending_epoch
 
@@ -121,8 +121,10 @@ def _measure(setup: Setup, test: Feed, folder: Path) -> Generator[Event, None, E
         predictor = build_predictor(part, test.frontier, setup.pipeline)
     outputs = yield from predict(predictor, examples, plan.data.batch_size, "evaluate")
     probabilities = softmax(outputs, axis=-1) if plan.loss_from_logits else outputs
-    write_predictions(folder, setup.dataset, examples.positions, probabilities)
-    return evaluate("test", examples.labels, probabilities.argmax(axis=-1), setup.dataset.classes)
+    names, classes = setup.dataset.names, setup.dataset.classes
+    files = tuple(names[at] for at in examples.positions)
+    write_predictions(folder, Predictions(classes, files, examples.labels.astype(np.intp), probabilities))
+    return evaluate("test", examples.labels, probabilities.argmax(axis=-1), classes)
 
 
 def _probe(features: FrozenFeatures) -> Generator[Event, None, Evaluation | None]:

@@ -1,0 +1,56 @@
+"""``surgeon run --repeat`` and ``--folds``: what runs of one recipe come to together."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from surgeon.cli.output import Format, print_json, print_text
+from surgeon.cli.running import progress_console
+from surgeon.report.progress import ProgressDisplay
+from surgeon.report.terminal import styled
+
+if TYPE_CHECKING:
+    from surgeon.results.run import Spread
+    from surgeon.results.subscribers import Subscriber
+    from surgeon.series import Series
+
+
+def train_series(make: Callable[[Subscriber], Series], output_format: Format, *, quiet: bool) -> None:
+    """Makes a series and prints what its runs came to: that is asked for, quiet or not."""
+    with ProgressDisplay(progress_console(output_format, quiet=quiet)) as display:
+        series = make(display.show)
+    if output_format is Format.json:
+        print_json(_record(series))
+        return
+    from surgeon.report.results import classification_table, spread_table
+
+    if series.evaluation is not None:
+        total = series.evaluation.weighted.support
+        title = f"{series.runs[0].result.name}: {total} images, each tested by the run that held it out"
+        print_text(classification_table(series.evaluation, title))
+    print_text(spread_table(series.figures))
+    if series.evaluation is None:
+        print_text(*_expected(series.figures))
+    print_text(styled("the runs are in ", (str(series.folder), "bold")))
+
+
+def _record(series: Series) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "runs": [str(run.folder) for run in series.runs],
+        "figures": {name: dataclasses.asdict(spread) for name, spread in series.figures.items()},
+    }
+    if series.evaluation is not None:
+        record["evaluation"] = dataclasses.asdict(series.evaluation)
+    return record
+
+
+def _expected(spreads: Mapping[str, Spread]) -> list[str]:
+    """Returns the lines with which a recipe says what to expect of it."""
+    lines = [
+        f"  {name.removeprefix('network ')}: {{mean: {spread.mean:.4f}, std: {spread.std:.4f}}}"
+        for name, spread in spreads.items()
+        if name.startswith("network ")
+    ]
+    return ["in the recipe:", "expected:", *lines]
