@@ -28,7 +28,7 @@ def train_series(make: Callable[[Subscriber], Series], output_format: Format, *,
 
     if series.evaluation is not None:
         total = series.evaluation.weighted.support
-        title = f"{series.runs[0].result.name}: {total} images, each tested by the run that held it out"
+        title = f"{series.runs[0].result.name}: {total} images, each tested once"
         print_text(classification_table(series.evaluation, title))
     print_text(spread_table(series.figures))
     if series.evaluation is None:
