@@ -31,6 +31,7 @@ def plan(
     return DataPlan(
         source=Choice(source, parameters),
         image_size=size,
+        classes=None,
         folds=None,
         fold=None,
         resize=Choice("squash", {}),

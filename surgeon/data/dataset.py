@@ -22,11 +22,12 @@ from surgeon.catalogue.sources.listing import LabelledImage, Listing, require_cl
 from surgeon.catalogue.sources.split_names import SPLITS
 from surgeon.catalogue.sources.walk import UNOPENED
 from surgeon.data.fetch import fetch
-from surgeon.data.groups import group_images
+from surgeon.data.groups import group_images, group_keys
 from surgeon.data.images import load_image
 from surgeon.data.splits import split_images
 from surgeon.data.threads import in_threads
 from surgeon.errors import BadImageError, SurgeonError
+from surgeon.recipe.classes import relabelled
 from surgeon.resizing import Resizing
 from surgeon.results.events import Note, Progress
 from surgeon.results.forecast import Place
@@ -146,12 +147,15 @@ def index_images(plan: DataPlan, *, looks: bool = True) -> Generator[Progress, N
         SurgeonError: If the source cannot be had or read, has only one class, has not what the plan groups by, or a
             class is too small to split.
     """
-    listing = yield from list_images(plan)
-    require_classes(listing, plan.source.parameters)
+    of_source = yield from _list_source(plan)
+    require_classes(of_source, plan.source.parameters)
+    listing, kept = relabelled(plan.classes, of_source)
+    keys = group_keys(plan, of_source)  # folders are called like the classes of the source
     digests = yield from _digests(listing.images)
     labels = [image.label for image in listing.images]
     source_splits = [image.split for image in listing.images]
-    groups, uncompared = yield from group_images(plan, listing, digests, looks=looks)
+    shared = [keys[at] for at in kept]
+    groups, uncompared = yield from group_images(plan, listing, shared, digests, looks=looks)
     splits = split_images(labels, digests, groups, source_splits, plan.split, plan.tested)
     return Index(
         listing.images, listing.classes, digests, groups, splits, listing.ignored, listing.left_out, uncompared
@@ -159,11 +163,15 @@ def index_images(plan: DataPlan, *, looks: bool = True) -> Generator[Progress, N
 
 
 def list_images(plan: DataPlan) -> Generator[Progress, None, Listing]:
-    """Lists the images of a source, which is fetched first if need be.
+    """Lists the images of a plan's classes; their source is fetched first if need be.
 
     Raises:
         SurgeonError: If the source cannot be had or read.
     """
+    return relabelled(plan.classes, (yield from _list_source(plan)))[0]
+
+
+def _list_source(plan: DataPlan) -> Generator[Progress, None, Listing]:
     source = find("source", SOURCES, plan.source.name)
     paths = []
     for download in source.downloads(plan.source.parameters):

@@ -21,32 +21,42 @@ if TYPE_CHECKING:
     from surgeon.results.events import Progress
 
 
+def group_keys(plan: DataPlan, of_source: Listing) -> Sequence[str | None]:
+    """Returns what each image shares with the others of its group, as far as no image tells; None if it is by itself.
+
+    Args:
+        plan: Where they come from and what to group them by.
+        of_source: The images as the source has them.
+
+    Raises:
+        SurgeonError: If the images have not what they are to be grouped by.
+    """
+    grouping, source = find("grouping", GROUPINGS, plan.split.group.name), find("source", SOURCES, plan.source.name)
+    return grouping.keys(plan.split.group.parameters, source, plan.source.parameters, of_source)
+
+
 def group_images(
-    plan: DataPlan, listing: Listing, digests: Sequence[str], *, looks: bool
+    plan: DataPlan, listing: Listing, keys: Sequence[str | None], digests: Sequence[str], *, looks: bool
 ) -> Generator[Progress, None, tuple[tuple[str, ...], int]]:
     """Groups images as ``data.split.group`` says; copies of a file are of one group whatever it says.
 
     Args:
-        plan: Where they come from and what to group them by.
+        plan: What to group them by.
         listing: The images.
+        keys: What each shares with the others of its group, of ``group_keys``.
         digests: Of each image's bytes.
         looks: Whether images are decoded that were never looked at, if they are to be compared.
 
     Returns:
         For each image the name of its group, the least digest in it: neither the names of images nor their order
         matter. And how many different images were not compared.
-
-    Raises:
-        SurgeonError: If the images have not what they are to be grouped by.
     """
-    grouping, source = find("grouping", GROUPINGS, plan.split.group.name), find("source", SOURCES, plan.source.name)
-    keys = grouping.keys(plan.split.group.parameters, source, plan.source.parameters, listing)
     first: dict[str, str] = {}
     pairs = [
         (first.setdefault(key, digest), digest) for digest, key in zip(digests, keys, strict=True) if key is not None
     ]
     uncompared = 0
-    if grouping.compares:
+    if find("grouping", GROUPINGS, plan.split.group.name).compares:
         facts = (yield from look_at_images(listing.images, digests)) if looks else known_facts(digests)
         uncompared = len(set(digests)) - len(facts)
         pairs += near_copies(facts)

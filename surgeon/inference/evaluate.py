@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Generator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from surgeon.catalogue.sources.listing import Listing
 from surgeon.errors import SurgeonError, UsageError
 from surgeon.evaluation.measures import evaluate
 from surgeon.inference.classify import classify, open_classifier
+from surgeon.recipe.classes import relabelled
 from surgeon.results.events import Progress
 from surgeon.results.use import OtherData
 from surgeon.runs.folder import holds_run
@@ -64,6 +66,8 @@ def evaluate_images(folder: Path, listing: Listing, *, trust: bool = False) -> G
 def list_other(folder: Path, data: Path, columns: Mapping[str, str]) -> Listing:
     """Lists other images: of a folder, or of a CSV file, which is read as the run's own if it came from one.
 
+    Classes that the run's recipe renames have their new names here, too.
+
     Args:
         folder: The run or the bundle.
         data: A folder of class folders or a CSV file.
@@ -77,8 +81,12 @@ def list_other(folder: Path, data: Path, columns: Mapping[str, str]) -> Listing:
     if columns and not is_table:
         raise UsageError(f"{data} is not a CSV file and has no columns", "leave out --image-column and --label-column")
     kind = "csv" if is_table else "folder"
-    source = read_plan(folder).data.source if holds_run(folder) else None
+    own = read_plan(folder).data if holds_run(folder) else None
+    source = own.source if own else None
     asked = source.parameters if source and source.name == kind else {}
     defaults = {key: schema["default"] for key, schema in SOURCES[kind].parameters.items() if "default" in schema}
     asked = {key: value for key, value in asked.items() if key != "split_column"}  # of other images all are measured
-    return SOURCES[kind].read({**defaults, **asked, **columns, "path": str(data.absolute())}, ())
+    listing = SOURCES[kind].read({**defaults, **asked, **columns, "path": str(data.absolute())}, ())
+    if own is None or own.classes is None:
+        return listing
+    return relabelled(replace(own.classes, leave_out=None), listing)[0]  # what the network does not know is said

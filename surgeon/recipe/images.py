@@ -10,8 +10,10 @@ from surgeon.catalogue.sources import SOURCES
 from surgeon.catalogue.sources.listing import require_classes
 from surgeon.errors import SurgeonError
 from surgeon.patterns import check_pattern
+from surgeon.recipe.classes import class_problems, relabelled, renamed_classes
 from surgeon.recipe.complete import is_whole
 from surgeon.recipe.pace import draw_splits
+from surgeon.recipe.plan import ClassesPlan
 
 if TYPE_CHECKING:
     from surgeon.catalogue.entry import Entry
@@ -104,10 +106,10 @@ def _check_source(findings: Findings, name: str, parameters: Values, *, is_group
             missing.append(key)
     if missing:
         return
-    if not (paths and findings.counts_images):
-        findings.classes = source.classes(parameters)
-    if findings.classes is None or len(findings.classes) < 2:
-        findings.classes = None
+    known = None if paths and findings.counts_images else source.classes(parameters)
+    if known is not None and len(known) > 1:
+        findings.classes = _checked_classes(findings, known)
+    else:
         try:
             listing = source.read(parameters, ())
             require_classes(listing, parameters)
@@ -115,9 +117,25 @@ def _check_source(findings: Findings, name: str, parameters: Values, *, is_group
             for problem in error.message.splitlines():
                 findings.report(("data", "source"), "unusable-source", problem, error.hint)
             return
-        findings.classes = listing.classes
-        if is_grouped:
+        findings.classes = _checked_classes(findings, listing.classes)
+        if is_grouped and findings.classes is not None:
             _check_draw(findings, source, parameters, listing)
+
+
+def _checked_classes(findings: Findings, names: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Returns the classes that are left of a source's; None if that cannot be told."""
+    if not is_whole(findings.values["data"].get("classes", {})):
+        return None
+    plan = _classes_plan(findings)
+    problems = list(class_problems(plan, names)) if plan else []
+    for problem in problems:
+        findings.report(("data", "classes", *problem.path), "unusable-classes", problem.message, problem.hint)
+    return None if problems else renamed_classes(plan, names)
+
+
+def _classes_plan(findings: Findings) -> ClassesPlan | None:
+    asked = findings.values["data"].get("classes")
+    return ClassesPlan(asked.get("rename"), asked.get("leave_out"), asked.get("order")) if asked else None
 
 
 def _check_draw(findings: Findings, source: SourceSpec, of_source: Values, listing: Listing) -> None:
@@ -132,7 +150,9 @@ def _check_draw(findings: Findings, source: SourceSpec, of_source: Values, listi
     except SurgeonError as error:
         findings.report(("data", "split", "group", name), "unusable-group", error.message, error.hint)
         return
-    findings.train_images, failures = draw_splits(listing, keys, tested, split["validation"], folds or 1)
+    listing, kept = relabelled(_classes_plan(findings), listing)
+    shared = [keys[at] for at in kept]
+    findings.train_images, failures = draw_splits(listing, shared, tested, split["validation"], folds or 1)
     for at, message in failures:
         hint = "add images of that class, leave it out, or change data.split"
         where = ("data", "folds") if folds and at == "test" else ("data", "split", at)

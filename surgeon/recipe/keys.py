@@ -157,6 +157,12 @@ def weights_by_name(description: str, bare: str) -> Schema:
     }
 
 
+def renames(description: str) -> Schema:
+    """Returns the schema of a mapping from names to other names."""
+    name = text("The new name.", minLength=1)
+    return {"description": description, "type": "object", "minProperties": 1, "additionalProperties": name}
+
+
 def figure(label: str) -> Schema:
     """Returns the schema of a measured figure, with what it spreads over seeds if that is known."""
     spread = {

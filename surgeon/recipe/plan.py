@@ -7,7 +7,7 @@ defaults, the reference and the compiler follow.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -26,6 +26,7 @@ from surgeon.recipe.keys import (
     name_of,
     one_of,
     parameters_of,
+    renames,
     section,
     selector,
     selectors,
@@ -75,6 +76,23 @@ def drawn_count(part: float, images: int) -> int:
 
 
 @dataclass(frozen=True)
+class ClassesPlan:
+    """What becomes of the classes that the source has."""
+
+    rename: Annotated[
+        Mapping[str, str] | None,
+        renames("Other names for some classes; several with one new name become one class, and so does a taken one."),
+    ]
+    leave_out: Annotated[
+        Sequence[str] | None, sequence("Classes that there are no images of.", text("A class of the source."))
+    ]
+    order: Annotated[
+        Sequence[str] | None,
+        sequence("All classes that are left, as the network puts them out; by default sorted.", text("A class.")),
+    ]
+
+
+@dataclass(frozen=True)
 class DataPlan:
     """The images.
 
@@ -83,6 +101,7 @@ class DataPlan:
     """
 
     source: Annotated[Choice, one_of("source", "Where the images come from."), REQUIRED]
+    classes: Annotated[ClassesPlan | None, section(ClassesPlan)]
     image_size: Annotated[
         tuple[int, int],
         sides(

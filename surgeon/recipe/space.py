@@ -19,7 +19,7 @@ _SECONDS = {"s": 1, "min": 60, "h": 3600}
 _VARY: ValuePath = ("sweep", "vary")
 # What trials are compared on has to be the same for all of them.
 _FIXED = (
-    *("data.source", "data.split", "data.folds", "data.fold", "data.on_leak", "data.on_bad_image"),
+    *("data.source", "data.classes", "data.split", "data.folds", "data.fold", "data.on_leak", "data.on_bad_image"),
     *("sweep", "expected", "evaluate", "recipe"),
 )
 
