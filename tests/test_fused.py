@@ -287,6 +287,7 @@ def test_trials_end_one_by_one_and_the_others_are_as_they_would_be(bench: Bench)
         ({"phases[0].trainable": "head_dense_2"}, None),
         ({"phases[0].trainable": "all"}, None),
         ({"phases[0].optimizer": {"adam": {"use_ema": True}}}, None),
+        ({"phases[0].average": 0.5}, None),
         ({"phases[0].optimizer": {"adam": {"gradient_accumulation_steps": 2}}}, None),
         ({"phases[0].optimizer": "schedule_free_adamw"}, None),
         ({"phases[0].lr_scale": {"head_dense": 0.5}}, None),

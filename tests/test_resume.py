@@ -47,7 +47,7 @@ EVERYTHING = (
     "phases=["
     "{name: warm-up, trainable: head, optimizer: rmsprop, lr: {cosine: {peak: 0.01}}, epochs: 3},"
     f"{WHOLE},"
-    "{name: head, trainable: head, optimizer: {sgd: {momentum: 0.9, use_ema: true}},"
+    "{name: head, trainable: head, average: 0.7, optimizer: {sgd: {momentum: 0.9, use_ema: true}},"
     " lr: {plateau: {initial: 0.01, patience: 1, min_delta: 9}}, epochs: 3}]",
 )
 

@@ -25,6 +25,7 @@ from surgeon.recipe.keys import (
     mapping,
     name_of,
     one_of,
+    or_bare,
     parameters_of,
     renames,
     section,
@@ -198,6 +199,7 @@ class PhasePlan:
         lr_scale: By the name of each layer with weights that a selector matches, trained or not.
         class_weight: ``balanced``, a weight for each class that does not weigh 1, or None.
         sample: ``balanced`` or None.
+        average: ``alpha`` and ``with``, or None.
     """
 
     name: Annotated[str, text("What to call the phase; by default its number.", minLength=1)]
@@ -257,6 +259,22 @@ class PhasePlan:
             "run began with to the loss.",
             0.0,
             minimum=0,
+        ),
+    ]
+    average: Annotated[
+        Mapping[str, Any] | None,
+        or_bare(
+            mapping(
+                "WiSE-FT: measure the average of the trained weights and those that the phase began with, and end with "
+                "it.",
+                {
+                    "alpha": fraction(
+                        "What the trained weights count in it.", 0.5, exclusiveMinimum=0, exclusiveMaximum=1
+                    ),
+                    "with": choice("What they are averaged with.", ("start",), "start"),
+                },
+            ),
+            "alpha",
         ),
     ]
     batch_norm: Annotated[

@@ -104,6 +104,7 @@ def stack_key(plan: Plan, number: int, frontier: Frontier) -> Hashable | None:
         or plan.feature_mix_up
         or plan.precision != "float32"  # XLA rounds elsewhere
         or optimizer["use_ema"]
+        or phase.average
         or "gradient_accumulation_steps" in optimizer
         or SCHEDULES[phase.lr.name].rate_after  # the rates of a stack are known before its first step
         or any(scale != 1.0 for scale in rate_scales(plan.network, phase).values())

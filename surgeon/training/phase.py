@@ -150,7 +150,7 @@ def _begin(
         digests=before.digests,
         weights=weights,
         best={},
-        begun=weights if start else {},
+        begun=weights if start or training.phase.average else {},
         state={},
     )
 
@@ -201,7 +201,7 @@ def _train_epochs(
         figures = yield from _train_epoch(training, epoch, per_class)
         figures["lr"] = float(training.optimizer.learning_rate)
         weights = values_of(training.weights)
-        with _as_ended(training, weights) as ended:
+        with _as_ended(training, weights, latest.begun) as ended:
             if training.validate is not None:
                 figures |= yield from training.validate()
         seconds = time.perf_counter() - epoch_started
@@ -235,18 +235,24 @@ def extended(history: Mapping[str, tuple[float, ...]], figures: Mapping[str, flo
 
 
 @contextmanager
-def _as_ended(training: Training, weights: Values) -> Iterator[Values]:
+def _as_ended(training: Training, weights: Values, begun: Values) -> Iterator[Values]:
     """Gives the network, for a while, the weights that the phase would end with now, and gives their values.
 
-    An optimizer may average the weights over its steps (``use_ema``). Then the average is what is measured and kept,
-    while training goes on from ``weights``, those of the last step.
+    An optimizer may average the weights over its steps (``use_ema``), and the phase may average these with ``begun``.
+    Then the average is what is measured and kept, while training goes on from ``weights``, those of the last step.
     """
-    if not training.phase.optimizer.parameters["use_ema"]:
+    is_moving, average = training.phase.optimizer.parameters["use_ema"], training.phase.average
+    if not is_moving and average is None:
         yield weights
         return
-    training.optimizer.finalize_variable_values(training.variables)
+    if is_moving:
+        training.optimizer.finalize_variable_values(training.variables)
+    ended = values_of(training.weights) if is_moving else weights
+    if average is not None:
+        ended = {path: begun[path] + average["alpha"] * (value - begun[path]) for path, value in ended.items()}
+        restore(training.weights, ended)
     try:
-        yield values_of(training.weights)
+        yield ended
     finally:
         restore(training.weights, weights)
 
