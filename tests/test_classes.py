@@ -104,3 +104,17 @@ def test_what_cannot_be_done_is_said(recipe: Path, asked: str, path: str, said: 
 def test_a_sweep_does_not_vary_them(recipe: Path) -> None:
     problems = validate_recipe(recipe, ("sweep={vary: {data.classes.leave_out: [[elm], [oak]]}}",))
     assert any("is the same for all trials" in problem.message for problem in problems)
+
+
+def test_names_of_files_say_the_class(recipe: Path, trees: Path, surgeon: Surgeon, tmp_path: Path) -> None:
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for file in trees.glob("*/*.png"):
+        (flat / f"{file.parent.name}_{file.stem}.png").write_bytes(file.read_bytes())
+    source = f"data.source={{file_names: {{path: '{flat}', pattern: '^(.+)_'}}}}"
+    done = surgeon("run", recipe, "--set", source, "--set", "data.split.validation=0", "--out", tmp_path / "run")
+    assert done.code == 0, done.err
+    found = json.loads(surgeon("evaluate", tmp_path / "run", flat, "--format", "json").out)
+    assert [measures["support"] for measures in found["evaluation"]["per_class"]] == [4, 4, 4, 4]
+    wrong = validate_recipe(recipe, (source.replace("(.+)_", ".+_"),))
+    assert any("has no group" in problem.message for problem in wrong)

@@ -76,6 +76,25 @@ class TestFolder:
         write_image(tmp_path / "a/odd_7.png", 7)
         assert "finds no split in 1 of 7 file names: 'a/odd_7.png'" in problem("folder", **parameters)
 
+    def test_classes_in_file_names(self, tmp_path: Path, write_image: Callable) -> None:
+        for number, name in enumerate(["maine_coon_1.jpg", "pug_2.png", "more/pug_10.jpg", "pug.png"]):
+            write_image(tmp_path / name, number)
+        (tmp_path / "notes.txt").write_text("…")
+        parameters = {"path": str(tmp_path), "pattern": r"^(.+)_\d+"}
+        listing = read("file_names", **parameters)
+        assert {image.name: (image.label, image.split) for image in listing.images} == {
+            "maine_coon_1.jpg": ("maine_coon", None),
+            "more/pug_10.jpg": ("pug", None),
+            "pug_2.png": ("pug", None),
+        }
+        assert listing.classes == ("maine_coon", "pug")
+        assert (listing.ignored, listing.left_out) == (
+            1,
+            {"images in whose names the pattern finds no class": ("pug.png",)},
+        )
+        with pytest.raises(SurgeonError, match=r"finds no class in 4 file names: 'maine_coon_1.jpg'"):
+            read("file_names", path=str(tmp_path), pattern="^(x+)$")
+
     def test_splits_are_in_folders_or_in_file_names(self, tmp_path: Path, write_image: Callable) -> None:
         for number, name in enumerate(["train/a/train_1.png", "train/b/train_2.png", "test/a/test_3.png"]):
             write_image(tmp_path / name, number)

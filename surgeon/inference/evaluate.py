@@ -70,7 +70,7 @@ def list_other(folder: Path, data: Path, columns: Mapping[str, str]) -> Listing:
 
     Args:
         folder: The run or the bundle.
-        data: A folder of class folders or a CSV file.
+        data: A folder of class folders, or of files whose names say the class if the run's do; or a CSV file.
         columns: ``image_column`` and ``label_column`` of the file, where they are not those of the recipe.
 
     Raises:
@@ -80,12 +80,13 @@ def list_other(folder: Path, data: Path, columns: Mapping[str, str]) -> Listing:
     is_table = not data.is_dir() and data.suffix.lower() in _TABLE_SUFFIXES
     if columns and not is_table:
         raise UsageError(f"{data} is not a CSV file and has no columns", "leave out --image-column and --label-column")
-    kind = "csv" if is_table else "folder"
     own = read_plan(folder).data if holds_run(folder) else None
     source = own.source if own else None
+    kind = "csv" if is_table else "file_names" if source and source.name == "file_names" else "folder"
     asked = source.parameters if source and source.name == kind else {}
     defaults = {key: schema["default"] for key, schema in SOURCES[kind].parameters.items() if "default" in schema}
-    asked = {key: value for key, value in asked.items() if key != "split_column"}  # of other images all are measured
+    # Of other images all are measured.
+    asked = {key: value for key, value in asked.items() if key not in ("split_column", "split_pattern")}
     listing = SOURCES[kind].read({**defaults, **asked, **columns, "path": str(data.absolute())}, ())
     if own is None or own.classes is None:
         return listing

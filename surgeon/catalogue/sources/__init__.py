@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from surgeon.catalogue.entry import table
-from surgeon.catalogue.sources import csv_file, digits, flowers17, folder
+from surgeon.catalogue.sources import csv_file, digits, flowers17, folder, patterned
 
-SOURCES = table(folder.SPEC, csv_file.SPEC, flowers17.SPEC, digits.SPEC, group="surgeon.sources")
+SOURCES = table(folder.SPEC, patterned.SPEC, csv_file.SPEC, flowers17.SPEC, digits.SPEC, group="surgeon.sources")

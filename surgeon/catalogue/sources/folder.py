@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
-from surgeon.catalogue.entry import Parameters, path, regex
+from surgeon.catalogue.entry import Parameters, path
 from surgeon.catalogue.sources.listing import (
     LabelledImage,
     Listing,
@@ -18,10 +17,10 @@ from surgeon.catalogue.sources.listing import (
     unreadable,
 )
 from surgeon.catalogue.sources.misplaced import describe_file, describe_folder
+from surgeon.catalogue.sources.patterned import SPLIT_PATTERN, with_splits
 from surgeon.catalogue.sources.split_names import split_called, splits_in
 from surgeon.catalogue.sources.walk import EMPTY, STRAY, is_passed_over, walk
 from surgeon.errors import SurgeonError, quote
-from surgeon.patterns import first_groups, spell_pattern
 from surgeon.text import first_few
 
 
@@ -31,7 +30,7 @@ def _read(parameters: Parameters, paths: tuple[Path, ...]) -> Listing:
         if not root.is_dir():
             raise describe_file(root)
         depth = _class_depth(root, parameters)
-        listing = _with_splits(_list(root, depth), parameters.get("split_pattern"))
+        listing = with_splits(_list(root, depth), parameters.get("split_pattern"))
     except OSError as error:
         raise unreadable(root, error) from error
     if not listing.images:
@@ -61,23 +60,6 @@ def _list(root: Path, depth: int) -> Listing:
     if empty:
         left_out[EMPTY] = [readable_name(folder.relative_to(root).as_posix()) for folder in empty]
     return complete_listing(images, ignored, left_out)
-
-
-def _with_splits(listing: Listing, pattern: str | None) -> Listing:
-    """Returns a listing with the splits that the names of its files say."""
-    if pattern is None:
-        return listing
-    said = first_groups(pattern, [image.name.rpartition("/")[2] for image in listing.images])
-    splits = [split_called(text or "") for text in said]
-    silent = [quote(image.name) for image, split in zip(listing.images, splits, strict=True) if split is None]
-    if silent:
-        raise SurgeonError(
-            f"split_pattern {spell_pattern(pattern)} finds no split in {len(silent):,} of {len(splits):,} file names: "
-            + ", ".join(first_few(silent, 4)),
-            "its first group has to match train, val or test in every file name",
-        )
-    images = (replace(image, split=split) for image, split in zip(listing.images, splits, strict=True))
-    return replace(listing, images=tuple(images))
 
 
 def _classes(parameters: Parameters) -> tuple[str, ...] | None:
@@ -196,7 +178,7 @@ SPEC = SourceSpec(
             "description": "`false` says that the folders are classes, even where they look like splits.",
             "type": "boolean",
         },
-        "split_pattern": regex("A regular expression whose first group finds train, val or test in each file name."),
+        "split_pattern": SPLIT_PATTERN,
     },
     required=("path",),
     shorthand="path",

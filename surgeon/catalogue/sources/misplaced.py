@@ -47,6 +47,7 @@ def describe_folder(root: Path, listing: Listing, *, has_splits: bool) -> Surgeo
         return SurgeonError(
             found,
             "put the images of each class into a folder of its own, or list them with their labels in a CSV file; "
+            "if their names say the class, data.source: {file_names: {path: ..., pattern: ...}} finds it; "
             "`surgeon predict` tells the classes of unlabelled images",
         )
     files = sorted(entry.name for entry in root.iterdir())
