@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("out", type=Path, metavar="OUT", help="where everything is kept")
     parser.add_argument("photos", type=Path, nargs="*", metavar="PHOTOS", help="folders of class folders")
     parser.add_argument(
-        "--methods", nargs="+", default=[INIT], metavar="NAME", help=f"of {', '.join(METHODS)}; {KERAS}"
+        "--methods", nargs="+", default=[INIT], metavar="NAME", help=f"of {'; '.join([*METHODS, KERAS])}"
     )
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="runs of each recipe")
     options = parser.parse_args()
