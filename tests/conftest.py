@@ -48,6 +48,18 @@ def slow_but(quick: Collection[object], family: Iterable[object]) -> list[Any]:
     return [pytest.param(member, marks=() if member in quick else pytest.mark.slow) for member in family]
 
 
+_LONGEST = (
+    "test_every_command_of_the_tutorial",
+    "test_kills_change_nothing",
+    "test_flowers_are_learned_from_real_weights",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begins with the tests that take minutes, so that no worker is left with one of them at the end."""
+    items.sort(key=lambda item: getattr(item, "originalname", item.name) not in _LONGEST)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keeps the tests out of the user's cache."""

@@ -42,7 +42,7 @@ Surgeon = Callable[..., Any]
 # One network of each preprocessing or kind of layers, as far as its first stages: what follows is more of the same.
 BACKBONES = {
     "vgg16": "block3_pool",
-    "resnet50v2": "conv3_block2_out",
+    "mobilenetv2": "block_3_project_BN",
     "densenet121": "pool2_pool",
     "efficientnetb0": "block3a_project_bn",
     "efficientnetlite0": "block3a_project_bn",
