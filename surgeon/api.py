@@ -19,7 +19,7 @@ from surgeon.catalogue.layer_table import LayerTable
 from surgeon.data.checks import CheckedImages, by_severity, check_images
 from surgeon.data.dataset import index_images
 from surgeon.data.draft import draft_recipe
-from surgeon.data.survey import survey_folder
+from surgeon.data.survey import survey_images
 from surgeon.errors import RunInterruptedError, SurgeonError, UsageError, did_you_mean, quote, require_modules
 from surgeon.recipe.compiler import compile_document, compile_recipe
 from surgeon.recipe.document import overridden, parse_document
@@ -241,7 +241,7 @@ def plan_to_check(path: Path, overrides: Sequence[str] = ()) -> Plan:
         return compile_recipe(path, overrides)
     folder = path.resolve()
     drafted = folder.parent / "check.yaml"
-    text = draft_recipe(survey_folder(folder), drafted)
+    text = draft_recipe(survey_images(folder), drafted)
     source = f"data.source.folder.path={json.dumps(str(folder))}"
     document = parse_document(text.encode(), drafted)
     return compile_document(overridden(document, [source, *_FOLDER_OVERRIDES, *overrides]))

@@ -145,7 +145,8 @@ def _train_each(
             raise UsageError(f"{folder} is a run of another recipe", "give another --out")
     runs = []
     for plan, folder in zip(plans.values(), folders, strict=True):
-        watching(Note(folder.name.replace("-", " ")))
+        if plan.data.tested is None:  # a fold says so itself
+            watching(Note(f"seed {plan.seed}"))
         runs.append(open_run(folder) if is_finished(folder) else train(plan, folder, on_event=watching, log=log))
     figures = [headline_figures(run.result) for run in runs]
     if not figures[0]:

@@ -59,6 +59,58 @@ def test_a_recipe_for_few_images_runs(  # noqa: PLR0917
     assert says_why == ("validation" not in held_out)
 
 
+def write_table(file: Path, photos: Path, header: str, row: Callable[[Path, int], str]) -> Path:
+    """Writes a line for each photograph, whose paths are relative to the table."""
+    shutil.copytree(photos, file.parent / "images")
+    images = sorted(file.parent.glob("images/*/*.png"))
+    lines = [row(image.relative_to(file.parent), number) for number, image in enumerate(images)]
+    file.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
+    return file
+
+
+def test_a_table_is_drafted_by_what_is_in_its_columns(surgeon: Surgeon, tmp_path: Path, photos: Path) -> None:
+    def row(image: Path, number: int) -> str:
+        return f"{number},{('train', 'valid', 'test')[number % 3]},{image.as_posix()},{image.parent.name},{number / 7}"
+
+    table = write_table(tmp_path / "trees, all.csv", photos, "id,part,where is it,grain,age", row)
+    recipe = tmp_path / "below" / "trees.yaml"
+    recipe.parent.mkdir()
+    made = surgeon("init", table, "--out", recipe)
+    assert (made.code, "24 images of 2 classes" in made.out) == (0, True)
+    assert surgeon("validate", recipe).code == 0
+    plan = compile_recipe(recipe)
+    assert plan.data.source.parameters == {
+        "path": str(table),
+        "image_column": "where is it",
+        "label_column": "grain",
+        "split_column": "part",
+    }
+    assert plan.classes == ("across", "along")
+    assert plan.name == "trees, all"
+    assert "there are train (8), validation (8), test (8)" in " ".join(recipe.read_text(encoding="utf-8").split())
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "said"),
+    [
+        ("path;label", "{image};{label}", "separated by semicolons"),
+        ("path,label", "elsewhere/{image},{label}", "has paths of files"),
+        ("path,kind,place", "{image},{label},{place}", "has the labels? 'kind', 'place'; call it 'label'"),
+        ("path,number", "{image},{number}", "has the labels? 'number'; call it 'label'"),
+        ("path,kind,label", "{image},{place},{label}", None),
+    ],
+)
+def test_a_table_that_does_not_tell_is_asked_for(
+    surgeon: Surgeon, tmp_path: Path, photos: Path, header: str, row: str, said: str | None
+) -> None:
+    def line(image: Path, number: int) -> str:
+        return row.format(image=image.as_posix(), label=image.parent.name, number=number, place="ab"[number % 2])
+
+    made = surgeon("init", write_table(tmp_path / "table.csv", photos, header, line), "--out", tmp_path / "t.yaml")
+    assert (made.code == 0) == (said is None)
+    assert said is None or said in " ".join(made.err.replace("hint: ", "; ").split()).replace(" ;", ";")
+
+
 @pytest.mark.slow
 def test_what_is_measured_stands_in_the_recipe(
     surgeon: Surgeon, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

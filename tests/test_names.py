@@ -23,7 +23,7 @@ from PIL import Image
 
 from surgeon.cells import read_rows, write_rows
 from surgeon.cli.output import open_streams
-from surgeon.data.survey import survey_folder
+from surgeon.data.survey import survey_images
 from surgeon.report.card import _markdown
 from surgeon.report.progress import ProgressDisplay
 from surgeon.report.terminal import Terminal
@@ -233,7 +233,7 @@ def test_a_folder_that_is_not_utf8_is_checked_and_gets_a_recipe(
     assert surgeon("validate", recipe).code == 0
     assert surgeon("check", undecodable).code == 0
     assert "21 images of 3 classes" in stdout.text
-    assert set(survey_folder(undecodable).classes) == {r"caf\xe8", r"caf\xe9", "\u65e5\u672c"}
+    assert set(survey_images(undecodable).classes) == {r"caf\xe8", r"caf\xe9", "\u65e5\u672c"}
 
 
 @linux

@@ -71,6 +71,7 @@ def test_each_image_is_tested_once_by_a_network_that_did_not_see_it(
 @pytest.mark.slow
 def test_a_fold_is_a_run_of_its_own(recipe: Path, surgeon: Surgeon, tmp_path: Path) -> None:
     told = surgeon("run", recipe, "--set", "data.folds=3", "--out", tmp_path / "runs")
+    assert [f"fold {number} of 3 is tested" in told.err for number in (1, 2, 3)] == [True] * 3
     assert "24 images, each tested once" in told.out
     assert surgeon("run", recipe, "--set", "data={folds: 3, fold: 2}", "--out", tmp_path / "alone").code == 2
     settings = ("--set", "data.folds=3", "--set", "data.fold=2")

@@ -1,4 +1,4 @@
-"""``surgeon init``: a recipe fit for a folder of images."""
+"""``surgeon init``: a recipe fit for some images."""
 
 from __future__ import annotations
 
@@ -20,10 +20,17 @@ if TYPE_CHECKING:
 
 
 def command(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder of images.", show_default=False)],
+    images: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER|CSV",
+            help="Class folders of images, or a table of their paths and labels.",
+            show_default=False,
+        ),
+    ],
     out: Annotated[
         Path | None,
-        typer.Option(help="The recipe's file; by default FOLDER's name with .yaml, here.", show_default=False),
+        typer.Option(help="The recipe's file; by default of the same name with .yaml, here.", show_default=False),
     ] = None,
     measure: Annotated[
         str | None,
@@ -34,17 +41,18 @@ def command(
         ),
     ] = None,
 ) -> None:
-    """Look at a folder of images and write a commented recipe fit for it."""
+    """Look at images, in class folders or in a table of paths and labels, and write a commented recipe fit for them."""
     from surgeon.data.draft import draft_recipe
-    from surgeon.data.survey import survey_folder
+    from surgeon.data.survey import survey_images
 
-    target = out or Path(f"{folder.resolve().name}.yaml")
+    name = images.stem if images.is_file() else images.resolve().name
+    target = out or Path(f"{name}.yaml")
     if target.exists():
         raise UsageError(f"{target} exists", "give another --out")
     seconds = None if measure is None else seconds_of(measure)
     if measure is not None and seconds is None:
         raise UsageError(f"--measure {measure} is not a duration", "give one such as 10min, 90s or 1h")
-    survey = survey_folder(folder)
+    survey = survey_images(images)
     draft = draft_recipe(survey, target)
     target.write_text(draft if seconds is None else _measured(survey, target, draft, seconds), encoding="utf-8")
     found = f"{survey.images} images of {len(survey.classes)} classes"

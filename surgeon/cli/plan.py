@@ -40,7 +40,7 @@ def command(recipe: RecipeArgument, overrides: SetOption = None, output_format: 
     plan = compile_recipe(recipe, overrides or ())
     index = show_progress(index_images(plan.data, looks=False), Terminal(stderr=True))
     check_pace(plan, index.splits.count("train"))
-    remarks = [*left_out_lines(index.left_out), *size_notes(index, plan.data), *_uncompared(index)]
+    remarks = [*left_out_lines(index.left_out), *size_notes(index, plan.data), *_uncompared(index), *_folds(plan)]
     scalars = {spell_path(path): value for path, value in leaves(plan.recipe)}
     # An entry without parameters shows as its name alone.
     values = {path: (scalars.get(path, ""), origin) for path, origin in plan.origins.items()}
@@ -78,6 +78,15 @@ def _uncompared(index: Index) -> Iterator[str]:
         yield (
             f"near copies stay on one side (data.split.group); to find them, a run first decodes {count:,} images that "
             f"were not compared yet, about {seconds:,} s; what it draws may then differ a little from these counts"
+        )
+
+
+def _folds(plan: Plan) -> Iterator[str]:
+    """Yields what is not in the figures above: of a cross-validation they are those of one run."""
+    if plan.data.folds is not None and plan.data.fold is None:
+        yield (
+            f"this is the first of {plan.data.folds} runs (data.folds); of what it keeps the others find most, and "
+            "compute it for no image twice"
         )
 
 

@@ -1,4 +1,4 @@
-"""A commented recipe for a folder that was looked at."""
+"""A commented recipe for a folder or a table of images that was looked at."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ recipe: 1
 name: $name
 data:
   source:
-    folder: $folder
+    $source
   image_size: $size # pixels; the images' shorter side is $side in the median
   split: $split
   on_bad_image: $on_bad_image # fail names them and stops; skip names them and goes on
@@ -61,7 +61,7 @@ _UNTIL = f"""
 
 @dataclass(frozen=True)
 class Choices:
-    """What a look at a folder does not tell; by default what does well for many.
+    """What a look at the images does not tell; by default what does well for many.
 
     Attributes:
         cut: Where to cut the backbone; None for its end.
@@ -79,7 +79,7 @@ class Choices:
 
 
 def draft_recipe(survey: Survey, file: Path, choices: Choices = Choices()) -> str:
-    """Returns the text of a recipe for a folder; ``file`` is where it will stand."""
+    """Returns the text of a recipe for images; ``file`` is where it will stand."""
     counts = sorted(survey.classes.items(), key=lambda item: -item[1])
     most, least = counts[0][1], counts[-1][1]
     shown = ", ".join(first_few((f"{name} ({number})" for name, number in counts), 8))
@@ -96,8 +96,8 @@ def draft_recipe(survey: Survey, file: Path, choices: Choices = Choices()) -> st
         count=len(counts),
         counts=printable(shown),
         remarks=remarks,
-        name=_scalar(re.sub(r"[/\\]", "_", printable(survey.folder.name))),
-        folder=_scalar(_relative(survey.folder, file.parent)),
+        name=_scalar(re.sub(r"[/\\]", "_", printable(survey.path.stem if survey.columns else survey.path.name))),
+        source=_source(survey, file.parent),
         size=224 if survey.side >= 160 else 128,
         side=survey.side or "unknown",
         split=_split(survey),
@@ -113,10 +113,14 @@ def draft_recipe(survey: Survey, file: Path, choices: Choices = Choices()) -> st
     )
 
 
-def _relative(folder: Path, start: Path) -> str:
-    """Returns a folder's path for a recipe, where a ``~`` in front would be somebody's home."""
-    path = os.path.relpath(folder, start)
-    return str(folder) if path.startswith("~") else path
+def _source(survey: Survey, start: Path) -> str:
+    """Returns the lines that name the images in a recipe in the folder ``start``."""
+    path = os.path.relpath(survey.path, start)
+    path = str(survey.path) if path.startswith("~") else path  # which would be somebody's home
+    if not survey.columns:
+        return f"folder: {_scalar(path)}"
+    named = {"path": path, **survey.columns}
+    return "\n      ".join(["csv:", *(f"{key}: {_scalar(value)}" for key, value in named.items())])
 
 
 def _split(survey: Survey) -> str:
@@ -124,7 +128,7 @@ def _split(survey: Survey) -> str:
     values = f"{{test: {split.test:g}, validation: {split.validation:g}, seed: 0}}"
     if survey.splits:
         found = ", ".join(f"{split} ({number})" for split, number in survey.splits.items())
-        return f"{values} # where the folder has none of its own; it has {found}"
+        return f"{values} # where there are none yet; there are {found}"
     least, few = min(survey.classes.items(), key=lambda item: item[1])
     too_few = f"{printable(least)!r} has only {few} image{'s, or too few that differ' if few > 1 else ''}"
     if split.validation:

@@ -1,4 +1,4 @@
-"""A first look at a folder of images, for drafting a recipe."""
+"""A first look at a folder or a table of images, for drafting a recipe."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from surgeon.catalogue.sources import SOURCES
+from surgeon.catalogue.sources.csv_file import likely_columns
 from surgeon.catalogue.sources.listing import LabelledImage, require_classes
 from surgeon.data.groups import name_groups, near_copies
 from surgeon.data.images import decode_image
@@ -32,18 +33,21 @@ _SPLITS = (
 
 @dataclass(frozen=True)
 class Survey:
-    """What a folder holds.
+    """What a folder or a table of images holds.
 
     Attributes:
+        path: The folder of class folders, or the CSV file.
+        columns: Of the table, by the parameters that name them; none of a folder.
         classes: Images per class.
-        splits: Images per split, for a folder that has splits of its own.
+        splits: Images per split, where there are splits already.
         side: Median of the shorter sides of some images in pixels; 0 if none could be decoded.
         bad: How many of those could not be decoded.
         left_out: The names of photographs that are not among the images, by reason.
         split: What can be held out of them.
     """
 
-    folder: Path
+    path: Path
+    columns: Mapping[str, str]
     classes: Mapping[str, int]
     splits: Mapping[str, int]
     side: int
@@ -57,14 +61,15 @@ class Survey:
         return sum(self.classes.values())
 
 
-def survey_folder(folder: Path) -> Survey:
-    """Looks at a folder of class folders.
+def survey_images(path: Path) -> Survey:
+    """Looks at a folder of class folders, or at a CSV file with a row for each image.
 
     Raises:
-        SurgeonError: If it is none.
+        SurgeonError: If it is neither.
     """
-    parameters = {"path": str(folder)}
-    listing = SOURCES["folder"].read(parameters, ())
+    columns = likely_columns(path) if path.is_file() and path.suffix.lower() == ".csv" else {}
+    parameters = {"path": str(path), **columns}
+    listing = SOURCES["csv" if columns else "folder"].read(parameters, ())
     require_classes(listing, parameters)
     step = max(1, len(listing.images) // _SAMPLE)
     sides, bad = [], 0
@@ -74,7 +79,8 @@ def survey_folder(folder: Path) -> Survey:
         except BadImageError:
             bad += 1
     return Survey(
-        folder=folder.absolute(),
+        path=path.absolute(),
+        columns=columns,
         classes=Counter(image.label for image in listing.images),
         splits=Counter(image.split for image in listing.images if image.split),
         side=round(statistics.median(sides)) if sides else 0,

@@ -27,7 +27,10 @@ from surgeon.text import first_few
 
 _MOST_BYTES = 1 << 30
 _SUFFIXES = (".csv", ".tsv", ".txt")
+_NAMED = 5  # columns in a message
 _MOST_PROBLEMS = 20  # that are said one by one
+_LABELS = ("label", "labels", "class", "class_name", "category", "target", "species", "breed", "diagnosis", "dx")
+_LOOKED_AT = 50  # rows whose cells are tried as paths
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
@@ -190,6 +193,44 @@ def _cells(parameters: Parameters, column: str) -> list[str]:
     at_image, at_cell = table.positions([parameters["image_column"], column])
     rows = [(_name_of(_cell(row, at_image)), _cell(row, at_cell)) for _, row in table.rows]
     return [cell for _, cell in sorted(rows, key=itemgetter(0))]  # rows of one image stay in their order, as listed
+
+
+def likely_columns(file: Path) -> dict[str, str]:
+    """Returns which columns a table is to be read by, as the parameters that name them.
+
+    The first one in which each of the first rows has the path of a file is that of the images; that of the labels goes
+    by its name or, if only one has values that come again, by that.
+
+    Raises:
+        SurgeonError: If it cannot be read, no column has paths of files, or which one has the labels cannot be told.
+    """
+    table = _open(file)
+    table.positions(())  # of other separators, and of columns that are there twice, is told first
+    rows = [row for _, row in table.rows if len(row) == len(table.header)]
+    columns = {name: [_cell(row, at) for row in rows] for at, name in enumerate(table.header) if name}
+    image = next((name for name, cells in columns.items() if _are_files(file.parent, cells[:_LOOKED_AT])), None)
+    if image is None:
+        raise SurgeonError(
+            f"no column of {file} has paths of files", "paths are relative to the file; correct them, or move the file"
+        )
+    others = {name: cells for name, cells in columns.items() if name != image}
+    split = next(
+        (name for name, cells in others.items() if len(set(cells)) > 1 and all(map(split_called, cells))), None
+    )
+    named = {name.casefold(): name for name in others if name != split}
+    repeated = [name for name in named.values() if 1 < len(set(others[name])) <= len(rows) / 2]
+    label = next((named[name] for name in _LABELS if name in named), repeated[0] if len(repeated) == 1 else None)
+    if label is None:
+        candidates = ", ".join(first_few(map(quote, repeated or named.values()), _NAMED)) or "there is no other column"
+        raise SurgeonError(f"which column of {file} has the labels? {candidates}", "call it 'label'")
+    return {"image_column": image, "label_column": label, **({"split_column": split} if split else {})}
+
+
+def _are_files(folder: Path, cells: Sequence[str]) -> bool:
+    try:
+        return bool(cells) and all(cell and (folder / cell).is_file() for cell in cells)
+    except (OSError, ValueError):  # what is no path
+        return False
 
 
 def _column(description: str, **default: str) -> Schema:
