@@ -9,7 +9,6 @@ trained again, and what was stopped goes on.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import math
 import shutil
@@ -24,6 +23,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from surgeon.cells import read_rows
 from surgeon.model.surgery import open_backbone
 from surgeon.recipe.compiler import compile_recipe
 
@@ -75,6 +75,8 @@ def main() -> None:
     options = parser.parse_args()
     if unknown := set(options.methods) - {*METHODS, KERAS}:
         parser.error(f"no method is called {', '.join(sorted(unknown))}")
+    if len({photos.name for photos in options.photos}) < len(options.photos):
+        parser.error("two of the folders have one name")
     for method in options.methods:
         for photos in options.photos:
             dataset = DataSet(options.out.resolve() / photos.name, photos.resolve())
@@ -113,10 +115,11 @@ class DataSet:
         shutil.rmtree(laid_out, ignore_errors=True)
         splits = self.folder / INIT / "seed-0" / "splits.csv"
         with splits.open(newline="", encoding="utf-8") as text:
-            for row in csv.DictReader(text):
-                link = laid_out / row["split"] / row["label"] / row["file"].replace("/", "_")
-                link.parent.mkdir(parents=True, exist_ok=True)
-                link.symlink_to(self.photos / row["file"])
+            _, *rows = read_rows(text)
+        for file, label, split, _ in rows:
+            link = laid_out / split / label / file.replace("/", "_")
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(self.photos / file)
         plan, weights = compile_recipe(self.folder / "init.yaml"), self.folder / "backbone.weights.h5"
         open_backbone(plan.backbone, plan.data.image_size).save_weights(weights)
         script = Path(__file__).with_name("peers") / "keras_tuned.py"

@@ -40,7 +40,7 @@ from surgeon.runs.folder import (
     run_in_use,
 )
 from surgeon.runs.lock import read_lock
-from surgeon.runs.plan_file import has_plan, read_plan, read_run, write_plan
+from surgeon.runs.plan_file import has_plan, is_run_of, read_run, write_plan
 
 # Of a folder without a recipe nothing is held out but what it holds out itself, and nothing is trained.
 _FOLDER_OVERRIDES = ("data.split={test: 0, validation: 0}", "phases=[{trainable: head, lr: 0.001, epochs: 1}]")
@@ -106,7 +106,7 @@ def train(
         hint = f"open it, `surgeon.open_run({str(path)!r})`, or give another folder"
         raise UsageError(f"{path} holds a finished run, and a run never overwrites", hint)
     if holds_run(path):
-        if has_plan(path) and read_plan(path).recipe != plan.recipe:
+        if has_plan(path) and not is_run_of(path, plan):
             raise UsageError(f"{path} holds a run of another recipe", "go on with that one, or give another folder")
         _train_into(path, plan, watching, trackers)
     else:

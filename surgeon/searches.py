@@ -182,6 +182,11 @@ def sweep(
 
 def sweep_opened(searched: Sweep, path: Path, final: int, storage: str | None, watching: Subscriber) -> SweepResult:
     """Does what ``sweep`` does, of a sweep that was checked."""
+    if searched.plan.data.folds is not None and searched.plan.data.fold is None:
+        raise UsageError(
+            "a sweep sees all folds but one (data.folds), so a cross-validation of its best recipe would be too good",
+            "say which one it does not see, data.fold: 1; sweep.folds cross-validates within the rest",
+        )
     with removed_unless(has_trials, path), _interruptions_told(path):
         begin_sweep(path, searched.plan.recipe)
         watching(Note(f"the sweep is in {path}"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,15 @@ from surgeon.run import Run, open_run
 from surgeon.runs.folder import (
     REPORT,
     Predictions,
+    check_is_free,
     holds_run,
     is_finished,
     new_folder,
     read_predictions,
+    read_splits,
     write_predictions,
 )
-from surgeon.runs.plan_file import read_plan
+from surgeon.runs.plan_file import is_run_of
 
 _FOLDS = 5
 
@@ -76,7 +78,7 @@ def repeat(
         log: As in ``surgeon.train``.
 
     Raises:
-        UsageError: If a run of another recipe is in the way.
+        UsageError: If a run of another recipe is in the way, or the recipe asks for folds and not for one of them.
         SurgeonError: If there are no test images, or a run fails.
 
     Example:
@@ -84,6 +86,13 @@ def repeat(
         0.004
     """
     plan = _plan(recipe)
+    if seeds < 1:
+        raise UsageError(f"expected 1 seed or more, found {seeds}")
+    if plan.data.folds is not None and plan.data.fold is None:
+        raise UsageError(
+            "the recipe asks for a cross-validation (data.folds), and runs with other seeds are another series",
+            "say which fold is repeated, data.fold: 1, or leave data.folds out",
+        )
     plans = {f"seed-{seed}": _with(plan, {"seed": seed}) for seed in range(plan.seed, plan.seed + seeds)}
     return _train_each(plans, new_folder(plan.name) if folder is None else Path(folder), on_event, log)
 
@@ -110,7 +119,7 @@ def cross_validate(
         log: As in ``surgeon.train``.
 
     Raises:
-        UsageError: If a run of another recipe is in the way.
+        UsageError: If a run of another recipe or other files are in the way.
         SurgeonError: If a class has fewer images than there are folds, or a run fails.
 
     Example:
@@ -121,8 +130,10 @@ def cross_validate(
     count = folds or plan.data.folds or _FOLDS
     data = {**plan.recipe["data"], "folds": count}
     plans = {f"fold-{fold}": _with(plan, {"data": {**data, "fold": fold}}) for fold in range(1, count + 1)}
-    series = _train_each(plans, new_folder(plan.name) if folder is None else Path(folder), on_event, log)
-    return _put_together(series, watched_by(on_event))
+    path = new_folder(plan.name) if folder is None else Path(folder)
+    if not any((path / name).exists() for name in plans):
+        check_is_free(path)  # since there will be predictions and a page in it
+    return _put_together(_train_each(plans, path, on_event, log), watched_by(on_event))
 
 
 def _plan(recipe: Plan | str | Path) -> Plan:
@@ -131,7 +142,8 @@ def _plan(recipe: Plan | str | Path) -> Plan:
 
 def _with(plan: Plan, changes: Mapping[str, Any]) -> Plan:
     """Returns the plan of a recipe with other values for some keys."""
-    return compile_document(parse_document(dump_text({**plan.recipe, **changes}), Path(plan.name)))
+    changed = compile_document(parse_document(dump_text({**plan.recipe, **changes}), Path(plan.name)))
+    return replace(changed, origins={**changed.origins, **plan.origins})
 
 
 def _train_each(
@@ -141,18 +153,29 @@ def _train_each(
     watching = watched_by(on_event)
     folders = [parent / name for name in plans]
     for plan, folder in zip(plans.values(), folders, strict=True):
-        if holds_run(folder) and read_plan(folder).recipe != plan.recipe:
-            raise UsageError(f"{folder} is a run of another recipe", "give another --out")
+        if holds_run(folder) and not is_run_of(folder, plan):
+            raise UsageError(f"{folder} is a run of another recipe", "give another folder (--out)")
     runs = []
     for plan, folder in zip(plans.values(), folders, strict=True):
-        if plan.data.tested is None:  # a fold says so itself
-            watching(Note(f"seed {plan.seed}"))
+        watching(Note(folder.name.replace("-", " ")))
         runs.append(open_run(folder) if is_finished(folder) else train(plan, folder, on_event=watching, log=log))
+    _check_images(folders)
     figures = [headline_figures(run.result) for run in runs]
-    if not figures[0]:
+    shared = [name for name in figures[0] if all(name in own for own in figures)]
+    if not shared:
         raise SurgeonError("there are no test images, so nothing was measured", "hold some out: data.split.test: 0.2")
-    spreads = {name: spread_of([run[name] for run in figures]) for name in figures[0]}
-    return Series(parent, tuple(runs), spreads)
+    return Series(parent, tuple(runs), {name: spread_of([own[name] for own in figures]) for name in shared})
+
+
+def _check_images(folders: Sequence[Path]) -> None:
+    """Makes sure that runs, some of which may be older, are of the same images."""
+    first, *others = (read_splits(folder).keys() for folder in folders)
+    for folder, images in zip(folders[1:], others, strict=True):
+        if images != first:
+            raise SurgeonError(
+                f"{folders[0]} and {folder} are not of the same images, so they say nothing together",
+                "photographs were added, changed or removed between them; begin anew in another folder (--out)",
+            )
 
 
 def _put_together(series: Series, watching: Subscriber) -> Series:

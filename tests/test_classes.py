@@ -86,7 +86,13 @@ def test_groups_are_those_of_the_source(recipe: Path) -> None:
     [
         ("{rename: {fit: conifer}}", "rename.fit", "the source has no class 'fit'", "did you mean 'fir'?"),
         ("{leave_out: [ash]}", "leave_out[0]", "the source has no class 'ash'", "there are elm, fir, oak, pine"),
-        ("{rename: {elm: x}, leave_out: [elm]}", "leave_out[0]", "'elm' is renamed and left out", "do one of both"),
+        (
+            "{rename: {elm: x}, leave_out: [elm]}",
+            "leave_out[0]",
+            "'elm' is renamed and left out",
+            "do one or the other",
+        ),
+        ("{rename: {elm: fir}, leave_out: [fir]}", "rename.elm", "'fir' is left out", None),
         ("{leave_out: [elm, fir, oak]}", "", "only 'pine' is left", None),
         ("{rename: {elm: a, fir: a, oak: a, pine: a}}", "", "only 'a' is left", None),
         ("{order: [pine, oak, fir]}", "order", "'elm' is missing", "name each class once"),

@@ -87,7 +87,7 @@ def test_a_table_is_drafted_by_what_is_in_its_columns(surgeon: Surgeon, tmp_path
     }
     assert plan.classes == ("across", "along")
     assert plan.name == "trees, all"
-    assert "there are train (8), validation (8), test (8)" in " ".join(recipe.read_text(encoding="utf-8").split())
+    assert "they have train (8), validation (8), test (8)" in " ".join(recipe.read_text(encoding="utf-8").split())
 
 
 @pytest.mark.parametrize(

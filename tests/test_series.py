@@ -71,7 +71,7 @@ def test_each_image_is_tested_once_by_a_network_that_did_not_see_it(
 @pytest.mark.slow
 def test_a_fold_is_a_run_of_its_own(recipe: Path, surgeon: Surgeon, tmp_path: Path) -> None:
     told = surgeon("run", recipe, "--set", "data.folds=3", "--out", tmp_path / "runs")
-    assert [f"fold {number} of 3 is tested" in told.err for number in (1, 2, 3)] == [True] * 3
+    assert [f"test images: fold {number} of 3" in told.err for number in (1, 2, 3)] == [True] * 3
     assert "24 images, each tested once" in told.out
     assert surgeon("run", recipe, "--set", "data={folds: 3, fold: 2}", "--out", tmp_path / "alone").code == 2
     settings = ("--set", "data.folds=3", "--set", "data.fold=2")
@@ -138,3 +138,46 @@ def test_python_says_the_same(recipe: Path, tmp_path: Path) -> None:
     assert series.evaluation.weighted.support == 24
     assert series.figures["network accuracy"].mean == pytest.approx(series.evaluation.accuracy, abs=0.01)
     assert len(api.repeat(recipe, 2, tmp_path / "seeds").figures["network accuracy"].values) == 2
+
+
+def test_nothing_is_overwritten_and_nothing_is_mixed(
+    recipe: Path, surgeon: Surgeon, tmp_path: Path, finished_run: Path, photos: Path
+) -> None:
+    before = (finished_run / "predictions.csv").read_bytes()
+    done = surgeon("run", recipe, "--folds", 2, "--out", finished_run)
+    assert (done.code, "is not empty" in done.err) == (2, True)
+    assert (finished_run / "predictions.csv").read_bytes() == before
+
+    own = tmp_path / "own"
+    for label in ("across", "along"):
+        (own / label).mkdir(parents=True)
+        for number in range(8):
+            (own / label / f"{number}.png").write_bytes((photos / label / f"{number}.png").read_bytes())
+    arguments = ("run", recipe, "--set", f"data.source={{folder: '{own}'}}", "--out", tmp_path / "runs")
+    assert (
+        surgeon(*arguments, "--set", "data.folds=2", "--set", "data.fold=1", "--out", tmp_path / "runs/fold-1").code
+        == 0
+    )
+    (own / "along" / "new.png").write_bytes((photos / "along" / "9.png").read_bytes())
+    done = surgeon(*arguments, "--folds", 2)
+    assert (done.code, "are not of the same images" in done.err) == (1, True)
+
+
+@pytest.mark.parametrize("command", [("run", "--repeat", 2), ("sweep",)])
+def test_other_series_ask_which_fold(recipe: Path, surgeon: Surgeon, command: tuple[object, ...]) -> None:
+    name, *options = command
+    vary = "sweep={vary: {seed: [1, 2]}, method: grid}"
+    done = surgeon(name, recipe, *options, "--set", "data.folds=3", "--set", vary)
+    assert (done.code, "data.fold: 1" in done.err) == (2, True)
+
+
+def test_a_run_from_before_there_were_keys_goes_on(recipe: Path, surgeon: Surgeon, tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / "seed-7"
+    assert surgeon("run", recipe, "--out", folder).code == 0
+    record = json.loads((folder / "plan.json").read_text())
+    for key in ("resize", "interpolation"):
+        del record["plan"]["data"][key], record["plan"]["recipe"]["data"][key]
+    (folder / "plan.json").write_text(json.dumps(record))
+    assert surgeon("run", recipe, "--repeat", 2, "--out", tmp_path / "runs").code == 0
+    other = surgeon("run", recipe, "--repeat", 2, "--out", tmp_path / "runs", "--set", "data.resize=pad")
+    assert (other.code, "is a run of another recipe" in other.err) == (2, True)

@@ -56,6 +56,8 @@ class ExporterSpec(Entry):
             function raises BadImageError if it refuses one of them.
         check: Raises SurgeonError if a network may do more than compute, for a format whose runtime would let it.
         in_tensorflow: Whether TensorFlow is its runtime.
+        input: What the network calls the pixels that it takes, for ``bundle.json``; None if it has no name for them.
+        batch: How many images it takes at once; None for any number.
 
     Raises:
         ValueError: If it is called ``run``, which in a bundle means the network of a run.
@@ -69,6 +71,8 @@ class ExporterSpec(Entry):
     open_encoded: Callable[[Path], Callable[[Sequence[bytes]], Any]] | None = None
     check: Callable[[Path], None] | None = None
     in_tensorflow: bool = False
+    input: str | None = None
+    batch: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -241,6 +245,7 @@ EXPORTERS = table(
         write=_write_keras,
         open=_open_keras,
         in_tensorflow=True,
+        input="pixels",
     ),
     ExporterSpec(
         name="savedmodel",
@@ -251,6 +256,7 @@ EXPORTERS = table(
         open_encoded=_open_encoded_savedmodel,
         check=check_saved_model,
         in_tensorflow=True,
+        input="pixels",
     ),
     ExporterSpec(
         name="litert",
@@ -260,6 +266,8 @@ EXPORTERS = table(
         quantizations=("float16", "int8"),
         write=_write_litert,
         open=_open_litert,
+        input="pixels",
+        batch=1,
     ),
     ExporterSpec(
         name="onnx",
@@ -268,6 +276,7 @@ EXPORTERS = table(
         modules=("tf2onnx", "onnx", "onnxruntime"),
         write=_write_onnx,
         open=_open_onnx,
+        input="pixels",
         check=check_onnx,
     ),
     group="surgeon.exporters",

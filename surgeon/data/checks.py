@@ -158,7 +158,7 @@ def _suffixes(index: Index, facts: Mapping[int, Facts]) -> Iterator[Finding]:
 
 def _sizes(index: Index, facts: Mapping[int, Facts], resizing: Resizing) -> Iterator[Finding]:
     height, width = resizing.size
-    small = [at for at, found in facts.items() if max(height / found.size[0], width / found.size[1]) > _ENLARGEMENT]
+    small = [at for at, found in facts.items() if _enlargement(found.size, resizing) > _ENLARGEMENT]
     if small:
         least = min((facts[at].size for at in small), key=min)
         message = (
@@ -173,6 +173,11 @@ def _sizes(index: Index, facts: Mapping[int, Facts], resizing: Resizing) -> Iter
             f"{_some(index, narrow)}; crop what matters"
         )
         yield Finding("aspect", "warning", _names(index, narrow), message)
+
+
+def _enlargement(size: tuple[int, int], resizing: Resizing) -> float:
+    taken, covered = resizing.taken(size), resizing.covered(size)
+    return max(covered.height / taken.height, covered.width / taken.width)
 
 
 def _distortion(size: tuple[int, int], image_size: tuple[int, int]) -> float:

@@ -128,7 +128,7 @@ def _split(survey: Survey) -> str:
     values = f"{{test: {split.test:g}, validation: {split.validation:g}, seed: 0}}"
     if survey.splits:
         found = ", ".join(f"{split} ({number})" for split, number in survey.splits.items())
-        return f"{values} # where there are none yet; there are {found}"
+        return f"{values} # only for splits that the images do not have; they have {found}"
     least, few = min(survey.classes.items(), key=lambda item: item[1])
     too_few = f"{printable(least)!r} has only {few} image{'s, or too few that differ' if few > 1 else ''}"
     if split.validation:

@@ -72,9 +72,8 @@ def export(
     network = usable_network(bundle, trained)
     narrow = not (plan.precision == plan.features_dtype == "float32" and is_float32(trained))
     images, resized = yield from known_images(plan, run)
-    seen = (
-        replace(bundle, resize="squash", scale=1.0) if images and resized else bundle
-    )  # or they would be cropped anew
+    # What is cropped already is not to be cropped again.
+    seen = replace(bundle, resize="squash", scale=1.0) if images and resized else bundle
     if quantize == "int8" and not any(image.split == "train" for image in images):
         raise SurgeonError(
             "int8 is fitted to training images, and the run keeps none",
@@ -91,7 +90,7 @@ def export(
             warnings.simplefilter("ignore")
             asked = Export(bundle.name, network, bundle.classes, bundle.resizing, quantize, calibration)
             spec.write(asked, partial / spec.file)
-        takes = PixelInput("pixels", "float32", (None, *bundle.image_size, 3))
+        takes = None if spec.input is None else PixelInput(spec.input, "float32", (spec.batch, *bundle.image_size, 3))
         write_bundle(
             partial,
             replace(bundle, format=spec.name, file=spec.file, preprocessing="none", from_logits=False, input=takes),
@@ -124,7 +123,7 @@ def _compare(
             found = yield from _classify_encoded(reference, found, classify_encoded)
         else:
             yield Note(
-                f"of the {reference.split} images pixels are compared, since what the run keeps is cropped already"
+                f"the kept {reference.split} images are cropped already, so pixels are compared instead of files"
             )
     decisions = found.argmax(axis=1)
     before = reference.probabilities.argmax(axis=1)

@@ -15,6 +15,7 @@ from surgeon.errors import SurgeonError, UsageError
 from surgeon.evaluation.measures import evaluate
 from surgeon.inference.classify import classify, open_classifier
 from surgeon.recipe.classes import relabelled
+from surgeon.recipe.plan import Plan
 from surgeon.results.events import Progress
 from surgeon.results.use import OtherData
 from surgeon.runs.folder import holds_run
@@ -80,14 +81,30 @@ def list_other(folder: Path, data: Path, columns: Mapping[str, str]) -> Listing:
     is_table = not data.is_dir() and data.suffix.lower() in _TABLE_SUFFIXES
     if columns and not is_table:
         raise UsageError(f"{data} is not a CSV file and has no columns", "leave out --image-column and --label-column")
-    own = read_plan(folder).data if holds_run(folder) else None
-    source = own.source if own else None
-    kind = "csv" if is_table else "file_names" if source and source.name == "file_names" else "folder"
+    plan = read_plan(folder) if holds_run(folder) else None
+    source = plan.data.source if plan else None
+    if plan and plan.data.source.name == "file_names" and not is_table and (named := _by_file_names(plan, data)):
+        return named
+    kind = "csv" if is_table else "folder"
     asked = source.parameters if source and source.name == kind else {}
     defaults = {key: schema["default"] for key, schema in SOURCES[kind].parameters.items() if "default" in schema}
     # Of other images all are measured.
     asked = {key: value for key, value in asked.items() if key not in ("split_column", "split_pattern")}
     listing = SOURCES[kind].read({**defaults, **asked, **columns, "path": str(data.absolute())}, ())
-    if own is None or own.classes is None:
-        return listing
-    return relabelled(replace(own.classes, leave_out=None), listing)[0]  # what the network does not know is said
+    return listing if plan is None else _under_new_names(listing, plan)
+
+
+def _by_file_names(plan: Plan, data: Path) -> Listing | None:
+    """Returns the images of a folder whose names say the class, as the run's own do; None if they do not."""
+    parameters = {"path": str(data.absolute()), "pattern": plan.data.source.parameters["pattern"]}
+    try:
+        listing = _under_new_names(SOURCES["file_names"].read(parameters, ()), plan)
+    except SurgeonError:  # as of class folders
+        return None
+    return listing if any(image.label in plan.classes for image in listing.images) else None
+
+
+def _under_new_names(listing: Listing, plan: Plan) -> Listing:
+    """Returns other images under the names that the run gives its classes; what the network does not know stays."""
+    classes = plan.data.classes
+    return listing if classes is None else relabelled(replace(classes, leave_out=None), listing)[0]

@@ -63,7 +63,8 @@ class Bundle:
         resize: One of ``surgeon.resizing.RULES``.
         scale: The part of a picture's sides that a crop keeps.
         interpolation: One of ``surgeon.resizing.INTERPOLATIONS``.
-        input: What the file takes; None for a run, whose network takes what ``preprocessing`` makes of pixels.
+        input: What the file takes, where it has a name for that; None for a run, whose network takes what
+            ``preprocessing`` makes of pixels.
     """
 
     name: str

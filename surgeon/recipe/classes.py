@@ -44,7 +44,9 @@ def class_problems(plan: ClassesPlan, names: Collection[str]) -> Iterator[ClassP
             hint = did_you_mean(name, names) or f"there are {', '.join(first_few(sorted(names), _NAMED))}"
             yield ClassProblem(path, f"the source has no class {name!r}", hint)
         elif path[0] == "leave_out" and name in rename:
-            yield ClassProblem(path, f"{name!r} is renamed and left out", "do one of both")
+            yield ClassProblem(path, f"{name!r} is renamed and left out", "do one or the other")
+        elif path[0] == "rename" and rename[name] in leave_out:
+            yield ClassProblem(path, f"{rename[name]!r} is left out", "take another name, or do not leave it out")
     left = set(renamed_classes(plan, names))
     if len(left) < 2:
         kept = f"only {min(left)!r} is" if left else "no class is"

@@ -16,7 +16,7 @@ from surgeon.recipe.text import MOST_BYTES, ValuePath, parse_text, spell_path, t
 from surgeon.share import share_path
 
 # Where a mapping's one key names an alternative: another key there replaces the base's instead of joining it.
-_ALTERNATIVES: frozenset[ValuePath] = frozenset({("data", "source")})
+_ALTERNATIVES: frozenset[ValuePath] = frozenset({("data", "source"), ("data", "resize"), ("data", "split", "group")})
 _MOST_BASES = 20
 
 

@@ -142,6 +142,10 @@ def _check_draw(findings: Findings, source: SourceSpec, of_source: Values, listi
     """Groups images and draws the splits as far as that takes no more than counting."""
     data = findings.values["data"]
     split, folds, tested = data["split"], data.get("folds"), tested_part(data)
+    if folds and any(image.split == "test" for image in listing.images):
+        message = "the source has test images of its own, so there is nothing to draw folds for"
+        findings.report(("data", "folds"), "no-folds", message, "leave it out, or give the images without that split")
+        return
     if not is_whole(split) or tested + split["validation"] >= 1:
         return
     ((name, parameters),) = split["group"].items()

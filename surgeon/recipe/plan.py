@@ -114,8 +114,8 @@ class DataPlan:
     folds: Annotated[
         int | None,
         integer(
-            "Cross-validation: in so many parts, each of which is tested by a network that was trained on the others. "
-            "`split.test` does not count then.",
+            "Cross-validation: the number of parts, each of which is tested by a network trained on the others. "
+            "`split.test` is ignored.",
             minimum=2,
             maximum=100,
         ),

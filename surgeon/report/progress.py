@@ -123,11 +123,22 @@ class ProgressDisplay:
             self._console.show(line)
         if isinstance(event, PhaseStarted):
             self._phase = event
+            self._begin_anew(event.phase)
         elif isinstance(event, TrialEnded):
             self._states[event.trial.state] += 1
             self._bars.below = live_table(event, self._states)
 
+    def _begin_anew(self, key: str) -> None:
+        """Lets go of a bar, of a run before this one perhaps, so that the time of new work counts from its start."""
+        for task in self._bars.tasks:
+            if task.fields["key"] == key:
+                self._bars.remove_task(task.id)
+        if self._work is not None and self._work[0] == key:
+            self._work = None
+
     def _show_work(self, event: Progress) -> None:
+        if any(task.fields["key"] == event.task and task.completed > event.done for task in self._bars.tasks):
+            self._begin_anew(event.task)
         task = self._task(event.task, event.total)
         self._bars.update(task, completed=event.done, total=event.total, figures=event.unit)
 

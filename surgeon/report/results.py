@@ -92,7 +92,7 @@ def frozen_text(frozen: FrozenResult) -> str:
 
 
 def spread_table(spreads: Mapping[str, Spread]) -> Table:
-    """Renders what runs that differ in their seed came to: a row a figure."""
+    """Renders what several runs of one recipe came to: a row a figure."""
     columns = ("mean", "std", "min", "max")
     made = table(None, "figure", *columns, numbers=columns)
     for name, spread in spreads.items():

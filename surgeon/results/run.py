@@ -129,7 +129,7 @@ class RunResult:
 
 @dataclass(frozen=True)
 class Spread:
-    """A figure of runs that differ in their seed."""
+    """A figure of several runs of one recipe, with other seeds or on other folds."""
 
     mean: float
     std: float

@@ -50,7 +50,7 @@ class Checkpoint:
         digests: Of each weight before the present phase, for its audit; by path.
         weights: Those of all layers that were trained so far, by path.
         best: Those that the phase would end with, if they are not ``weights``: of its best epoch, or averages.
-        begun: Those before the phase, if it may end with them.
+        begun: Those before the phase, if it may end with them or with an average of them.
         state: What the optimizer remembers and where the random streams are.
     """
 

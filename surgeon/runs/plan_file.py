@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from surgeon.catalogue.layer_table import LayerTable, open_model, tabulate
 from surgeon.errors import RecipeError, SurgeonError
 from surgeon.recipe.bundle import read_bundle
 from surgeon.recipe.compiler import compile_known
-from surgeon.recipe.document import read_document
+from surgeon.recipe.complete import complete
+from surgeon.recipe.document import parse_document, read_document
 from surgeon.recipe.keys import Formerly, Key, dataclass_in, keys_of
 from surgeon.recipe.plan import Choice, Plan
+from surgeon.recipe.text import dump_text
 from surgeon.records import damage_told, read_record, record_of
 from surgeon.results.run import RunResult
 from surgeon.runs.folder import RERUN, read_result, recipe_of, write_whole
@@ -54,6 +57,36 @@ def read_plan(folder: Path) -> Plan:
     record = read_record(folder / _FILE, _PlanFile, _MOST_BYTES, RERUN, _VERSION)
     with damage_told(folder / _FILE, RERUN):
         return record_of(_with_later_keys(record.plan, Plan), Plan)
+
+
+def is_run_of(folder: Path, plan: Plan) -> bool:
+    """Tells whether the run in a folder was begun with the recipe of a plan, whatever keys there were then.
+
+    Raises:
+        SurgeonError: If its plan is damaged.
+    """
+    own = read_plan(folder).recipe
+    return own == plan.recipe or _with_defaults(own) == plan.recipe
+
+
+def _with_defaults(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a resolved recipe with the values of later keys, which say what was done without them."""
+    former = dump_text(_with_former_values(recipe, Plan))
+    values = complete(parse_document(former, Path(str(recipe.get("name")))), ())
+    return {key: value for key, value in values.items() if value not in ({}, "")}
+
+
+def _with_former_values(values: Any, form: Any) -> Any:
+    """Returns a part of a recipe with what runs did before there were some keys, where that is not their default."""
+    plan = dataclass_in(form)
+    if plan is not None and isinstance(values, list):
+        return [_with_former_values(item, plan) for item in values]
+    if plan is None or not isinstance(values, Mapping):
+        return values
+    keys = keys_of(plan)
+    given = {name: _with_former_values(one, keys[name].form) if name in keys else one for name, one in values.items()}
+    marks = ((name, mark) for name, key in keys.items() for mark in key.marks)
+    return {name: mark.value for name, mark in marks if isinstance(mark, Formerly)} | given
 
 
 def _with_later_keys(value: Any, form: Any) -> Any:

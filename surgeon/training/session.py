@@ -58,7 +58,7 @@ def list_session(plan: Plan) -> Generator[Event, None, Index]:
     _check_monitors(plan, index.splits)
     check_pace(plan, index.splits.count("train"))
     if plan.data.tested is not None:
-        yield Note("fold {} of {} is tested".format(*plan.data.tested))
+        yield Note("test images: fold {} of {}".format(*plan.data.tested))
     for text in size_notes(index, plan.data):
         yield Note(text)
     yield from _look_at(index, plan)

@@ -198,18 +198,19 @@ def _cells(parameters: Parameters, column: str) -> list[str]:
 def likely_columns(file: Path) -> dict[str, str]:
     """Returns which columns a table is to be read by, as the parameters that name them.
 
-    The first one in which each of the first rows has the path of a file is that of the images; that of the labels goes
-    by its name or, if only one has values that come again, by that.
+    The one in which most of the first rows have the path of a file is that of the images; that of the labels goes by
+    its name or, if only one has values that come again, by that.
 
     Raises:
         SurgeonError: If it cannot be read, no column has paths of files, or which one has the labels cannot be told.
     """
     table = _open(file)
-    table.positions(())  # of other separators, and of columns that are there twice, is told first
+    table.positions(table.header[:1])  # of other separators, and of columns that are there twice, is told first
     rows = [row for _, row in table.rows if len(row) == len(table.header)]
     columns = {name: [_cell(row, at) for row in rows] for at, name in enumerate(table.header) if name}
-    image = next((name for name, cells in columns.items() if _are_files(file.parent, cells[:_LOOKED_AT])), None)
-    if image is None:
+    files = {name: sum(_is_file(file.parent, cell) for cell in cells[:_LOOKED_AT]) for name, cells in columns.items()}
+    image = max(files, key=files.__getitem__, default="")
+    if not files.get(image):
         raise SurgeonError(
             f"no column of {file} has paths of files", "paths are relative to the file; correct them, or move the file"
         )
@@ -226,9 +227,9 @@ def likely_columns(file: Path) -> dict[str, str]:
     return {"image_column": image, "label_column": label, **({"split_column": split} if split else {})}
 
 
-def _are_files(folder: Path, cells: Sequence[str]) -> bool:
+def _is_file(folder: Path, cell: str) -> bool:
     try:
-        return bool(cells) and all(cell and (folder / cell).is_file() for cell in cells)
+        return bool(cell) and (folder / cell).is_file()
     except (OSError, ValueError):  # what is no path
         return False
 

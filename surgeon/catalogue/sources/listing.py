@@ -137,6 +137,8 @@ def require_classes(listing: Listing, parameters: Parameters) -> None:
     message = f"{where} has only one class, {label!r} ({len(listing.images)}); expected two or more"
     if "path" not in parameters:
         raise SurgeonError(message)
+    if "pattern" in parameters:
+        raise SurgeonError(message, "change the pattern, whose first group has to match the class")
     below = {folder for image in listing.images for folder in _folders_below(image)}
     if len(below) > 1:
         folders = ", ".join(first_few(sorted(below), 5))
