@@ -153,13 +153,11 @@ def test_nothing_is_overwritten_and_nothing_is_mixed(
         (own / label).mkdir(parents=True)
         for number in range(8):
             (own / label / f"{number}.png").write_bytes((photos / label / f"{number}.png").read_bytes())
-    arguments = ("run", recipe, "--set", f"data.source={{folder: '{own}'}}", "--out", tmp_path / "runs")
-    assert (
-        surgeon(*arguments, "--set", "data.folds=2", "--set", "data.fold=1", "--out", tmp_path / "runs/fold-1").code
-        == 0
-    )
+    arguments = ("run", recipe, "--set", f"data.source={{folder: '{own}'}}")
+    one_fold = ("--set", "data.folds=2", "--set", "data.fold=1")
+    assert surgeon(*arguments, *one_fold, "--out", tmp_path / "runs" / "fold-1").code == 0
     (own / "along" / "new.png").write_bytes((photos / "along" / "9.png").read_bytes())
-    done = surgeon(*arguments, "--folds", 2)
+    done = surgeon(*arguments, "--folds", 2, "--out", tmp_path / "runs")
     assert (done.code, "are not of the same images" in done.err) == (1, True)
 
 

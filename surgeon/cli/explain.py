@@ -34,7 +34,7 @@ def command(
     out: Annotated[Path, typer.Option(help="The folder for the pictures.")] = Path("explanations"),
     trust: TrustOption = False,
 ) -> None:
-    """Show where in an image a network sees a class: a PNG each, the image with heat over it."""
+    """Show where in an image a network sees a class: a PNG each, what it sees of the image with heat over it."""
     from surgeon.data.images import decode_image, fit_image, undo_fit
     from surgeon.errors import BadImageError
     from surgeon.formats import read_image
