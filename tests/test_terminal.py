@@ -16,7 +16,7 @@ from surgeon.report.recipe import counts_table
 from surgeon.report.results import comparison_table
 from surgeon.report.terminal import Terminal, styled, table
 from surgeon.report.use import predictions_table
-from surgeon.results.events import FeaturesKept, Note, PhaseStarted, Progress
+from surgeon.results.events import BatchEnded, FeaturesKept, Note, PhaseStarted, Progress
 from surgeon.results.findings import Finding
 from surgeon.results.use import Prediction
 from surgeon.text import printable
@@ -92,11 +92,31 @@ def test_progress_shows_names_as_they_are(name: str, monkeypatch: pytest.MonkeyP
     console.file, console.width = io.StringIO(), 200
     console._force_terminal = console.is_interactive = True
     with ProgressDisplay(console) as display:
-        display.show(Progress(name, 1, 2, name))
         display.show(PhaseStarted(name, 1, 1, 10, 2, 3))
+        display.show(Progress(name, 1, 2, name))
         display.show(FeaturesKept((name,), 1, "in memory", 1, 1))
         display.show(Note(name))
         display._bars.refresh()
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert text.count(printable(name)) >= 4
     assert "\x1b]" not in text
+
+
+def test_a_bar_of_a_second_run_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or it would show the time of the first, and nothing left."""
+    monkeypatch.setenv("TERM", "xterm")
+    console = Terminal()
+    console.file, console.width = io.StringIO(), 200
+    console._force_terminal = console.is_interactive = True
+    with ProgressDisplay(console) as display:
+        for steps in (2, 3):
+            display.show(Progress("decode images", 1, 4, "images"))
+            assert not display._bars.tasks[-1].finished
+            display.show(Progress("decode images", 4, 4, "images"))
+            display.show(PhaseStarted("warm-up", 1, 1, 1, steps, 3))
+            display.show(BatchEnded("warm-up", 1, 1, steps, 0.5, 0.5))
+            (bar,) = [task for task in display._bars.tasks if task.fields["key"] == "warm-up"]
+            assert (bar.completed, bar.total, bar.finished) == (1, steps, False)
+            display.show(BatchEnded("warm-up", 1, steps, steps, 0.5, 0.5))
+            assert bar.finished
+        assert len(display._bars.tasks) == 2
