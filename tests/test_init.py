@@ -79,8 +79,10 @@ def test_a_table_is_drafted_by_what_is_in_its_columns(surgeon: Surgeon, tmp_path
     assert (made.code, "24 images of 2 classes" in made.out) == (0, True)
     assert surgeon("validate", recipe).code == 0
     plan = compile_recipe(recipe)
+    path = plan.data.source.parameters["path"]
+    assert Path(path).resolve() == table.resolve()
     assert plan.data.source.parameters == {
-        "path": str(table),
+        "path": path,
         "image_column": "where is it",
         "label_column": "grain",
         "split_column": "part",
@@ -166,7 +168,7 @@ def misplaced(tmp_path: Path, write_image: Callable[..., Path]) -> Path:
     shutil.make_archive(str(tmp_path / "photos"), "zip", photos)
     shutil.make_archive(str(tmp_path / "photos"), "gztar", photos)
     shutil.copy(tmp_path / "photos.zip", tmp_path / "download")
-    (tmp_path / "labels.csv").write_text("path,label\n")
+    (tmp_path / "labels.tsv").write_text("path,label\n")
     (tmp_path / "mine.yaml").write_text("recipe: 1\n")
     (tmp_path / "empty").mkdir()
     (tmp_path / "packed").mkdir()
@@ -189,7 +191,7 @@ def misplaced(tmp_path: Path, write_image: Callable[..., Path]) -> Path:
         ("photos.zip", "is an archive", "unpack"),
         ("photos.tar.gz", "is an archive", "unpack"),
         ("download", "is an archive", "unpack"),
-        ("labels.csv", "is a table", "data.source: {csv: labels.csv}"),
+        ("labels.tsv", "is a table", "data.source: {csv: labels.tsv}"),
         ("mine.yaml", "a recipe", "surgeon run"),
         ("one.jpg", "is a single image", "surgeon predict"),
         ("empty", "it is empty", "folder of images for each class"),
