@@ -74,6 +74,7 @@ def decoded(content: bytes) -> Any:
         return error.message
 
 
+@pytest.mark.slow
 def test_a_graph_sees_the_pixels_of_odd_images_or_refuses_them() -> None:
     found = {case.name: decoded(case.data) for case in odd_images()}
     for case in odd_images():

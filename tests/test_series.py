@@ -169,6 +169,7 @@ def test_other_series_ask_which_fold(recipe: Path, surgeon: Surgeon, command: tu
     assert (done.code, "data.fold: 1" in done.err) == (2, True)
 
 
+@pytest.mark.slow
 def test_a_run_from_before_there_were_keys_goes_on(recipe: Path, surgeon: Surgeon, tmp_path: Path) -> None:
     folder = tmp_path / "runs" / "seed-7"
     assert surgeon("run", recipe, "--out", folder).code == 0
