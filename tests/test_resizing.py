@@ -11,10 +11,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from surgeon.catalogue.resizings import RESIZINGS
 from surgeon.data.images import fit_image, undo_fit
 from surgeon.networks.decoding import resize
 from surgeon.recipe.compiler import compile_recipe
 from surgeon.resizing import INTERPOLATIONS, Box, Resizing
+from surgeon.resizing import RULES as RULES_KNOWN
 from surgeon.search.shared import backbone_key
 
 if TYPE_CHECKING:
@@ -210,3 +212,7 @@ def test_a_check_says_what_becomes_of_an_odd_shape(
     done = surgeon("check", recipe, "--set", f"data.resize={rule}", "--format", "json")
     (found,) = [finding for finding in json.loads(done.out)["findings"] if finding["kind"] == "aspect"]
     assert said in found["message"]
+
+
+def test_what_recipes_may_name_is_what_can_be_done() -> None:
+    assert tuple(RESIZINGS) == RULES_KNOWN

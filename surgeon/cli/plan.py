@@ -84,10 +84,7 @@ def _uncompared(index: Index) -> Iterator[str]:
 def _folds(plan: Plan) -> Iterator[str]:
     """Yields what is not in the figures above: of a cross-validation they are those of one run."""
     if plan.data.folds is not None and plan.data.fold is None:
-        yield (
-            f"this is the first of {plan.data.folds} runs (data.folds); the later ones reuse what it keeps, and "
-            "compute no image twice"
-        )
+        yield (f"this is the first of {plan.data.folds} runs (data.folds); the later ones reuse what it keeps on disk")
 
 
 def _downloads(plan: Plan) -> list[str]:

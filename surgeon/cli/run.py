@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -12,9 +12,6 @@ from surgeon.cli.series import train_series
 from surgeon.errors import UsageError
 from surgeon.recipe.compiler import compile_recipe
 from surgeon.report.progress import ProgressDisplay
-
-if TYPE_CHECKING:
-    from surgeon.results.subscribers import Subscriber
 
 
 def command(
@@ -43,14 +40,7 @@ def command(
         raise UsageError("--repeat and --folds are two series of runs", "give one of them")
     plan = compile_recipe(recipe, [*(overrides or ()), *([] if folds is None else [f"data.folds={folds}"])])
     if repeat is not None or folds is not None or (plan.data.folds is not None and plan.data.fold is None):
-        from surgeon import series
-
-        def make(watching: Subscriber) -> series.Series:
-            if repeat is not None:
-                return series.repeat(plan, repeat, out, on_event=watching, log=log or ())
-            return series.cross_validate(plan, folder=out, on_event=watching, log=log or ())
-
-        train_series(make, output_format, quiet=quiet)
+        train_series(plan, repeat, out, output_format, quiet=quiet, log=log or ())
         return
     from surgeon.api import train
     from surgeon.runs.folder import check_is_free

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from surgeon.cli.output import Format, print_json, print_text
@@ -12,15 +13,23 @@ from surgeon.report.progress import ProgressDisplay
 from surgeon.report.terminal import styled
 
 if TYPE_CHECKING:
+    from surgeon.recipe.plan import Plan
     from surgeon.results.run import Spread
-    from surgeon.results.subscribers import Subscriber
+    from surgeon.results.subscribers import Tracker
     from surgeon.series import Series
 
 
-def train_series(make: Callable[[Subscriber], Series], output_format: Format, *, quiet: bool) -> None:
-    """Makes a series and prints what its runs came to: that is asked for, quiet or not."""
+def train_series(
+    plan: Plan, seeds: int | None, out: Path | None, output_format: Format, *, quiet: bool, log: Collection[Tracker]
+) -> None:
+    """Trains with some seeds, or else each fold, and prints what came of it: that is asked for, quiet or not."""
+    from surgeon.series import cross_validate, repeat
+
     with ProgressDisplay(progress_console(output_format, quiet=quiet)) as display:
-        series = make(display.show)
+        if seeds is None:
+            series = cross_validate(plan, folder=out, on_event=display.show, log=log)
+        else:
+            series = repeat(plan, seeds, out, on_event=display.show, log=log)
     if output_format is Format.json:
         print_json(_record(series))
         return

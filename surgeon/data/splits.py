@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
 from surgeon.errors import SurgeonError
+from surgeon.recipe.pace import nothing_to_fold
 from surgeon.recipe.plan import drawn_count
 from surgeon.text import first_few
 
@@ -62,10 +63,7 @@ def split_images(
     drawn: dict[str, str] = {}
     if tested is not None:
         if "test" in source_splits:
-            raise SurgeonError(
-                "the source has test images of its own, so there is nothing to draw folds for",
-                "leave out data.folds, or give the images without that split",
-            )
+            raise nothing_to_fold()
         chosen = _fold(label_of, group_of, tested, plan.seed)
         undrawn -= chosen
         drawn = dict.fromkeys(chosen, "test")

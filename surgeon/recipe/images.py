@@ -12,7 +12,7 @@ from surgeon.errors import SurgeonError
 from surgeon.patterns import check_pattern
 from surgeon.recipe.classes import class_problems, relabelled, renamed_classes
 from surgeon.recipe.complete import is_whole
-from surgeon.recipe.pace import draw_splits
+from surgeon.recipe.pace import draw_splits, nothing_to_fold
 from surgeon.recipe.plan import ClassesPlan
 
 if TYPE_CHECKING:
@@ -143,8 +143,8 @@ def _check_draw(findings: Findings, source: SourceSpec, of_source: Values, listi
     data = findings.values["data"]
     split, folds, tested = data["split"], data.get("folds"), tested_part(data)
     if folds and any(image.split == "test" for image in listing.images):
-        message = "the source has test images of its own, so there is nothing to draw folds for"
-        findings.report(("data", "folds"), "no-folds", message, "leave it out, or give the images without that split")
+        error = nothing_to_fold()
+        findings.report(("data", "folds"), "no-folds", error.message, error.hint)
         return
     if not is_whole(split) or tested + split["validation"] >= 1:
         return

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from surgeon.catalogue.entry import Misfit, PhaseLength
 from surgeon.catalogue.optimizers import OPTIMIZERS
 from surgeon.catalogue.schedules import SCHEDULES
-from surgeon.errors import Diagnostic, Location, RecipeError
+from surgeon.errors import Diagnostic, Location, RecipeError, SurgeonError
 from surgeon.recipe.plan import drawn_count
 from surgeon.recipe.text import spell_path
 
@@ -53,6 +53,14 @@ def check_pace(plan: Plan, images: int) -> None:
             problems.append(Diagnostic("misfit", misfit.message, Location(origin), path, misfit.hint))
     if problems:
         raise RecipeError(problems)
+
+
+def nothing_to_fold() -> SurgeonError:
+    """Returns what to say of folds where the source has test images of its own."""
+    return SurgeonError(
+        "the source has test images of its own, so there is nothing to draw folds for",
+        "leave out data.folds, or give the images without that split",
+    )
 
 
 def draw_splits(
