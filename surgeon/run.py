@@ -151,7 +151,7 @@ class Run:
 
         Returns:
             A prediction per image, in their order. Of an image that cannot be read ``reason`` says why, and there
-            are no classes.
+            are no classes. Of one that is rejected, where the recipe has ``reject``, ``unknown`` says why.
 
         Raises:
             UsageError: If the run has no network yet, or what is given is not an image.
@@ -160,15 +160,17 @@ class Run:
             >>> run.predict(["rose.jpg"])[0].classes[0]
             'rose'
         """
+        from surgeon.evaluation.rejection import read_answers
         from surgeon.inference.classify import classify
 
         if top is not None and top < 1:
             raise UsageError(f"top is {top}", "give at least 1, or leave it out for all classes")
         encoded = [_encoded(image, at) for at, image in enumerate(_several(images))]
         bundle, classifier = self._classifier(len(encoded))
-        probabilities, bad = drive(classify(bundle, classifier, encoded))
+        answers, bad = drive(classify(bundle, classifier, encoded))
+        probabilities, unknown = read_answers(answers, bundle.rejection)
         names = [image.name for image in encoded]
-        return predictions_of(names, bundle.classes, probabilities.tolist(), bad, top or len(bundle.classes))
+        return predictions_of(names, bundle.classes, probabilities.tolist(), bad, unknown, top or len(bundle.classes))
 
     def evaluate(self, data: str | Path, columns: Mapping[str, str] | None = None) -> OtherData:
         """Measures the network on other images; classes are matched by name.
@@ -218,7 +220,8 @@ class Run:
             pixels = load_image(encoded.read(), bundle.resizing)
         except BadImageError as error:
             raise BadImageError(f"{encoded.name}: {error.reason}") from error
-        number = int(classifier(pixels[None])[0].argmax()) if label is None else bundle.classes.index(label)
+        likeliest = int(classifier(pixels[None])[0, : len(bundle.classes)].argmax())
+        number = likeliest if label is None else bundle.classes.index(label)
         if method not in self._explainers:
             self._explainers[method] = build_explainer(self.folder, bundle, method, classifier)
         return self._explainers[method](pixels, number)

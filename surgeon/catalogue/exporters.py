@@ -1,7 +1,8 @@
 """The formats that a trained network is handed over in.
 
 Every one of them takes RGB pixels from 0 to 255 at the network's size, float32 of shape (batch, height, width, 3), and
-gives probabilities, float32 of shape (batch, classes): preprocessing and softmax are part of the graph.
+gives probabilities, float32 of shape (batch, classes): preprocessing and softmax are part of the graph. Where a recipe
+has ``reject``, ``unknown`` is one more class, the last.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Export:
     Attributes:
         name: What the run is called.
         network: A Keras model of the form above.
-        classes: Names of the classes, in the order of its outputs.
+        classes: Names of its outputs, in their order.
         resizing: How images become the pixels that it takes.
         quantize: What its numbers are narrowed to, or None.
         calibration: Returns pixels of training images, one by one, which int8 is fitted to.

@@ -48,5 +48,6 @@ def command(
     from surgeon.report.results import classification_table
     from surgeon.report.use import other_data_lines
 
-    print_text(classification_table(found.evaluation, f"{run} on {data}: {found.images:,} images"))
+    if found.evaluation is not None:
+        print_text(classification_table(found.evaluation, f"{run} on {data}: {found.images:,} images"))
     print_text(*other_data_lines(found))

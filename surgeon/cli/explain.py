@@ -37,6 +37,7 @@ def command(
     """Show where in an image a network sees a class: a PNG each, what it sees of the image with heat over it."""
     from surgeon.data.images import decode_image, fit_image, undo_fit
     from surgeon.errors import BadImageError
+    from surgeon.evaluation.rejection import read_answers
     from surgeon.formats import read_image
     from surgeon.inference.classify import open_classifier
     from surgeon.inference.explaining import build_explainer
@@ -57,7 +58,7 @@ def command(
         except BadImageError as error:
             raise SurgeonError(f"{path}: {error.reason}") from error
         pixels = fit_image(picture, bundle.resizing)
-        row = classifier(pixels[None])[0]
+        (row,), _ = read_answers(classifier(pixels[None]), bundle.rejection)
         number = int(row.argmax()) if label is None else classes.index(label)
         target = unused(out / f"{path.stem}-{file_name(classes[number])}.png", numbers)
         undo_fit(explain(pixels, number), bundle.resizing, picture.size[::-1]).save(target)

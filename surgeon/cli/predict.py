@@ -19,6 +19,7 @@ from surgeon.catalogue.sources.walk import walk
 from surgeon.cli.output import TrustOption, file_name, print_json, print_rows, print_text, show_progress, unused
 from surgeon.errors import UsageError
 from surgeon.formats import read_image
+from surgeon.recipe.bundle import UNKNOWN
 from surgeon.report.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -70,13 +71,15 @@ def command(
     files = list(dict.fromkeys(_files(paths)))
     if not files:
         raise UsageError("there is no image in what was given", "give files, folders or globs of images")
+    from surgeon.evaluation.rejection import read_answers
     from surgeon.inference.classify import classify, open_classifier
     from surgeon.results.use import predictions_of
 
     bundle, classifier = open_classifier(run, len(files), trust=trust)
     console = Terminal(stderr=True)
-    probabilities, bad = show_progress(classify(bundle, classifier, [_Image(path) for path in files]), console)
-    predictions = predictions_of(list(map(str, files)), bundle.classes, probabilities.tolist(), bad, top)
+    answers, bad = show_progress(classify(bundle, classifier, [_Image(path) for path in files]), console)
+    probabilities, unknown = read_answers(answers, bundle.rejection)
+    predictions = predictions_of(list(map(str, files)), bundle.classes, probabilities.tolist(), bad, unknown, top)
     _print(predictions, output_format)
     if out is not None:
         _sort(predictions, out, link=link)
@@ -127,6 +130,9 @@ def _print(predictions: Sequence[Prediction], output_format: PredictFormat) -> N
 
 def _rows(predictions: Sequence[Prediction]) -> Iterator[tuple[str, str, str, str]]:
     for prediction in predictions:
+        if prediction.unknown is not None:
+            yield prediction.file, UNKNOWN, "", prediction.unknown
+            continue
         for name, probability in zip(prediction.classes, prediction.probabilities, strict=True):
             yield prediction.file, name, f"{probability:.6g}", ""
         if prediction.reason is not None:
@@ -134,13 +140,13 @@ def _rows(predictions: Sequence[Prediction]) -> Iterator[tuple[str, str, str, st
 
 
 def _sort(predictions: Sequence[Prediction], out: Path, *, link: bool) -> None:
-    """Puts each image into the folder of its likeliest class; files, and folders, of one name get a number."""
+    """Puts each image into the folder of its class, or of the unknown; files, and folders, of one name get a number."""
     numbers, folders = dict[Path, int](), dict[str, Path]()
     for prediction in predictions:
         if not prediction.classes:
             continue
         source = Path(prediction.file)
-        name = prediction.classes[0]
+        name = prediction.classes[0] if prediction.unknown is None else UNKNOWN
         if name not in folders:
             folders[name] = unused(out / file_name(name), numbers)
             folders[name].mkdir(parents=True)

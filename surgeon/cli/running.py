@@ -45,7 +45,14 @@ def print_run(run: Run, output_format: Format, *, quiet: bool) -> None:
 
 def _print_result(result: RunResult, folder: Path) -> None:
     """Prints the table of the classes, the methods side by side, and where everything lies."""
-    from surgeon.report.results import averages_text, classification_table, expectation_text, frozen_text, methods_table
+    from surgeon.report.results import (
+        acceptance_lines,
+        averages_text,
+        classification_table,
+        expectation_text,
+        frozen_text,
+        methods_table,
+    )
 
     if result.evaluation is not None:
         total = result.evaluation.weighted.support
@@ -55,5 +62,7 @@ def _print_result(result: RunResult, folder: Path) -> None:
         print_text(methods_table(result))
     if (text := expectation_text(result)) is not None:
         print_text(text)
+    if result.acceptance is not None:
+        print_text(*acceptance_lines(result.acceptance))
     print_text(frozen_text(result.frozen))
     print_text(styled(f"{result.seconds:.0f} s; everything is in ", (str(folder), "bold")))

@@ -69,8 +69,9 @@ def export(
         raise UsageError(f"{out} exists", "give another folder (--out)")
     bundle = read_bundle(run)
     trained = open_model(run / bundle.file)
-    network = usable_network(bundle, trained)
+    network = usable_network(run, bundle, trained)
     narrow = not (plan.precision == plan.features_dtype == "float32" and is_float32(trained))
+    narrow |= bundle.rejection is not None  # what is stored does not say how near an image was to being rejected
     images, resized = yield from known_images(plan, run)
     # What is cropped already is not to be cropped again.
     seen = replace(bundle, resize="squash", scale=1.0) if images and resized else bundle
@@ -88,14 +89,14 @@ def export(
         calibration = functools.partial(training_pixels, images, seen.resizing)
         with runtime_errors(f"this network cannot be written as {spec.name}"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            asked = Export(bundle.name, network, bundle.classes, bundle.resizing, quantize, calibration)
+            asked = Export(bundle.name, network, bundle.answers, bundle.resizing, quantize, calibration)
             spec.write(asked, partial / spec.file)
         takes = None if spec.input is None else PixelInput(spec.input, "float32", (spec.batch, *bundle.image_size, 3))
         write_bundle(
             partial,
             replace(bundle, format=spec.name, file=spec.file, preprocessing="none", from_logits=False, input=takes),
         )
-        (partial / "labels.txt").write_text(labels_text(bundle.classes), encoding="utf-8")
+        (partial / "labels.txt").write_text(labels_text(bundle.answers), encoding="utf-8")
         result = yield from _compare(spec, partial / spec.file, quantize, bundle, seen, reference)
         _check(result)
         partial.rename(out)
@@ -125,8 +126,10 @@ def _compare(
             yield Note(
                 f"the kept {reference.split} images are cropped already, so pixels are compared instead of files"
             )
-    decisions = found.argmax(axis=1)
-    before = reference.probabilities.argmax(axis=1)
+    decisions, before = (answers.argmax(axis=1) for answers in (found, reference.probabilities))
+    classes, classes_before = (
+        answers[:, : len(bundle.classes)].argmax(axis=1) for answers in (found, reference.probabilities)
+    )
     return ExportResult(
         format=spec.name,
         quantize=quantize,
@@ -135,8 +138,8 @@ def _compare(
         split=reference.split,
         largest_difference=float(np.abs(found - reference.probabilities).max()),
         changed_decisions=int((decisions != before).sum()),
-        accuracy_before=None if reference.labels is None else float((before == reference.labels).mean()),
-        accuracy=None if reference.labels is None else float((decisions == reference.labels).mean()),
+        accuracy_before=None if reference.labels is None else float((classes_before == reference.labels).mean()),
+        accuracy=None if reference.labels is None else float((classes == reference.labels).mean()),
         size=sum(file.stat().st_size for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file()),
         seconds_an_image=statistics.median(seconds),
     )

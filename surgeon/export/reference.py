@@ -39,7 +39,7 @@ class Reference:
         source: Whose they are.
         split: Of which split the images are; ``synthetic`` if they are of none.
         labels: Class numbers, or None where the images have no class.
-        probabilities: Of shape (n, classes).
+        probabilities: Of shape (n, answers).
     """
 
     source: str

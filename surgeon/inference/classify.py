@@ -27,7 +27,7 @@ _BATCH = 32
 
 
 def open_classifier(folder: Path, images: int = 1, *, trust: bool = False) -> tuple[Bundle, Classifier]:
-    """Opens a run or an exported bundle.
+    """Opens a run or an exported bundle; what its answers say, ``read_answers`` tells.
 
     Args:
         folder: That of either.
@@ -35,8 +35,8 @@ def open_classifier(folder: Path, images: int = 1, *, trust: bool = False) -> tu
         trust: Whether an exported network may do more than compute.
 
     Returns:
-        What it is, and a function from RGB pixels from 0 to 255, of shape (n, height, width, 3), to probabilities,
-        float32 of shape (n, classes), computed in the format's own runtime.
+        What it is, and a function from RGB pixels from 0 to 255, of shape (n, height, width, 3), to answers, float32
+        of shape (n, answers), computed in the format's own runtime.
 
     Raises:
         UsageError: If the folder holds no network.
@@ -96,13 +96,13 @@ def classify(
         images: Each with ``read()``, which returns the bytes of a file.
 
     Returns:
-        Probabilities of shape (n, classes), NaN in the rows of images that cannot be decoded, and why each of those
-        cannot be, by its position.
+        Answers of shape (n, answers), NaN in the rows of images that cannot be decoded, and why each of those cannot
+        be, by its position.
 
     Raises:
         SurgeonError: If the network gives no finite numbers.
     """
-    probabilities = np.full((len(images), len(bundle.classes)), np.nan, np.float32)
+    answers = np.full((len(images), len(bundle.answers)), np.nan, np.float32)
     bad: dict[int, str] = {}
 
     def decode(positions: range) -> list[tuple[int, NDArray[np.uint8] | str]]:
@@ -115,7 +115,7 @@ def classify(
         bad |= {at: reason for at, reason in decoded if isinstance(reason, str)}
         if good:
             outputs = np.asarray(classifier(np.stack([pixels for _, pixels in good])))
-            if outputs.shape != (len(good), len(bundle.classes)):
+            if outputs.shape != (len(good), len(bundle.answers)):
                 raise SurgeonError(
                     f"the network's answers have the shape {outputs.shape}, and {len(good)} images of "
                     f"{len(bundle.classes)} classes were expected",
@@ -126,9 +126,9 @@ def classify(
                     "the network answers with numbers that are not finite (NaN or infinity)",
                     "its weights or its precision are broken: train it again with a lower lr, or export it otherwise",
                 )
-            probabilities[[at for at, _ in good]] = outputs
+            answers[[at for at, _ in good]] = outputs
         yield Progress("classify", decoded[-1][0] + 1, len(images), "images")
-    return probabilities, bad
+    return answers, bad
 
 
 def _load(image: Any, resizing: Resizing) -> NDArray[np.uint8] | str:

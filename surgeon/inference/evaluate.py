@@ -13,6 +13,7 @@ from surgeon.catalogue.sources import SOURCES
 from surgeon.catalogue.sources.listing import Listing
 from surgeon.errors import SurgeonError, UsageError
 from surgeon.evaluation.measures import evaluate
+from surgeon.evaluation.rejection import acceptance, read_answers
 from surgeon.inference.classify import classify, open_classifier
 from surgeon.recipe.classes import relabelled
 from surgeon.recipe.plan import Plan
@@ -28,6 +29,8 @@ _TABLE_SUFFIXES = {"", ".csv", ".tsv", ".txt"}
 def evaluate_images(folder: Path, listing: Listing, *, trust: bool = False) -> Generator[Progress, None, OtherData]:
     """Measures the network of a run or a bundle; classes are matched by name, whatever their order.
 
+    Images of other classes are strangers to a network that rejects images, and left out by any other.
+
     Args:
         folder: The run or the bundle.
         listing: Images with labels.
@@ -38,28 +41,34 @@ def evaluate_images(folder: Path, listing: Listing, *, trust: bool = False) -> G
     """
     bundle, classifier = open_classifier(folder, len(listing.images), trust=trust)
     numbers = {name: number for number, name in enumerate(bundle.classes)}
-    known = [image for image in listing.images if image.label in numbers]
-    if not known:
+    asked = [image for image in listing.images if image.label in numbers or bundle.rejection]
+    if not asked:
         raise SurgeonError(
             f"the network knows none of the classes {', '.join(first_few(listing.classes, 5))}",
             f"its own are {', '.join(first_few(bundle.classes, 5))}; name the folders or labels like them",
         )
-    probabilities, bad = yield from classify(bundle, classifier, known)
-    good = [at for at in range(len(known)) if at not in bad]
+    answers, bad = yield from classify(bundle, classifier, asked)
+    good = [at for at in range(len(asked)) if at not in bad]
     if not good:
         (at, reason), *_ = bad.items()
         raise SurgeonError(
-            f"none of the {len(known):,} images can be read; the first is {known[at].name}: {reason}",
+            f"none of the {len(asked):,} images can be read; the first is {asked[at].name}: {reason}",
             "give other images, or repair these",
         )
-    labels = np.array([numbers[known[at].label] for at in good], np.int32)
-    evaluation = evaluate("other", labels, probabilities[good].argmax(axis=-1), bundle.classes)
+    probabilities, rejected = read_answers(answers, bundle.rejection)
+    known = [at for at in good if asked[at].label in numbers]
+    labels = np.array([numbers[asked[at].label] for at in known], np.int32)
+    predicted = probabilities[known].argmax(axis=-1)
+    evaluation = evaluate("other", labels, predicted, bundle.classes) if known else None
+    among = {place: rejected[at] for place, at in enumerate(known) if at in rejected}
+    strangers = [at in rejected for at in good if asked[at].label not in numbers]
     return OtherData(
         evaluation=evaluation,
-        images=len(good),
+        acceptance=acceptance(labels, predicted, among, strangers) if bundle.rejection else None,
+        images=len(known),
         unknown=dict(Counter(image.label for image in listing.images if image.label not in numbers)),
-        missing=evaluation.missing,
-        bad_images={known[at].name: reason for at, reason in bad.items()},
+        missing=evaluation.missing if evaluation else bundle.classes,
+        bad_images={asked[at].name: reason for at, reason in bad.items()},
         left_out=listing.left_out,
     )
 

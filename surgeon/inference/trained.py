@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from scipy.special import softmax
+import numpy as np
 
 from surgeon.catalogue.exporters import Classifier, compiled
 from surgeon.catalogue.layer_table import open_model
@@ -12,10 +12,13 @@ from surgeon.catalogue.preprocessing import PREPROCESSINGS
 from surgeon.inference.runtimes import runtime_errors
 from surgeon.model.engine import build_engine, pick_engine
 from surgeon.model.pipeline import preprocess
-from surgeon.model.whole import whole_network
+from surgeon.model.whole import ending, whole_network
+from surgeon.runs.known import read_known
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from surgeon.recipe.bundle import Bundle
 
@@ -36,17 +39,19 @@ def open_trained(folder: Path, bundle: Bundle, images: int) -> Classifier:
     path = folder / bundle.file
     network = open_model(path)
     with runtime_errors(f"{path.name} does not go with what {folder} says about it"):
-        return _pass(bundle, network) if images >= MANY else compiled(whole_network(bundle, network))
+        known = read_known(folder, bundle)
+        return _pass(bundle, network, known) if images >= MANY else compiled(whole_network(bundle, network, known))
 
 
-def _pass(bundle: Bundle, network: Any) -> Classifier:
+def _pass(bundle: Bundle, network: Any, known: NDArray[Any] | None) -> Classifier:
     """Returns a run's network as a function, computed as frozen layers are."""
     spec = PREPROCESSINGS[bundle.preprocessing]
+    part, end = ending(bundle, network, known)
     engine = pick_engine("auto", "float32", {type(layer).__name__ for layer in network._flatten_layers()})
-    compute = build_engine(network, lambda pixels: preprocess(pixels, spec), engine)
+    compute = build_engine(part, lambda pixels: preprocess(pixels, spec), engine)
 
     def classifier(pixels: Any) -> Any:
-        (outputs,) = compute((pixels,))
-        return softmax(outputs, axis=1) if bundle.from_logits else outputs
+        outputs = compute((pixels,))
+        return outputs[0] if end is None else np.asarray(end(outputs, training=False))
 
     return classifier

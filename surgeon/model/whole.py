@@ -1,4 +1,4 @@
-"""A run's network from pixels to probabilities."""
+"""A run's network from pixels to its answers."""
 
 from __future__ import annotations
 
@@ -7,29 +7,64 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from surgeon.catalogue.preprocessing import PREPROCESSINGS
+from surgeon.model.answers import answer, with_features
 from surgeon.model.pipeline import preprocess
+from surgeon.model.surgery import part_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
     from surgeon.recipe.bundle import Bundle
 
 
-def whole_network(bundle: Bundle, network: Any) -> Any:
-    """Returns a Keras model from pixels to probabilities around the network of a run.
+def whole_network(bundle: Bundle, network: Any, known: NDArray[Any] | None) -> Any:
+    """Returns a Keras model from pixels to answers around the network of a run.
 
     Args:
         bundle: The run's.
         network: As it was trained, behind preprocessing and perhaps before a softmax.
+        known: What ``read_known`` gives.
 
     Returns:
         A model from RGB pixels from 0 to 255, float32 of shape (batch, height, width, 3), to probabilities, float32
-        of shape (batch, classes). Its layers are those of the network beside what prepares pixels; where two of them
-        would have one name, which Keras does not allow, the network is one layer in it.
+        of shape (batch, classes), or (batch, classes + 1) where images are rejected; see ``read_answers``. Its layers
+        are those of the network beside what prepares pixels and ends it; where two of them would have one name, which
+        Keras does not allow, the network is one layer in it.
     """
     pixels = keras.Input((*bundle.image_size, 3), name="pixels")
     prepared = preprocess(pixels, PREPROCESSINGS[bundle.preprocessing])
-    added = {operation.name for operation in keras.Model(pixels, prepared).operations} | {"probabilities"}
-    named = {operation.name for operation in network.operations if not isinstance(operation, keras.layers.InputLayer)}
-    outputs = network(prepared) if added & named else network.call(prepared)
+    part, end = ending(bundle, network, known)
+    around = [keras.Model(pixels, prepared), *([end] if end else [])]
+    outputs = part(prepared) if _names(around) & _names([part]) else part.call(prepared)
+    return keras.Model(pixels, end.call(outputs) if end else outputs, name="classifier")
+
+
+def ending(bundle: Bundle, network: Any, known: NDArray[Any] | None, start: Sequence[str] = ()) -> tuple[Any, Any]:
+    """Returns a network as far as it was trained, and the model that makes answers of what it gives.
+
+    The latter is None where the outputs are the answers.
+
+    Args:
+        bundle: The run's.
+        network: As it was trained.
+        known: What ``read_known`` gives.
+        start: Layers whose outputs it takes; none for its own input.
+    """
+    if bundle.rejection is not None and known is not None:
+        part = with_features(network, bundle.rejection.layer, start)
+        outputs, features = (keras.Input(tensor.shape[1:]) for tensor in part.outputs)
+        answers = answer(outputs, features, bundle.rejection, known, from_logits=bundle.from_logits)
+        return part, keras.Model([outputs, features], answers)
     if bundle.from_logits:
-        outputs = keras.layers.Softmax(name="probabilities")(outputs)
-    return keras.Model(pixels, outputs, name="classifier")
+        outputs = keras.Input(network.output.shape[1:])
+        end = keras.Model(outputs, keras.layers.Softmax(name="probabilities")(outputs))
+        return part_of(network, start, ()) if start else network, end
+    return part_of(network, start, ()) if start else network, None
+
+
+def _names(models: Sequence[Any]) -> set[str]:
+    """Returns what the operations of some models are called, but for their inputs."""
+    every = [operation for model in models for operation in model.operations]
+    return {operation.name for operation in every if not isinstance(operation, keras.layers.InputLayer)}

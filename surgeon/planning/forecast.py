@@ -23,7 +23,7 @@ from surgeon.planning.frontier import (
 )
 from surgeon.planning.processor import bfloat16_note
 from surgeon.planning.samples import BATCH, needed_samples
-from surgeon.planning.schedule import Forget, Measure, Pass, Probe, Train, schedule
+from surgeon.planning.schedule import Bound, Forget, Measure, Pass, Probe, Train, schedule
 from surgeon.results.forecast import (
     ExpectedSeconds,
     Forecast,
@@ -69,9 +69,10 @@ def forecast_run(plan: Plan, index: Index, machine: Machine) -> Forecast:
             phases.append(_forecast_phase(plan, step, kept, index, machine))
         elif isinstance(step, Forget):
             kept = {frontier for frontier in kept if not frontier.prefix & step.trained}
-        elif isinstance(step, Measure):
+        elif isinstance(step, Bound | Measure):
             frontier = _kept_or_image(plan, plan.phases[-1], step.frontier, kept)
-            evaluation += index.splits.count("test") * _measuring_seconds(plan, frontier, machine)
+            splits = ("train", "validation") if isinstance(step, Bound) else ("test",)
+            evaluation += sum(map(index.splits.count, splits)) * _measuring_seconds(plan, frontier, machine)
     once, repeated = sum(done.seconds for done in passes), sum(phase.seconds for phase in phases)
     return Forecast(
         passes=tuple(passes),

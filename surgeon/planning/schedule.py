@@ -52,13 +52,20 @@ class Restore:
 
 
 @dataclass(frozen=True)
+class Bound:
+    """Bounds are set for what the network will reject, by training and validation images, from a frontier."""
+
+    frontier: Frontier
+
+
+@dataclass(frozen=True)
 class Measure:
     """The test images are classified, from a frontier."""
 
     frontier: Frontier
 
 
-Step: TypeAlias = Pass | Probe | Restore | Train | Forget | Measure
+Step: TypeAlias = Pass | Probe | Restore | Train | Forget | Bound | Measure
 
 
 def schedule(plan: Plan, begun: int = 0) -> tuple[Step, ...]:
@@ -95,4 +102,5 @@ def schedule(plan: Plan, begun: int = 0) -> tuple[Step, ...]:
         compute(number)
         steps.append(Train(number, *phase_frontiers(plan, number)))
         steps.append(Forget(frozenset(change(range(number, number + 1)))))
-    return (*steps, Measure(phase_frontiers(plan, len(plan.phases))[1]))
+    last = phase_frontiers(plan, len(plan.phases))[1]
+    return (*steps, *([Bound(last)] if plan.reject else []), Measure(last))

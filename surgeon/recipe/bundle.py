@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 NETWORK = "network.keras"  # the network after the last finished phase, from preprocessed pixels, for further surgery
 MODEL = "model.keras"  # the finished one from pixels to probabilities, for use
+UNKNOWN = "unknown"  # what an image is that is rejected
 _FILE = "bundle.json"
-_VERSION = 2
+_VERSION = 3
 _AT_FIRST = {"resize": "squash", "scale": 1.0, "interpolation": "bilinear", "input": None}  # what version 1 leaves out
 _MOST_BYTES = 64 << 20
 _LARGEST_SIDE = 4096  # as recipes have it
@@ -49,6 +50,29 @@ class PixelInput:
 
 
 @dataclass(frozen=True)
+class Rejection:
+    """When a network answers ``unknown``.
+
+    Attributes:
+        layer: The last one with weights; what goes into it are the features whose distance counts.
+        temperature: What logits are divided by, which makes probabilities as sure as they are right.
+        neighbours: The distance of an image is that to so many-th nearest training image.
+        least_probability: Of the likeliest class of an image that is accepted, from 0 to 1.
+        largest_distance: Of an image that is accepted: one less the cosine between features, from 0 to 2.
+    """
+
+    layer: str
+    temperature: float
+    neighbours: int
+    least_probability: float
+    largest_distance: float
+
+    def __post_init__(self) -> None:
+        if not (self.temperature > 0 and self.neighbours > 0 and self.largest_distance > 0):
+            raise ValueError("a rejection by bounds that cannot be")
+
+
+@dataclass(frozen=True)
 class Bundle:
     """A network in a folder, ready to use: a run, or what was exported of one.
 
@@ -65,6 +89,8 @@ class Bundle:
         interpolation: One of ``surgeon.resizing.INTERPOLATIONS``.
         input: What the file takes, where it has a name for that; None for a run, whose network takes what
             ``preprocessing`` makes of pixels.
+        rejection: When the answer is ``unknown``, for which answers then have one number more, behind those of the
+            classes; None if one of the classes is always told.
     """
 
     name: str
@@ -78,6 +104,12 @@ class Bundle:
     scale: float
     interpolation: str
     input: PixelInput | None
+    rejection: Rejection | None = None  # none before version 3
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """What the numbers of an answer stand for: the classes and, where images are rejected, ``unknown``."""
+        return self.classes if self.rejection is None else (*self.classes, UNKNOWN)
 
     @property
     def resizing(self) -> Resizing:

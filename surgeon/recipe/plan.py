@@ -285,6 +285,18 @@ class PhasePlan:
     ]
 
 
+@dataclass(frozen=True)
+class RejectPlan:
+    """Answer `unknown` for images that the network is unsure of, or that are unlike those it was trained on."""
+
+    accept: Annotated[
+        float,
+        fraction(
+            "Part of the validation images that is accepted: it sets the bounds.", 0.95, exclusiveMinimum=0, maximum=1
+        ),
+    ]
+
+
 _VARIED = (
     "What is varied: for each path, such as `phases[1].lr`, a list of values or a range: `{uniform: [0.2, 0.6]}`, "
     "`{log_uniform: [1e-5, 1e-3]}`, `{int_uniform: [64, 512]}`. A list of such mappings joins their combinations."
@@ -424,6 +436,7 @@ class Plan:
     deterministic: Annotated[
         bool, boolean("Bit-identical results on one machine, whatever may be faster without.", False)
     ]
+    reject: Annotated[RejectPlan | None, section(RejectPlan)]
     linear_probe: Annotated[bool, boolean("Also a logistic regression on the same frozen features.", False), _EVALUATE]
     expected: Annotated[Mapping[str, Mapping[str, float]], _EXPECTED]
     sweep: Annotated[SweepPlan | None, section(SweepPlan)]
@@ -443,3 +456,8 @@ class Plan:
     def fits_probe(self) -> bool:
         """Whether a linear probe is fitted to the frozen features, to compare with or to begin with."""
         return self.linear_probe or self.probe_layer is not None
+
+    @property
+    def uses_unchanged(self) -> bool:
+        """Whether training images are looked at as they are, where training sees changed copies of them only."""
+        return self.fits_probe or self.reject is not None

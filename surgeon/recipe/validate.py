@@ -22,7 +22,7 @@ from surgeon.catalogue.model_file import (
 )
 from surgeon.catalogue.sources import SOURCES
 from surgeon.errors import SurgeonError, did_you_mean, install_hint, quote
-from surgeon.recipe.bundle import read_bundle
+from surgeon.recipe.bundle import UNKNOWN, read_bundle
 from surgeon.recipe.changes import in_short
 from surgeon.recipe.check import check_schema
 from surgeon.recipe.complete import Values, complete, is_whole
@@ -55,6 +55,7 @@ def validate(document: Document, *, counts_images: bool = False) -> Findings:
         _check_backbone,
         _check_cut_and_head,
         _check_phases,
+        _check_reject,
         _check_packages,
         _check_sweep,
     )
@@ -330,22 +331,37 @@ def _check_monitors(findings: Findings, phase: Values, path: ValuePath) -> None:
     """The figures that a phase watches are measured, and it goes on for long enough to lower the rate by them."""
     until, lr = (phase.get(key) if is_whole(phase.get(key)) else None for key in ("until", "lr"))
     rate = next(iter(lr.values())) if lr else {}
-    _check_measured(findings, (until or {}).get("monitor"), (*path, "until"))
-    _check_measured(findings, rate.get("monitor"), (*path, "lr"))
+    for monitor, key in (((until or {}).get("monitor"), "until"), (rate.get("monitor"), "lr")):
+        if monitor and monitor.startswith("val_") and _lacks_validation(findings):
+            message = f"{monitor} needs validation images, and data.split.validation is 0"
+            remedy = "hold some out (data.split.validation: 0.1) or monitor loss"
+            findings.report((*path, key), "no-validation", message, remedy)
     if until and until["monitor"] == rate.get("monitor") and until["patience"] <= rate["patience"]:
         message = f"the phase ends after {until['patience']} epochs without improvement; "
         message += f"the rate would fall after {rate['patience']}"
         findings.report((*path, "until"), "misfit", message, "let `until` wait for longer than the plateau")
 
 
-def _check_measured(findings: Findings, monitor: str | None, path: ValuePath) -> None:
+def _lacks_validation(findings: Findings) -> bool:
+    """Tells whether there will be no validation images, as far as that is known."""
     data = findings.values.get("data")
-    if monitor is None or data is None or not is_whole(data["split"]) or findings.classes is None:
-        return
+    if data is None or not is_whole(data["split"]) or findings.classes is None:
+        return False
     ((name, parameters),) = data["source"].items()
-    if monitor.startswith("val_") and not data["split"]["validation"] and not SOURCES[name].splits(parameters):
-        message = f"{monitor} needs validation images, and data.split.validation is 0"
-        findings.report(path, "no-validation", message, "hold some out (data.split.validation: 0.1) or monitor loss")
+    return not data["split"]["validation"] and not SOURCES[name].splits(parameters)
+
+
+def _check_reject(findings: Findings) -> None:
+    """Bounds are set by validation images, and what is rejected is called as no class is."""
+    if "reject" not in findings.values:
+        return
+    if _lacks_validation(findings):
+        message = "what is rejected is decided by validation images, and data.split.validation is 0"
+        findings.report(("reject",), "no-validation", message, "hold some out (data.split.validation: 0.15)")
+    if findings.classes is not None and UNKNOWN in findings.classes:
+        message = f"a class is called {UNKNOWN!r}, as what is rejected is"
+        remedy = f"rename it, `data.classes: {{rename: {{{UNKNOWN}: other}}}}`, or leave it out"
+        findings.report(("reject",), "conflicting-keys", message, remedy)
 
 
 def _check_balance(findings: Findings, phase: Values, path: ValuePath) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from surgeon.report.markup import render
-from surgeon.report.results import averages_text
+from surgeon.report.results import acceptance_lines, averages_text
 from surgeon.text import printable
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ def render_card(
         result=result,
         evaluation=result.evaluation,
         averages=averages_text(result.evaluation) if result.evaluation else None,
+        acceptance=acceptance_lines(result.acceptance) if result.acceptance else [],
+        rejects=plan.reject is not None,
         interval=intervals.get("accuracy"),
         calibration=calibration,
         recipe=_code(recipe),

@@ -17,7 +17,7 @@ from surgeon.report.charts import (
 from surgeon.report.drawing import Phase, draw_phase
 from surgeon.report.figures import confusion_parts
 from surgeon.report.markup import embed_picture, embed_thumbnails, render
-from surgeon.report.results import averages_text, frozen_text
+from surgeon.report.results import acceptance_lines, averages_text, frozen_text
 from surgeon.results.run import figure
 from surgeon.text import printable
 
@@ -117,6 +117,7 @@ def render_page(page: Page) -> str:
         drawn_curves=min(len(page.curves), CURVES),
         measures=_measures(evaluation, result.linear_probe) if evaluation else {},
         averages=averages_text(evaluation) if evaluation else None,
+        acceptance=acceptance_lines(result.acceptance) if result.acceptance else [],
         confusion=_confusion(evaluation) if evaluation else {},
         shown=shown,
         left_out=page.left_out + len(page.shown) - len(shown),

@@ -15,7 +15,7 @@ from surgeon.text import first_few
 
 if TYPE_CHECKING:
     from surgeon.results.findings import Difference
-    from surgeon.results.run import Evaluation, FrozenResult, Measures, RunResult, Spread
+    from surgeon.results.run import Acceptance, Evaluation, FrozenResult, Measures, RunResult, Spread
     from surgeon.results.use import McNemar
 
 _SHOWN = 20  # differences of a part
@@ -80,6 +80,19 @@ def expectation_text(result: RunResult) -> str | None:
         )
         said.append(f"{name} is {abs(off):.4f} {'above' if off > 0 else 'below'} what the author measured{spread}")
     return "; ".join(said)
+
+
+def acceptance_lines(found: Acceptance) -> list[str]:
+    """Says how many images were rejected, and how right the network is about the others."""
+    said = []
+    if found.images:
+        part = f"({found.accepted / found.images:.1%})"
+        right = "" if found.accuracy is None else f", {found.accuracy:.1%} of them classified correctly"
+        said.append(f"{found.accepted:,} of {found.images:,} images of known classes are accepted {part}{right}")
+    if found.strangers:
+        rejected = f"{found.rejected_strangers:,} of {found.strangers:,} images of other classes are rejected"
+        said.append(f"{rejected} ({found.rejected_strangers / found.strangers:.1%})")
+    return said
 
 
 def frozen_text(frozen: FrozenResult) -> str:

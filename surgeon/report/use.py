@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from surgeon.catalogue.sources.listing import left_out_lines
-from surgeon.report.results import averages_text
+from surgeon.report.results import acceptance_lines, averages_text
 from surgeon.report.terminal import styled, table
 
 if TYPE_CHECKING:
@@ -38,16 +38,26 @@ def predictions_table(predictions: Sequence[Prediction]) -> Table:
             made.add_row(prediction.file, styled((prediction.reason, "red")))
             continue
         pairs = list(zip(prediction.classes, prediction.probabilities, strict=True))
-        then = ", ".join(f"{name} {probability:.3f}" for name, probability in pairs[1:])
-        made.add_row(prediction.file, pairs[0][0], f"{pairs[0][1]:.3f}", styled((then, "dim")))
+        if prediction.unknown is not None:
+            name, probability, others = styled(("unknown", "yellow")), "", [prediction.unknown, *map(_spelled, pairs)]
+        else:
+            name, probability, others = styled(pairs[0][0]), f"{pairs[0][1]:.3f}", list(map(_spelled, pairs[1:]))
+        made.add_row(prediction.file, name, probability, styled((", ".join(others), "dim")))
     return made
 
 
+def _spelled(pair: tuple[str, float]) -> str:
+    name, probability = pair
+    return f"{name} {probability:.3f}"
+
+
 def other_data_lines(found: OtherData) -> list[str]:
-    """Says which classes could not be matched and which images not read."""
-    said = [
-        f"{name!r} is not a class of the network; {count:,} images left out" for name, count in found.unknown.items()
+    """Says what was rejected, which classes could not be matched and which images not read."""
+    said = acceptance_lines(found.acceptance) if found.acceptance else []
+    became = "to be rejected" if found.acceptance else "left out"
+    said += [
+        f"{name!r} is not a class of the network; {count:,} images {became}" for name, count in found.unknown.items()
     ]
-    said += [text] if (text := averages_text(found.evaluation)) else []
+    said += [text] if found.evaluation and (text := averages_text(found.evaluation)) else []
     said += [f"{name}: {reason}" for name, reason in found.bad_images.items()]
     return said + list(left_out_lines(found.left_out))

@@ -92,6 +92,25 @@ class FrozenResult:
 
 
 @dataclass(frozen=True)
+class Acceptance:
+    """What became of images where a network rejects some.
+
+    Attributes:
+        images: Of classes that the network knows.
+        accepted: So many of these.
+        accuracy: Part of the accepted ones whose class was found, from 0 to 1; None if there are none.
+        strangers: Images of classes that it does not know.
+        rejected_strangers: So many of these were rejected.
+    """
+
+    images: int
+    accepted: int
+    accuracy: float | None
+    strangers: int
+    rejected_strangers: int
+
+
+@dataclass(frozen=True)
 class RunResult:
     """What a run came to.
 
@@ -103,6 +122,7 @@ class RunResult:
         bad_images: The images that were left out because they cannot be decoded, with the reason.
         evaluation: The test split's measures; None without a test split.
         linear_probe: The same of a logistic regression on the frozen features, if asked for.
+        acceptance: What became of the test images, if the network rejects some.
         expected: What the recipe's author measured: ``mean`` and, if known, ``std`` over other seeds.
         seconds: Wall time of the whole run; of processes that were stopped, that of the finished epochs.
         versions: Of Python and the packages that the result depends on.
@@ -120,6 +140,7 @@ class RunResult:
     seconds: float
     versions: Mapping[str, str]
     left_out: Mapping[str, int] = field(default_factory=dict)  # none in the results of former releases
+    acceptance: Acceptance | None = None  # as above
 
     def methods(self) -> dict[str, Evaluation]:
         """Returns the measures of each method that has any, by what a person calls it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from surgeon.results.run import Evaluation
+from surgeon.results.run import Acceptance, Evaluation
 
 
 @dataclass(frozen=True)
@@ -94,14 +94,18 @@ class OtherData:
     """A network measured on images that its run did not know.
 
     Attributes:
+        evaluation: Of the images whose class the network knows; None if there are none.
         images: How many were measured.
-        unknown: Classes that the network does not know, with how many images were left out for that.
+        acceptance: What became of the images, if the network rejects some; then those of classes that it does not know
+            were looked at, too.
+        unknown: Classes that the network does not know, with how many images are of them.
         missing: Classes of the network without an image.
         bad_images: The images that cannot be read or decoded, with the reason.
         left_out: The names of photographs that were not among the images, by reason.
     """
 
-    evaluation: Evaluation
+    evaluation: Evaluation | None
+    acceptance: Acceptance | None
     images: int
     unknown: Mapping[str, int]
     missing: tuple[str, ...]
@@ -118,12 +122,14 @@ class Prediction:
         classes: The likeliest class first.
         probabilities: Theirs, from 0 to 1.
         reason: Why the image could not be read, if it could not; then there are no classes.
+        unknown: Why it is rejected, if it is: then it is of none of the classes, as far as the network knows.
     """
 
     file: str
     classes: tuple[str, ...]
     probabilities: tuple[float, ...]
     reason: str | None = None
+    unknown: str | None = None
 
 
 def predictions_of(
@@ -131,13 +137,16 @@ def predictions_of(
     classes: Sequence[str],
     probabilities: Sequence[Sequence[float]],
     bad: Mapping[int, str],
+    unknown: Mapping[int, str],
     top: int,
 ) -> list[Prediction]:
-    """Returns the ``top`` likeliest classes of each image, or why it could not be read."""
+    """Returns the ``top`` likeliest classes of each image, or why it could not be read or is rejected."""
     predictions = []
     for at, (file, row) in enumerate(zip(files, probabilities, strict=True)):
         order = [] if at in bad else sorted(range(len(classes)), key=lambda number: -row[number])[:top]
         predictions.append(
-            Prediction(file, tuple(classes[n] for n in order), tuple(row[n] for n in order), bad.get(at))
+            Prediction(
+                file, tuple(classes[n] for n in order), tuple(row[n] for n in order), bad.get(at), unknown.get(at)
+            )
         )
     return predictions

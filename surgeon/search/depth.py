@@ -65,7 +65,7 @@ def depth(plan: Plan, epochs: int, seeds: int) -> Generator[Event, None, DepthSe
     last = replace(plan.phases[-1], epochs=epochs, until=None)
     if SCHEDULES[last.lr.name].rate_after:  # trials are too short for the figures to tell
         last = replace(last, lr=Choice("constant", {"value": highest_rate(last.lr.name, last.lr.parameters)}))
-    plan = replace(plan, phases=(*plan.phases[:-1], last), linear_probe=False)
+    plan = replace(plan, phases=(*plan.phases[:-1], last), linear_probe=False, reject=None)
     depths = depths_of(plan.network)
     rates = [factor * highest_rate(last.lr.name, last.lr.parameters) for factor in _FACTORS]
     yield Note(

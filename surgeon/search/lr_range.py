@@ -53,7 +53,7 @@ def lr_range(plan: Plan, number: int) -> Generator[Event, None, LrRangeResult]:
     """
     phases = plan.phases[: number - 1]
     phase = replace(plan.phases[number - 1], lr=Choice("constant", {"value": _LOW}), until=None)
-    plan = replace(plan, phases=(*phases, phase), linear_probe=False)
+    plan = replace(plan, phases=(*phases, phase), linear_probe=False, reject=None)
     network = build_network(plan)
     with ExitStack() as resources:
         session = yield from open_images(plan, resources)

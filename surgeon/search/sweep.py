@@ -210,7 +210,7 @@ def _make(work: _Work, proposed: Sequence[Proposal]) -> Generator[Event, None, N
     duplicates: list[tuple[Candidate, int]] = []
     for proposal in proposed:
         try:
-            plan = replace(trial_plan(work.sweep, proposal.space, proposal.values), linear_probe=False)
+            plan = replace(trial_plan(work.sweep, proposal.space, proposal.values), linear_probe=False, reject=None)
         except SurgeonError as error:
             yield work.add(Trial(proposal.number, proposal.named, {}, "failed", None, reason=str(error)))
             continue

@@ -35,10 +35,11 @@ class ClassProbability(BaseModel):
 
 
 class ImagePrediction(BaseModel):
-    """The classes of an image, the likeliest first."""
+    """The classes of an image, the likeliest first, and why it is rejected, if it is."""
 
     file: str
     classes: list[ClassProbability]
+    unknown: str | None
 
 
 class Answer(BaseModel):
@@ -113,6 +114,7 @@ def build_app(bundle: Bundle, classify: Classify, explain: Explain, limits: Limi
                             {"name": bundle.classes[at], "probability": float(image.probabilities[at])}
                             for at in np.argsort(-image.probabilities)[:top]
                         ],
+                        "unknown": image.unknown,
                     }
                     for image in images
                 ]

@@ -64,15 +64,15 @@ class Batcher:
     was waiting for is not computed.
     """
 
-    def __init__(self, classify: Classify, most: int, classes: int) -> None:
+    def __init__(self, classify: Classify, most: int, answers: int) -> None:
         """Begins without work.
 
         Args:
-            classify: From pixels of shape (n, height, width, 3) to probabilities of shape (n, classes).
+            classify: From pixels of shape (n, height, width, 3) to answers of shape (n, answers).
             most: How many images go through the network at once.
-            classes: How many there are.
+            answers: How many numbers an answer has.
         """
-        self._classify = checked(classify, classes)
+        self._classify = checked(classify, answers)
         self._most = most
         self._waiting: asyncio.Queue[tuple[NDArray[np.uint8], asyncio.Future[NDArray[np.float32]]]] = asyncio.Queue()
         self._thread = ThreadPoolExecutor(1, "network")
@@ -85,7 +85,7 @@ class Batcher:
         return 0.0 if self._began is None else time.monotonic() - self._began
 
     async def classify(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Returns the probabilities of one image of shape (height, width, 3).
+        """Returns the answer to one image of shape (height, width, 3).
 
         Raises:
             NetworkError: If there are none.

@@ -14,6 +14,7 @@ import numpy as np
 from fastapi import HTTPException, Request
 
 from surgeon.errors import BadImageError, SurgeonError
+from surgeon.evaluation.rejection import read_answers
 from surgeon.serve.batching import Batcher, Classify, NetworkError, checked
 from surgeon.serve.decoding import Decoder
 from surgeon.serve.form import File, Uploads, read_files
@@ -41,11 +42,13 @@ class Classified:
         name: What the client calls its file, fit to be shown.
         pixels: RGB, of shape (height, width, 3).
         probabilities: Of the classes.
+        unknown: Why it is rejected, if it is.
     """
 
     name: str
     pixels: NDArray[np.uint8]
     probabilities: NDArray[np.float32]
+    unknown: str | None
 
 
 def warm_up(bundle: Bundle, classify: Classify) -> None:
@@ -55,7 +58,7 @@ def warm_up(bundle: Bundle, classify: Classify) -> None:
         SurgeonError: If it cannot.
     """
     try:
-        checked(classify, len(bundle.classes))(_blank(bundle))
+        checked(classify, len(bundle.answers))(_blank(bundle))
     except NetworkError as error:
         raise SurgeonError(f"the network cannot be served: {error}", "export it again") from error.__cause__
 
@@ -76,10 +79,11 @@ class Work:
             explain: From pixels of an image and a class number to a picture of where the network sees the class.
             limits: What a request may ask for.
         """
+        self._rejection = bundle.rejection
         self._blank = _blank(bundle)[0]
         self._explain = explain
         self._limits = limits
-        self._batcher = Batcher(classify, limits.batch, len(bundle.classes))
+        self._batcher = Batcher(classify, limits.batch, len(bundle.answers))
         self._decoder = Decoder(bundle.resizing, limits.megapixels)
         self._uploads = Uploads(limits.upload_bytes)
         self._images = Places(limits.images_at_work, "too many images are being classified; come again later")
@@ -153,7 +157,11 @@ class Work:
             raise HTTPException(422, [{"file": file.name, "reason": error.reason} for file, error in bad])
         images = [found for found in decoded if not isinstance(found, BadImageError)]
         rows = await asyncio.gather(*(self._batcher.classify(pixels) for pixels in images))
-        return [Classified(file.name, pixels, row) for file, pixels, row in zip(files, images, rows, strict=True)]
+        probabilities, unknown = read_answers(np.stack(rows), self._rejection)
+        return [
+            Classified(file.name, pixels, row, unknown.get(at))
+            for at, (file, pixels, row) in enumerate(zip(files, images, probabilities, strict=True))
+        ]
 
     def _draw(self, pixels: NDArray[np.uint8], number: int) -> Image:
         try:

@@ -68,6 +68,7 @@ def run(plan: Plan, folder: Path, repeated: Mapping[str, Any] | None = None) -> 
         phases=trial.phases,
         evaluation=trial.evaluation,
         linear_probe=trial.linear_probe,
+        acceptance=trial.acceptance,
         expected=plan.expected,
         seconds=spent + time.perf_counter() - started,
         versions=lock["versions"],

@@ -91,6 +91,11 @@ def tell_what_was_passed_over(index: Index, dataset: Dataset) -> Generator[Note,
 
 
 def _check_monitors(plan: Plan, splits: Collection[str]) -> None:
+    if plan.reject and "validation" not in splits:
+        raise SurgeonError(
+            "what is rejected is decided by validation images, and there are none",
+            "hold some out (data.split.validation: 0.15), or leave out reject",
+        )
     for phase in plan.phases:
         for monitor in (phase.until and phase.until.monitor, phase.lr.parameters.get("monitor")):
             if monitor and monitor.startswith("val_") and "validation" not in splits:

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import softmax
 
 from surgeon.errors import SurgeonError
 from surgeon.evaluation.measures import evaluate
+from surgeon.evaluation.rejection import acceptance, read_answers
 from surgeon.features.frozen import Feed, FrozenFeatures, Setup
 from surgeon.features.linear_probe import FeaturesTooLargeError, fit_linear_probe
 from surgeon.model.precision import computing_in
 from surgeon.model.prediction import build_predictor, predict
-from surgeon.model.surgery import part_of
-from surgeon.planning.schedule import Forget, Measure, Pass, Probe, Restore, Train, schedule
-from surgeon.recipe.bundle import NETWORK
+from surgeon.model.whole import ending
+from surgeon.planning.schedule import Bound, Forget, Measure, Pass, Probe, Restore, Train, schedule
+from surgeon.recipe.bundle import NETWORK, Bundle, bundle_of, write_bundle
 from surgeon.results.events import Event, Note, PhaseResult
-from surgeon.results.run import Evaluation, FrozenResult
+from surgeon.results.run import Acceptance, Evaluation, FrozenResult
 from surgeon.runs.checkpoint import Checkpoints, restore
 from surgeon.runs.folder import Predictions, save_model, write_predictions
+from surgeon.runs.known import read_known, write_known
 from surgeon.training.phase import DivergedError, train_phase, trained_weights
+from surgeon.training.rejecting import set_bounds
 from surgeon.training.stopping import ending_epoch
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ class TrialResult:
 
     phases: tuple[PhaseResult, ...]
     evaluation: Evaluation | None
+    acceptance: Acceptance | None
     linear_probe: Evaluation | None
     frozen: FrozenResult
 
@@ -56,7 +59,8 @@ def run_trial(
     """
     latest = checkpoints.latest
     finished = latest.finished if latest else ()
-    evaluation = linear_probe = None
+    evaluation = accepted = linear_probe = None
+    bundle = bundle_of(setup.plan, NETWORK)
     for step in schedule(setup.plan, begun=latest.phase if latest else 0):
         match step:
             case Pass():
@@ -72,9 +76,15 @@ def run_trial(
                 finished += ((yield from _train(setup, features, step, finished, checkpoints, folder)),)
             case Forget():
                 features.forget(step.trained)
+            case Bound() if setup.plan.reject:
+                rejection, known = yield from set_bounds(features, step.frontier, setup.plan.reject.accept)
+                write_known(folder, known)
+                bundle = replace(bundle, rejection=rejection)
+                write_bundle(folder, bundle)
             case Measure():
-                evaluation = yield from _measure(setup, features.feed("test", step.frontier), folder)
-    return TrialResult(finished, evaluation, linear_probe, features.result())
+                test = features.feed("test", step.frontier)
+                evaluation, accepted = yield from _measure(setup, test, folder, bundle)
+    return TrialResult(finished, evaluation, accepted, linear_probe, features.result())
 
 
 def _train(
@@ -111,20 +121,29 @@ def _with_the_best(error: DivergedError, setup: Setup, latest: Checkpoint | None
     return DivergedError(error.message, f"{error.hint}; {folder / NETWORK} holds the network {which}")
 
 
-def _measure(setup: Setup, test: Feed, folder: Path) -> Generator[Event, None, Evaluation | None]:
+def _measure(
+    setup: Setup, test: Feed, folder: Path, bundle: Bundle
+) -> Generator[Event, None, tuple[Evaluation | None, Acceptance | None]]:
+    """Measures the network on the test images as it will answer in use, and writes what it said of each."""
     examples, plan = test.examples, setup.plan
     if not len(examples):
         yield Note("there are no test images, so nothing is measured")
-        return None
-    part = part_of(setup.network, test.frontier.layers, ())
+        return None, None
+    part, end = ending(bundle, setup.network, read_known(folder, bundle), test.frontier.layers)
     with computing_in(setup.network, plan.precision):
         predictor = build_predictor(part, test.frontier, setup.pipeline)
-    outputs = yield from predict(predictor, examples, plan.data.batch_size, "evaluate")
-    probabilities = softmax(outputs, axis=-1) if plan.loss_from_logits else outputs
+
+    def answer(tensors: Any) -> Any:
+        return predictor(tensors) if end is None else end(predictor(tensors), training=False)
+
+    answers = yield from predict(answer, examples, plan.data.batch_size, "evaluate")
+    probabilities, rejected = read_answers(answers, bundle.rejection)
     names, classes = setup.dataset.names, setup.dataset.classes
     files = tuple(names[at] for at in examples.positions)
     write_predictions(folder, Predictions(classes, files, examples.labels.astype(np.intp), probabilities))
-    return evaluate("test", examples.labels, probabilities.argmax(axis=-1), classes)
+    predicted = probabilities.argmax(axis=-1)
+    accepted = acceptance(examples.labels, predicted, rejected, ()) if bundle.rejection else None
+    return evaluate("test", examples.labels, predicted, classes), accepted
 
 
 def _probe(features: FrozenFeatures) -> Generator[Event, None, Evaluation | None]:
