@@ -16,6 +16,7 @@ from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.building import load_table
 from surgeon.catalogue.entry import find
 from surgeon.catalogue.layer_table import LayerTable
+from surgeon.catalogue.sources import source_of
 from surgeon.data.checks import CheckedImages, by_severity, check_images
 from surgeon.data.dataset import index_images
 from surgeon.data.draft import draft_recipe
@@ -236,13 +237,14 @@ def _train_into(
 
 
 def plan_to_check(path: Path, overrides: Sequence[str] = ()) -> Plan:
-    """Compiles a recipe, or for a folder the one that ``surgeon init`` would write, without writing it."""
-    if not path.is_dir():
+    """Compiles a recipe, or for images the one that ``surgeon init`` would write, without writing it."""
+    kind = source_of(path)
+    if not (path.is_dir() or kind != "folder"):
         return compile_recipe(path, overrides)
-    folder = path.resolve()
-    drafted = folder.parent / "check.yaml"
-    text = draft_recipe(survey_images(folder), drafted)
-    source = f"data.source.folder.path={json.dumps(str(folder))}"
+    images = path.resolve()
+    drafted = images.parent / "check.yaml"
+    text = draft_recipe(survey_images(images), drafted)
+    source = f"data.source.{kind}.path={json.dumps(str(images))}"
     document = parse_document(text.encode(), drafted)
     return compile_document(overridden(document, [source, *_FOLDER_OVERRIDES, *overrides]))
 

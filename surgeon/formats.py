@@ -114,6 +114,11 @@ def read_image(path: Path) -> bytes:
     try:
         return read_regular(path, MAX_IMAGE_BYTES)
     except FileTooLargeError as error:
-        raise BadImageError(f"{error.strerror}; make it smaller, or convert it to JPEG") from error
+        raise too_large(str(error.strerror)) from error
     except OSError as error:
         raise BadImageError(f"cannot be read: {error.strerror or error}") from error
+
+
+def too_large(found: str) -> BadImageError:
+    """Returns what to say of an encoded image that is larger than is taken."""
+    return BadImageError(f"{found}; make it smaller, or convert it to JPEG")

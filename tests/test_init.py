@@ -188,7 +188,6 @@ def misplaced(tmp_path: Path, write_image: Callable[..., Path]) -> Path:
     ("given", "found", "advice"),
     [
         ("gone", "does not exist", "folder of images for each class"),
-        ("photos.zip", "is an archive", "unpack"),
         ("photos.tar.gz", "is an archive", "unpack"),
         ("download", "is an archive", "unpack"),
         ("labels.tsv", "is a table", "data.source: {csv: labels.tsv}"),

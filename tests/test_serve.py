@@ -406,7 +406,7 @@ def test_a_busy_network_is_given_what_waits_at_once() -> None:
         return pixels.reshape(len(pixels), -1)[:, :2].astype(np.float32)
 
     async def ask() -> list[Any]:
-        batcher = Batcher(classify, most=16, classes=2)
+        batcher = Batcher(classify, most=16, answers=2)
         worker = asyncio.create_task(batcher.work())
         images = [np.full((2, 2, 3), value, np.uint8) for value in range(40)]
         rows = await asyncio.gather(*(batcher.classify(image) for image in images))
@@ -450,7 +450,7 @@ def test_what_a_client_that_left_waited_for_is_not_computed() -> None:
         return np.zeros((len(pixels), 2), np.float32)
 
     async def ask_and_leave() -> None:
-        batcher = Batcher(classify, most=1, classes=2)
+        batcher = Batcher(classify, most=1, answers=2)
         worker = asyncio.create_task(batcher.work())
         clients = [asyncio.create_task(batcher.classify(np.full((2, 2, 3), value, np.uint8))) for value in range(3)]
         await asyncio.sleep(0.01)
@@ -489,7 +489,7 @@ def test_a_failing_network_fails_those_who_wait_and_no_others() -> None:
         return np.zeros((len(pixels), 2), np.float32)
 
     async def ask() -> list[Any]:
-        batcher = Batcher(classify, most=1, classes=2)
+        batcher = Batcher(classify, most=1, answers=2)
         worker = asyncio.create_task(batcher.work())
         images = [np.full((2, 2, 3), value, np.uint8) for value in (0, 255, 0)]
         rows = await asyncio.gather(*(batcher.classify(image) for image in images), return_exceptions=True)

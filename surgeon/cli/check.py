@@ -33,7 +33,9 @@ class FailOn(enum.StrEnum):
 def command(
     checked: Annotated[
         Path,
-        typer.Argument(metavar="RECIPE|FOLDER", help="A recipe's file or a folder of images.", show_default=False),
+        typer.Argument(
+            metavar="RECIPE|IMAGES", help="A recipe's file, or images as `init` takes them.", show_default=False
+        ),
     ],
     overrides: SetOption = None,
     labels: Annotated[

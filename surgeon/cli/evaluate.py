@@ -17,7 +17,9 @@ def command(
     data: Annotated[
         Path,
         typer.Argument(
-            metavar="FOLDER|CSV", help="Other images: a folder of class folders, or a CSV file.", show_default=False
+            metavar="FOLDER|FILE",
+            help="Other images: class folders, a CSV file, a ZIP archive or a Parquet file.",
+            show_default=False,
         ),
     ],
     image_column: Annotated[

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from surgeon.catalogue.sources.listing import left_out_lines
-from surgeon.cli.output import print_text
+from surgeon.cli.output import print_text, show_progress
 from surgeon.errors import UsageError
 from surgeon.recipe.document import parse_document
 from surgeon.recipe.space import seconds_of
@@ -23,8 +23,8 @@ def command(
     images: Annotated[
         Path,
         typer.Argument(
-            metavar="FOLDER|CSV",
-            help="Class folders of images, or a table of their paths and labels.",
+            metavar="FOLDER|FILE",
+            help="Class folders of images, a CSV file of their paths and labels, a ZIP archive or a Parquet file.",
             show_default=False,
         ),
     ],
@@ -40,8 +40,9 @@ def command(
             show_default=False,
         ),
     ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A recipe whose run ends within two minutes here.")] = False,
 ) -> None:
-    """Look at images, in class folders or in a table of paths and labels, and write a commented recipe fit for them."""
+    """Look at images and write a commented recipe fit for them."""
     from surgeon.data.draft import draft_recipe
     from surgeon.data.survey import survey_images
 
@@ -52,8 +53,15 @@ def command(
     seconds = None if measure is None else seconds_of(measure)
     if measure is not None and seconds is None:
         raise UsageError(f"--measure {measure} is not a duration", "give one such as 10min, 90s or 1h")
+    if quick and measure is not None:
+        raise UsageError("--quick and --measure choose the same things", "keep one of them")
     survey = survey_images(images)
-    draft = draft_recipe(survey, target)
+    if quick:
+        from surgeon.planning.quick import draft_quick_recipe
+
+        draft = show_progress(draft_quick_recipe(survey, target), Terminal(stderr=True))
+    else:
+        draft = draft_recipe(survey, target)
     target.write_text(draft if seconds is None else _measured(survey, target, draft, seconds), encoding="utf-8")
     found = f"{survey.images} images of {len(survey.classes)} classes"
     print_text(f"{target}: {found}; next: surgeon run {shlex.quote(str(target))}")

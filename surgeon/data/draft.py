@@ -1,4 +1,4 @@
-"""A commented recipe for a folder or a table of images that was looked at."""
+"""A commented recipe for images that were looked at."""
 
 from __future__ import annotations
 
@@ -52,11 +52,10 @@ evaluate:
 """)
 
 
-_EPOCHS = 16
-_VIEWS = range(2, 9)
+_LEAST_VIEWS = 2
 _COPIES = 20_000  # of all images, that a disk has room for
-_UNTIL = f"""
-    until: {{monitor: val_accuracy, patience: {_EPOCHS}, restore_best: false}} # ends as it began if that was better"""
+_UNTIL = """
+    until: {{monitor: val_accuracy, patience: {}, restore_best: false}} # ends as it began if that was better"""
 
 
 @dataclass(frozen=True)
@@ -68,6 +67,8 @@ class Choices:
         dropout: Of the head.
         trainable: What is trained.
         peak: The highest learning rate.
+        epochs: Of the phase.
+        views: Changed copies of each image, at the most.
         reasons: Why, each a comment at the end of the recipe's head.
     """
 
@@ -75,6 +76,8 @@ class Choices:
     dropout: float = 0.2
     trainable: str = "block4a_expand_conv.."
     peak: float = 4e-4
+    epochs: int = 16
+    views: int = 8
     reasons: tuple[str, ...] = ()
 
 
@@ -96,7 +99,7 @@ def draft_recipe(survey: Survey, file: Path, choices: Choices = Choices()) -> st
         count=len(counts),
         counts=printable(shown),
         remarks=remarks,
-        name=_scalar(re.sub(r"[/\\]", "_", printable(survey.path.stem if survey.columns else survey.path.name))),
+        name=_scalar(re.sub(r"[/\\]", "_", printable(survey.path.stem if survey.path.is_file() else survey.path.name))),
         source=_source(survey, file.parent),
         size=224 if survey.side >= 160 else 128,
         side=survey.side or "unknown",
@@ -105,11 +108,11 @@ def draft_recipe(survey: Survey, file: Path, choices: Choices = Choices()) -> st
         dropout=f"{choices.dropout:g}",
         trainable=_scalar(choices.trainable),
         peak=f"{choices.peak:.2g}",
-        epochs=_EPOCHS,
-        views=min(max(_COPIES // survey.images, _VIEWS[0]), _VIEWS[-1]),
+        epochs=choices.epochs,
+        views=min(max(_COPIES // survey.images, _LEAST_VIEWS), choices.views),
         on_bad_image="skip" if survey.bad else "fail",
         class_weight="\n    class_weight: balanced" if most > 2 * least else "",
-        until=_UNTIL if _has_validation(survey) else "",
+        until=_UNTIL.format(choices.epochs) if _has_validation(survey) else "",
     )
 
 
@@ -117,10 +120,10 @@ def _source(survey: Survey, start: Path) -> str:
     """Returns the lines that name the images in a recipe in the folder ``start``."""
     path = os.path.relpath(survey.path, start)
     path = str(survey.path) if path.startswith("~") else path  # which would be somebody's home
-    if not survey.columns:
-        return f"folder: {_scalar(path)}"
-    named = {"path": path, **survey.columns}
-    return "\n      ".join(["csv:", *(f"{key}: {_scalar(value)}" for key, value in named.items())])
+    if not survey.source.parameters:
+        return f"{survey.source.name}: {_scalar(path)}"
+    named = {"path": path, **survey.source.parameters}
+    return "\n      ".join([f"{survey.source.name}:", *(f"{key}: {_scalar(value)}" for key, value in named.items())])
 
 
 def _split(survey: Survey) -> str:

@@ -1,4 +1,4 @@
-"""A first look at a folder or a table of images, for drafting a recipe."""
+"""A first look at images, for drafting a recipe."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from surgeon.catalogue.sources import SOURCES
+from surgeon.catalogue.sources import SOURCES, source_of
 from surgeon.catalogue.sources.csv_file import likely_columns
 from surgeon.catalogue.sources.listing import LabelledImage, require_classes
 from surgeon.data.groups import name_groups, near_copies
@@ -36,8 +36,8 @@ class Survey:
     """What a folder or a table of images holds.
 
     Attributes:
-        path: The folder of class folders, or the CSV file.
-        columns: Of the table, by the parameters that name them; none of a folder.
+        path: The folder or the file.
+        source: What reads it, with the parameters that are not as usual.
         classes: Images per class.
         splits: Images per split, where there are splits already.
         side: Median of the shorter sides of some images in pixels; 0 if none could be decoded.
@@ -47,7 +47,7 @@ class Survey:
     """
 
     path: Path
-    columns: Mapping[str, str]
+    source: Choice
     classes: Mapping[str, int]
     splits: Mapping[str, int]
     side: int
@@ -62,14 +62,15 @@ class Survey:
 
 
 def survey_images(path: Path) -> Survey:
-    """Looks at a folder of class folders, or at a CSV file with a row for each image.
+    """Looks at a folder of class folders, at a CSV file with a row for each image, or at what else ``source_of`` tells.
 
     Raises:
-        SurgeonError: If it is neither.
+        SurgeonError: If it is none of these.
     """
-    columns = likely_columns(path) if path.is_file() and path.suffix.lower() == ".csv" else {}
-    parameters = {"path": str(path), **columns}
-    listing = SOURCES["csv" if columns else "folder"].read(parameters, ())
+    name = source_of(path)
+    source = Choice(name, likely_columns(path) if name == "csv" else {})
+    parameters = {"path": str(path), **source.parameters}
+    listing = SOURCES[name].read(parameters, ())
     require_classes(listing, parameters)
     step = max(1, len(listing.images) // _SAMPLE)
     sides, bad = [], 0
@@ -80,7 +81,7 @@ def survey_images(path: Path) -> Survey:
             bad += 1
     return Survey(
         path=path.absolute(),
-        columns=columns,
+        source=source,
         classes=Counter(image.label for image in listing.images),
         splits=Counter(image.split for image in listing.images if image.split),
         side=round(statistics.median(sides)) if sides else 0,

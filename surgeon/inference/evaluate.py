@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from surgeon.catalogue.sources import SOURCES
+from surgeon.catalogue.sources import SOURCES, source_of
 from surgeon.catalogue.sources.listing import Listing
 from surgeon.errors import SurgeonError, UsageError
 from surgeon.evaluation.measures import evaluate
@@ -80,7 +80,8 @@ def list_other(folder: Path, data: Path, columns: Mapping[str, str]) -> Listing:
 
     Args:
         folder: The run or the bundle.
-        data: A folder of class folders, or of files whose names say the class if the run's do; or a CSV file.
+        data: A folder of class folders, or of files whose names say the class if the run's do; a CSV file; or what else
+            ``source_of`` tells.
         columns: ``image_column`` and ``label_column`` of the file, where they are not those of the recipe.
 
     Raises:
@@ -94,7 +95,7 @@ def list_other(folder: Path, data: Path, columns: Mapping[str, str]) -> Listing:
     source = plan.data.source if plan else None
     if plan and plan.data.source.name == "file_names" and not is_table and (named := _by_file_names(plan, data)):
         return named
-    kind = "csv" if is_table else "folder"
+    kind = "csv" if is_table else source_of(data)
     asked = source.parameters if source and source.name == kind else {}
     defaults = {key: schema["default"] for key, schema in SOURCES[kind].parameters.items() if "default" in schema}
     # Of other images all are measured.

@@ -1,8 +1,32 @@
-"""Where labelled images come from: folders, tables, and two data sets that everybody can get."""
+"""Where labelled images come from: folders, archives, tables, and two data sets that everybody can get."""
 
 from __future__ import annotations
 
-from surgeon.catalogue.entry import table
-from surgeon.catalogue.sources import csv_file, digits, flowers17, folder, patterned
+from typing import TYPE_CHECKING
 
-SOURCES = table(folder.SPEC, patterned.SPEC, csv_file.SPEC, flowers17.SPEC, digits.SPEC, group="surgeon.sources")
+from surgeon.catalogue.entry import table
+from surgeon.catalogue.sources import csv_file, digits, flowers17, folder, hugging_face, patterned, zip_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SOURCES = table(
+    folder.SPEC,
+    patterned.SPEC,
+    zip_file.SPEC,
+    csv_file.SPEC,
+    hugging_face.SPEC,
+    flowers17.SPEC,
+    digits.SPEC,
+    group="surgeon.sources",
+)
+
+_BY_SUFFIX = {".csv": "csv", ".zip": "zip", ".parquet": "hugging_face"}
+
+
+def source_of(path: Path) -> str:
+    """Returns which source reads a file or a folder; ``folder`` where nothing speaks for another."""
+    if path.is_file():
+        return _BY_SUFFIX.get(path.suffix.lower(), "folder")
+    saved = any((path / name).is_file() for name in ("dataset_dict.json", "dataset_info.json"))
+    return "hugging_face" if saved or (path.is_dir() and any(path.glob("*.parquet"))) else "folder"

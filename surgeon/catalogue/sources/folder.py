@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
 
-from surgeon.catalogue.entry import Parameters, path
+from surgeon.catalogue.entry import Parameters, Schema, path
 from surgeon.catalogue.sources.listing import (
     LabelledImage,
     Listing,
@@ -22,6 +22,11 @@ from surgeon.catalogue.sources.split_names import split_called, splits_in
 from surgeon.catalogue.sources.walk import EMPTY, STRAY, is_passed_over, walk
 from surgeon.errors import SurgeonError, quote
 from surgeon.text import first_few
+
+ARE_SPLITS: Schema = {
+    "description": "`false` says that the folders are classes, even where they look like splits.",
+    "type": "boolean",
+}
 
 
 def _read(parameters: Parameters, paths: tuple[Path, ...]) -> Listing:
@@ -106,7 +111,21 @@ def _class_depth(root: Path, parameters: Parameters) -> int:
     if not parameters.get("splits", True):
         return 0
     below = {folder.name: _image_folders(folder) for folder in _folders(root) if _has_image(folder)}
-    if not below:
+    return class_depth(root, below, parameters)
+
+
+def class_depth(root: Path, below: Mapping[str, frozenset[str]], parameters: Parameters) -> int:
+    """Returns how deep the class folders are, given what is below the folders that hold images.
+
+    Args:
+        root: The folder or the archive, for messages.
+        below: For each of the folders the folders in it, if its images are all in such.
+        parameters: Of the source.
+
+    Raises:
+        SurgeonError: If the folders could be splits or classes.
+    """
+    if not parameters.get("splits", True) or not below:
         return 0
     if all(map(split_called, below)):
         if parameters.get("split_pattern"):
@@ -119,7 +138,7 @@ def _class_depth(root: Path, parameters: Parameters) -> int:
         raise SurgeonError(
             f"the folders in {root} are neither clearly splits nor clearly classes: {doubt}",
             "splits: call them train, validation and test and move all else out of there; "
-            "classes: say so, data.source.folder: {path: ..., splits: false}",
+            "classes: say so, splits: false beside the path in data.source",
         )
     return 0  # one `test` among others is a class of that name
 
@@ -174,10 +193,7 @@ SPEC = SourceSpec(
     summary="Class folders of images; train/, validation/ and test/ may be above them, or file names say the split.",
     parameters={
         "path": path("The folder that holds the class folders or the splits."),
-        "splits": {
-            "description": "`false` says that the folders are classes, even where they look like splits.",
-            "type": "boolean",
-        },
+        "splits": ARE_SPLITS,
         "split_pattern": SPLIT_PATTERN,
     },
     required=("path",),

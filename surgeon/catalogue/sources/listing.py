@@ -28,14 +28,14 @@ class LabelledImage:
         label: The name of its class.
         split: ``train``, ``validation`` or ``test`` if the source says so, else None.
         path: The file that holds it, or None if ``data`` does.
-        data: The encoded image itself, for a source without files.
+        data: The encoded image itself, for a source without files, or what reads it and may raise a BadImageError.
     """
 
     name: str
     label: str
     split: str | None
     path: Path | None = None
-    data: bytes | None = None
+    data: bytes | Callable[[], bytes] | None = None
 
     def read(self) -> bytes:
         """Returns the encoded image.
@@ -43,7 +43,9 @@ class LabelledImage:
         Raises:
             BadImageError: If its file cannot be read, or is too large.
         """
-        return self.data or b"" if self.path is None else read_image(self.path)
+        if self.path is not None:
+            return read_image(self.path)
+        return self.data() if callable(self.data) else self.data or b""
 
 
 @dataclass(frozen=True)

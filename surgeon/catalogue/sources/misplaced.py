@@ -22,7 +22,8 @@ def describe_file(path: Path) -> SurgeonError:
     if not path.is_file():
         what, hint = "neither a folder nor a file", _EXPECTED
     elif suffix in _ARCHIVE_SUFFIXES or zipfile.is_zipfile(path) or tarfile.is_tarfile(path):
-        what, hint = "an archive, not a folder", "unpack it and give the folder that comes out"
+        what = "an archive, not a folder"
+        hint = "unpack it and give the folder that comes out; data.source: {zip: FILE} reads a ZIP archive as it is"
     elif suffix in (".csv", ".tsv"):
         what, hint = "a table, not a folder", f"name it in a recipe, data.source: {{csv: {path.name}}}"
     elif suffix in (".yaml", ".yml"):

@@ -1,0 +1,206 @@
+"""Images that lie in few files: a ZIP archive, Parquet files, shards of WebDataset, what Hugging Face saved."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import tarfile
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import write_tiny
+
+from surgeon.catalogue.sources import SOURCES
+from surgeon.catalogue.sources.listing import Listing
+from surgeon.errors import BadImageError, SurgeonError
+
+Surgeon = Callable[..., Any]
+
+
+def read(name: str, path: Path, **parameters: object) -> Listing:
+    return SOURCES[name].read({"path": str(path), **parameters}, ())
+
+
+def pack(out: Path, members: dict[str, bytes], **options: Any) -> Path:
+    with zipfile.ZipFile(out, "w", **options) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return out
+
+
+@pytest.fixture(scope="module")
+def picture(photos: Path) -> bytes:
+    return (photos / "along" / "0.png").read_bytes()
+
+
+def test_an_archive_is_read_as_the_folder_that_it_was_made_of(photos: Path, tmp_path: Path) -> None:
+    packed = Path(shutil.make_archive(str(tmp_path / "photos"), "zip", photos.parent, photos.name))
+    found, expected = read("zip", packed), read("folder", photos)
+    assert found.classes == expected.classes == SOURCES["zip"].classes({"path": str(packed)})
+    assert [image.read() for image in found.images] == [image.read() for image in expected.images]
+    assert [image.label for image in found.images] == [image.label for image in expected.images]
+
+
+def test_splits_classes_and_what_is_passed_over(picture: bytes, tmp_path: Path) -> None:
+    names = [f"d/{split}/{label}/{n}.png" for split in ("train", "val") for label in "ab" for n in range(2)]
+    others = ["__MACOSX/d/._0.png", "d/.DS_Store", "d/notes.txt", "d/train/stray.png", "d/train/a/raw.cr2"]
+    packed = pack(tmp_path / "d.zip", dict.fromkeys([*names, *others], picture))
+    listing = read("zip", packed)
+    assert Counter(image.split for image in listing.images) == {"train": 4, "validation": 4}
+    assert listing.classes == ("a", "b")
+    assert listing.ignored == 3
+    assert {name for names in listing.left_out.values() for name in names} == {"d/train/stray.png", "d/train/a/raw.cr2"}
+    assert SOURCES["zip"].splits({"path": str(packed)})
+    as_classes = read("zip", packed, splits=False)
+    assert as_classes.classes == ("train", "val")
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda content: b"no archive", "is not a ZIP archive"),
+        (lambda content: content[:-30], "is not a ZIP archive"),
+        (lambda content: None, "cannot read"),
+    ],
+)
+def test_what_is_no_archive_is_named(damage: Callable[[bytes], Any], said: str, picture: bytes, tmp_path: Path) -> None:
+    packed = pack(tmp_path / "a.zip", {"a/0.png": picture, "b/0.png": picture})
+    content = damage(packed.read_bytes())
+    packed.unlink() if content is None else packed.write_bytes(content)
+    with pytest.raises(SurgeonError, match=said):
+        read("zip", packed)
+
+
+def test_a_bad_image_of_an_archive_is_one_bad_image(picture: bytes, tmp_path: Path) -> None:
+    packed = pack(tmp_path / "a.zip", {"a/0.png": picture, "b/0.png": picture})
+    content = bytearray(packed.read_bytes())
+    content[content.index(picture) + 60] ^= 255  # its checksum is wrong now
+    packed.write_bytes(content)
+    first, second = read("zip", packed).images
+    with pytest.raises(BadImageError, match="damaged in the archive"):
+        first.read()
+    assert second.read() == picture
+
+
+def test_an_image_that_unpacks_to_more_than_it_may_is_a_bad_image(
+    picture: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("surgeon.catalogue.sources.zip_file.MAX_IMAGE_BYTES", 10_000)
+    members = {"a/0.png": bytes(1_000_000), "b/0.png": picture[:9_000]}
+    bomb, sound = read("zip", pack(tmp_path / "a.zip", members, compression=zipfile.ZIP_DEFLATED)).images
+    with pytest.raises(BadImageError, match="more than 10,000 bytes"):
+        bomb.read()
+    assert len(sound.read()) == min(len(picture), 9_000)
+
+
+def test_an_archive_without_class_folders_is_said(surgeon: Surgeon, picture: bytes, tmp_path: Path) -> None:
+    told = surgeon("init", pack(tmp_path / "flat.zip", {"0.png": picture}), "--out", tmp_path / "r.yaml")
+    assert told.code == 1
+    assert "no labelled images in" in told.err
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_an_archive_goes_all_the_way(surgeon: Surgeon, photos: Path, tmp_path: Path) -> None:
+    """The same run as from the folder; the classes are those of the folder, and so are the predictions."""
+    packed = Path(shutil.make_archive(str(tmp_path / "photos"), "zip", photos))
+    made = surgeon("init", packed, "--out", tmp_path / "drafted.yaml")
+    assert made.code == 0, made.err
+    drafted = yaml.safe_load((tmp_path / "drafted.yaml").read_text(encoding="utf-8"))
+    assert drafted["data"]["source"] == {"zip": "photos.zip"}
+    assert surgeon("validate", tmp_path / "drafted.yaml").code == 0
+
+    recipe = write_tiny(tmp_path / "tiny.yaml", photos)
+    source = f"data.source={{zip: '{packed}'}}"
+    for out, more in (("folder", ()), ("zip", ("--set", source))):
+        done = surgeon("run", recipe, "--out", tmp_path / out, "--quiet", "--set", "deterministic=true", *more)
+        assert done.code == 0, done.err
+    tables = [(tmp_path / out / "predictions.csv").read_text(encoding="utf-8") for out in ("folder", "zip")]
+    assert tables[0] == tables[1]
+    measured = surgeon("evaluate", tmp_path / "zip", packed)
+    assert measured.code == 0, measured.err
+    assert "24 images" in measured.out
+
+
+@pytest.fixture(scope="module")
+def saved(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The striped photographs as Hugging Face's library saves them, in two splits, as Parquet files, and in a shard."""
+    datasets = pytest.importorskip("datasets", reason="the extra `datasets` is not installed")
+    root = tmp_path_factory.mktemp("saved")
+    names = sorted(folder.name for folder in photos.iterdir())
+    rows = [(file, label) for label in names for file in sorted((photos / label).iterdir())]
+    kind = datasets.Features({"picture": datasets.Image(), "kind": datasets.ClassLabel(names=names)})
+    parts = {}
+    for split, chosen in (("train", rows[::2]), ("test", rows[1::2])):
+        columns = {"picture": [str(file) for file, _ in chosen], "kind": [label for _, label in chosen]}
+        parts[split] = datasets.Dataset.from_dict(columns, features=kind)
+        parts[split].to_parquet(str(root / f"{split}-00000-of-00001.parquet"))
+    datasets.DatasetDict(parts).save_to_disk(str(root / "disk"))
+    with tarfile.open(root / "shard.tar", "w") as shard:
+        for number, (file, label) in enumerate(rows):
+            for suffix, content in (("png", file.read_bytes()), ("cls", str(names.index(label)).encode())):
+                member = tarfile.TarInfo(f"{number:04}.{suffix}")
+                member.size = len(content)
+                shard.addfile(member, io.BytesIO(content))
+    return root
+
+
+@pytest.mark.parametrize("path", ["disk", ".", "shard.tar"])
+def test_what_the_library_reads_has_the_bytes_of_the_files(path: str, saved: Path, photos: Path) -> None:
+    listing = read("hugging_face", saved / path) if path != "." else read("hugging_face", _parquet(saved))
+    expected = read("folder", photos)
+    assert sorted(image.read() for image in listing.images) == sorted(image.read() for image in expected.images)
+    if path == "shard.tar":
+        assert listing.classes == ("0", "1")
+        assert {image.split for image in listing.images} == {None}
+    else:
+        assert listing.classes == expected.classes
+        assert Counter(image.split for image in listing.images) == {"train": 12, "test": 12}
+    labels = {image.read(): image.label for image in expected.images}
+    for image in listing.images:
+        assert expected.classes.index(labels[image.read()]) == listing.classes.index(image.label)
+
+
+def _parquet(saved: Path) -> Path:
+    folder = saved / "parquet"
+    folder.mkdir(exist_ok=True)
+    for file in saved.glob("*.parquet"):
+        shutil.copy(file, folder)
+    return folder
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_a_run_from_parquet_files(surgeon: Surgeon, saved: Path, photos: Path, tmp_path: Path) -> None:
+    made = surgeon("init", _parquet(saved), "--out", tmp_path / "drafted.yaml")
+    assert made.code == 0, made.err
+    assert "hugging_face:" in (tmp_path / "drafted.yaml").read_text(encoding="utf-8")
+    recipe = write_tiny(tmp_path / "tiny.yaml", photos)
+    source = f"data.source={{hugging_face: '{_parquet(saved)}'}}"
+    done = surgeon("run", recipe, "--out", tmp_path / "run", "--quiet", "--set", source)
+    assert done.code == 0, done.err
+    result = json.loads((tmp_path / "run" / "result.json").read_text(encoding="utf-8"))
+    assert result["images"] == {"train": 9, "validation": 3, "test": 12}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ({"label_column": "kinds"}, "no column 'kinds'"),
+        ({"image_column": "kind"}, "does not hold images"),
+        ({"path": "nowhere"}, "there is no"),
+        ({"path": "broken.parquet"}, "cannot read"),
+    ],
+)
+def test_what_cannot_be_read_is_said(parameters: dict[str, str], said: str, saved: Path) -> None:
+    (saved / "broken.parquet.txt").write_bytes(b"PAR1")
+    (saved / "odd").mkdir(exist_ok=True)
+    (saved / "odd" / "broken.parquet").write_bytes(b"PAR1 no")
+    place = {"nowhere": saved / "nowhere", "broken.parquet": saved / "odd" / "broken.parquet"}
+    path = place.get(parameters.get("path", ""), saved / "disk")
+    with pytest.raises(SurgeonError, match=said):
+        read("hugging_face", path, **{key: name for key, name in parameters.items() if key != "path"})
