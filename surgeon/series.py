@@ -188,7 +188,7 @@ def _put_together(series: Series, watching: Subscriber) -> Series:
     evaluation = evaluate("test", together.labels, together.predicted, together.classes)
     page = series.folder / REPORT
     try:
-        drive(write_comparison(read_runs([run.folder for run in series.runs]), page), watching)
+        drive(write_comparison(read_runs([run.folder for run in series.runs]), page, evaluation), watching)
     except Exception as error:  # a picture that cannot be drawn loses nothing that was measured
         watching(Note(f"no {page.name}: {error}"))
     return Series(series.folder, series.runs, series.figures, evaluation)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,7 +61,11 @@ def test_each_image_is_tested_once_by_a_network_that_did_not_see_it(
     assert found["evaluation"]["accuracy"] == pytest.approx(right / 24)
     accuracies = [json.loads((run / "result.json").read_text())["evaluation"]["accuracy"] for run in runs]
     assert found["figures"]["network accuracy"]["values"] == accuracies
-    assert "3 runs of tiny" in (tmp_path / "runs" / "report.html").read_text(encoding="utf-8")
+    page = (tmp_path / "runs" / "report.html").read_text(encoding="utf-8")
+    assert "3 runs of tiny" in page
+    assert "each tested by the run that did not see it" in page
+    matrix = re.sub(r"<[^>]+>", " ", page[page.index('id="matrix"') :].partition("</table>")[0]).split()
+    assert sum(int(word) for word in matrix if word.isdecimal()) == 24
 
     # What is there is not run again.
     before = [(run / "result.json").stat().st_mtime_ns for run in runs]

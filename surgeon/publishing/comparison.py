@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from surgeon.recipe.plan import Plan
     from surgeon.results.events import Event
-    from surgeon.results.run import RunResult
+    from surgeon.results.run import Evaluation, RunResult
     from surgeon.results.use import McNemar
     from surgeon.runs.folder import Predictions
 
@@ -65,8 +65,10 @@ def read_runs(folders: Sequence[Path]) -> list[ComparedRun]:
     ]
 
 
-def write_comparison(runs: Sequence[ComparedRun], path: Path) -> Generator[Event, None, None]:
-    """Writes runs side by side as a page."""
+def write_comparison(
+    runs: Sequence[ComparedRun], path: Path, together: Evaluation | None = None
+) -> Generator[Event, None, None]:
+    """Writes runs side by side as a page, with the measures on the images of all of them if they are folds."""
     differing, answers = _disagreements(runs)
     images = yield from _thumbnails(runs, [file for file, _ in differing[:_SHOWN]])
     shown = [
@@ -82,6 +84,7 @@ def write_comparison(runs: Sequence[ComparedRun], path: Path) -> Generator[Event
         asked=_asked([run.plan.recipe for run in runs]),
         disagreements=shown,
         left_out=len(differing) - len(shown),
+        together=together,
     )
     path.write_text(render_comparison(page), encoding="utf-8")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from surgeon.report.charts import draw_history
+from surgeon.report.classes import confusion_matrix, measures_table
 from surgeon.report.drawing import Phase, draw_phase
 from surgeon.report.markup import embed_thumbnails, render
 from surgeon.report.results import comparison_rows
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from surgeon.recipe.network import Network
-    from surgeon.results.run import RunResult
+    from surgeon.results.run import Evaluation, RunResult
     from surgeon.results.use import McNemar
 
 
@@ -71,12 +72,15 @@ class ComparisonPage:
         asked: What their recipes ask for differently: a value per run, by the value's name.
         disagreements: Test images; none where they are not the same for all runs.
         left_out: How many more there are.
+        together: The measures on the images of all runs of a cross-validation, each tested by the one that did not see
+            it; None of other runs.
     """
 
     columns: Sequence[Column]
     asked: Mapping[str, Sequence[Any]]
     disagreements: Sequence[Disagreement]
     left_out: int
+    together: Evaluation | None
 
 
 def render_comparison(page: ComparisonPage) -> str:
@@ -94,6 +98,8 @@ def render_comparison(page: ComparisonPage) -> str:
         histories=[draw_history(column.result) for column in columns],
         strips=[[draw_phase(column.network, phase) for phase in column.phases] for column in columns],
         classes=_classes([column.result for column in columns]),
+        measures=page.together and measures_table(page.together, None),
+        confusion=page.together and confusion_matrix(page.together),
         shown=shown,
         left_out=page.left_out + len(page.disagreements) - len(shown),
         patterns=Counter(image.pattern for image, _ in shown).most_common(),

@@ -10,27 +10,23 @@ from surgeon.report.charts import (
     CURVES,
     draw_chart,
     draw_history,
-    draw_matrix,
     plot_precision_recall,
     plot_reliability,
 )
+from surgeon.report.classes import confusion_matrix, measures_table
 from surgeon.report.drawing import Phase, draw_phase
-from surgeon.report.figures import confusion_parts
 from surgeon.report.markup import embed_picture, embed_thumbnails, render
 from surgeon.report.results import acceptance_lines, averages_text, frozen_text
 from surgeon.results.run import figure
-from surgeon.text import printable
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from surgeon.recipe.network import Network
-    from surgeon.results.run import Evaluation, RunResult
+    from surgeon.results.run import RunResult
     from surgeon.results.use import Calibration, ClassCurve, Interval
 
 _SPLITS = {"train": "training", "validation": "validation", "test": "test"}
-_CELLS = 100  # classes whose confusion matrix is shown cell by cell
-_PAIRS = 100  # of classes, where there are more of them
 _TOLD = 12  # mistakes, and doubts
 
 
@@ -115,10 +111,10 @@ def render_page(page: Page) -> str:
         reliability=page.calibration and draw_chart(plot_reliability, page.calibration),
         precision_recall=draw_chart(plot_precision_recall, page.curves) if page.curves else None,
         drawn_curves=min(len(page.curves), CURVES),
-        measures=_measures(evaluation, result.linear_probe) if evaluation else {},
+        measures=measures_table(evaluation, result.linear_probe) if evaluation else {},
         averages=averages_text(evaluation) if evaluation else None,
         acceptance=acceptance_lines(result.acceptance) if result.acceptance else [],
-        confusion=_confusion(evaluation) if evaluation else {},
+        confusion=confusion_matrix(evaluation) if evaluation else {},
         shown=shown,
         left_out=page.left_out + len(page.shown) - len(shown),
         numbers={name: number for number, name in enumerate(evaluation.classes)} if evaluation else {},
@@ -130,33 +126,6 @@ def render_page(page: Page) -> str:
 def _explained(shown: Sequence[tuple[Shown, str]]) -> list[tuple[Shown, str, str | None]]:
     """Returns images and their thumbnails with their explanations, as far as they have any."""
     return [(one, thumbnail, embed_picture(one.explanation) if one.explanation else None) for one, thumbnail in shown]
-
-
-def _measures(evaluation: Evaluation, probe: Evaluation | None) -> dict[str, Any]:
-    """Returns the table of the classes, those of the linear probe beside them, with the averages at its foot."""
-    averages = [("macro avg", evaluation.macro), ("weighted avg", evaluation.weighted)]
-    beside = [row.f1 for _, row in probe.measured] + [probe.macro.f1, probe.weighted.f1] if probe else None
-    rows = []
-    for at, (name, row) in enumerate([*evaluation.measured, *averages]):
-        parts = [row.precision, row.recall, row.f1, *([beside[at]] if beside else [])]
-        rows.append([name, *(f"{part:.2f}" for part in parts), row.support])
-    columns = ["class", "precision", "recall", "F1", *(["F1, linear probe"] if beside else []), "images"]
-    return {"columns": columns, "rows": rows[:-2], "foot": rows[-2:]}
-
-
-def _confusion(evaluation: Evaluation) -> dict[str, Any]:
-    """Returns which classes were taken for which, as the page shows it: each cell, or a picture and the worst pairs."""
-    matrix, parts = confusion_parts(evaluation)
-    names = [printable(name) for name in evaluation.classes]
-    if len(names) <= _CELLS:
-        return {"names": names, "rows": matrix.tolist(), "parts": parts.tolist()}
-    mistakes = [(label, predicted, count) for label, predicted, count in evaluation.confusion if label != predicted]
-    pairs = [
-        {"label": label, "predicted": predicted, "count": count, "of": measures.support}
-        for label, predicted, count in sorted(mistakes, key=lambda mistake: -mistake[2])[:_PAIRS]
-        if (measures := evaluation.per_class[label])
-    ]
-    return {"names": names, "picture": draw_matrix(parts), "pairs": pairs, "all_pairs": len(mistakes)}
 
 
 def _images(counts: Mapping[str, int]) -> str:
