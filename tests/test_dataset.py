@@ -15,7 +15,8 @@ from surgeon.data import dataset as module
 from surgeon.data import images
 from surgeon.data.dataset import BadImage, Dataset, Index, decode_images, index_images
 from surgeon.errors import SurgeonError
-from surgeon.recipe.plan import Choice, DataPlan, SplitPlan
+from surgeon.recipe.data_plan import DataPlan, SplitPlan
+from surgeon.recipe.keys import Choice
 from surgeon.resizing import Resizing
 from surgeon.results.forecast import Place
 from surgeon.store import rows

@@ -22,7 +22,7 @@ from surgeon.errors import SurgeonError
 from surgeon.planning.rates import rate_scales
 from surgeon.recipe.compiler import compile_recipe
 from surgeon.recipe.derived import with_depth, write_derived
-from surgeon.recipe.plan import Choice
+from surgeon.recipe.keys import Choice
 
 Values = dict[str, Any]
 
@@ -50,7 +50,8 @@ class Bench:
         from surgeon.model.surgery import build_network
         from surgeon.planning.frontier import phase_frontiers
         from surgeon.runs.checkpoint import values_of
-        from surgeon.training.phase import prepare, samples_of_epoch
+        from surgeon.training.phase import prepare
+        from surgeon.training.sampling import samples_of_epoch
 
         path = self.folder / "trial.yaml"
         phases = [{"trainable": "all", "epochs": 9, "lr": LR, **phase}]

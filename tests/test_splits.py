@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from surgeon.data.groups import name_groups
 from surgeon.data.splits import split_images
 from surgeon.errors import SurgeonError
-from surgeon.recipe.plan import Choice, SplitPlan
+from surgeon.recipe.data_plan import SplitPlan
+from surgeon.recipe.keys import Choice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

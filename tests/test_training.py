@@ -178,7 +178,7 @@ def test_events_tell_the_whole_phase(tiny: Path, set_up: Callable[..., Any], tra
 
 
 def test_class_weights_balance(tiny: Path, set_up: Callable[..., Any]) -> None:
-    from surgeon.training.phase import class_weights
+    from surgeon.training.sampling import class_weights
 
     setup = set_up(compile_recipe(tiny, ["phases[0].class_weight=balanced"]))
     train = FrozenFeatures(setup, ExitStack()).feed("train", image_frontier(setup.plan.network, ())).examples
@@ -189,7 +189,7 @@ def test_class_weights_balance(tiny: Path, set_up: Callable[..., Any]) -> None:
 
 
 def test_class_weights_by_name_leave_the_others(tiny: Path, set_up: Callable[..., Any]) -> None:
-    from surgeon.training.phase import class_weights
+    from surgeon.training.sampling import class_weights
 
     plan = compile_recipe(tiny, ["phases[0].class_weight={along: 2.5}"])
     examples = Examples(lambda _: (), np.zeros(1, np.int32), np.zeros(1, np.intp))
@@ -197,7 +197,7 @@ def test_class_weights_by_name_leave_the_others(tiny: Path, set_up: Callable[...
 
 
 def test_balanced_samples_are_of_each_class_equally_often(tiny: Path) -> None:
-    from surgeon.training.phase import samples_of_epoch
+    from surgeon.training.sampling import samples_of_epoch
 
     plan = compile_recipe(tiny, ["phases[0].sample=balanced", "augment={views: 5, flip: horizontal}"])
     numbers = np.repeat([0, 2, 3], [3, 40, 9]).astype(np.int32)  # none of class 1

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from surgeon.recipe.plan import DataPlan
+    from surgeon.recipe.data_plan import DataPlan
 
 NAMED_BAD_IMAGES = 20
 

@@ -69,6 +69,7 @@ class Choices:
         peak: The highest learning rate.
         epochs: Of the phase.
         views: Changed copies of each image, at the most.
+        side: Of the images, at the most, in pixels.
         reasons: Why, each a comment at the end of the recipe's head.
     """
 
@@ -78,6 +79,7 @@ class Choices:
     peak: float = 4e-4
     epochs: int = 16
     views: int = 8
+    side: int = 224
     reasons: tuple[str, ...] = ()
 
 
@@ -101,7 +103,7 @@ def draft_recipe(survey: Survey, file: Path, choices: Choices = Choices()) -> st
         remarks=remarks,
         name=_scalar(re.sub(r"[/\\]", "_", printable(survey.path.stem if survey.path.is_file() else survey.path.name))),
         source=_source(survey, file.parent),
-        size=224 if survey.side >= 160 else 128,
+        size=min(224 if survey.side >= 160 else 128, choices.side),
         side=survey.side or "unknown",
         split=_split(survey),
         cut="" if choices.cut is None else f"\n  cut: {_scalar(choices.cut)}",

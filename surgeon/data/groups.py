@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from surgeon.catalogue.sources.listing import Listing
-    from surgeon.recipe.plan import DataPlan
+    from surgeon.recipe.data_plan import DataPlan
     from surgeon.results.events import Progress
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
 from surgeon.errors import SurgeonError
+from surgeon.recipe.data_plan import drawn_count
 from surgeon.recipe.pace import nothing_to_fold
-from surgeon.recipe.plan import drawn_count
 from surgeon.text import first_few
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from surgeon.data.dataset import Index
-    from surgeon.recipe.plan import DataPlan, Fold, SplitPlan
+    from surgeon.recipe.data_plan import DataPlan, Fold, SplitPlan
 
 
 def split_images(

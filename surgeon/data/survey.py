@@ -17,7 +17,8 @@ from surgeon.data.images import decode_image
 from surgeon.data.looks import look_at_images
 from surgeon.data.splits import split_images
 from surgeon.errors import BadImageError, SurgeonError
-from surgeon.recipe.plan import Choice, SplitPlan
+from surgeon.recipe.data_plan import SplitPlan
+from surgeon.recipe.keys import Choice
 from surgeon.results.subscribers import drive
 
 _SAMPLE = 64  # images that are decoded for their size

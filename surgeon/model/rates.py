@@ -9,7 +9,7 @@ from surgeon.catalogue.optimizers import OPTIMIZERS, optimizer_class
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from surgeon.recipe.plan import Choice
+    from surgeon.recipe.keys import Choice
 
 
 def build_optimizer(chosen: Choice, learning_rate: Any, variables: Sequence[Any], scales: Sequence[float]) -> Any:

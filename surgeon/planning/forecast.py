@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 
     from surgeon.data.dataset import Index
     from surgeon.planning.machine import Machine
-    from surgeon.recipe.plan import Choice, PhasePlan, Plan
+    from surgeon.recipe.keys import Choice
+    from surgeon.recipe.plan import PhasePlan, Plan
 
 _CHANGE_MOVES = 60  # how often each change of images reads or writes their pixels, when a batch is changed at once
 _VIEW_SECONDS = 0.002  # to make a changed copy, for each change, on one core

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 MINUTES = 2
 _FORECAST = 75  # seconds; the images are decoded, the network is compiled and the page is drawn besides
-# What is given up one after the other: changed copies, half of the epochs, half of the layers, all but the head.
+# What is given up one after the other: half of the copies and epochs, pixels, and at last all but the head.
 _LADDER = (
     Choices(),
-    Choices(views=4),
     Choices(views=4, epochs=8),
-    Choices(views=4, epochs=8, trainable="block6a_expand_conv.."),
-    Choices(views=2, epochs=8, trainable="block6a_expand_conv.."),
-    Choices(views=2, epochs=8, trainable="head"),
+    Choices(views=4, epochs=8, side=160),
+    Choices(views=4, epochs=8, side=128),
+    Choices(views=2, epochs=4, side=128),
+    Choices(views=2, epochs=8, side=128, trainable="head"),
 )
 
 

@@ -11,7 +11,7 @@ from surgeon.text import first_few
 
 if TYPE_CHECKING:
     from surgeon.catalogue.sources.listing import Listing
-    from surgeon.recipe.plan import ClassesPlan
+    from surgeon.recipe.data_plan import ClassesPlan
     from surgeon.recipe.text import ValuePath
 
 _NAMED = 5

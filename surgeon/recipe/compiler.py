@@ -12,11 +12,12 @@ from surgeon.catalogue.kinds import KINDS
 from surgeon.catalogue.layer_table import LayerTable
 from surgeon.errors import Diagnostic, RecipeError
 from surgeon.recipe.combinations import check_combinations
+from surgeon.recipe.data_plan import DataPlan
 from surgeon.recipe.document import Document, read_document
 from surgeon.recipe.findings import Findings
-from surgeon.recipe.keys import dataclass_in, keys_of
+from surgeon.recipe.keys import Choice, dataclass_in, keys_of
 from surgeon.recipe.network import Network, activation
-from surgeon.recipe.plan import BackbonePlan, Choice, DataPlan, PhasePlan, Plan
+from surgeon.recipe.plan import BackbonePlan, PhasePlan, Plan
 from surgeon.recipe.space import base_of, read_spaces
 from surgeon.recipe.text import ValuePath, first_problems, spell_path
 from surgeon.recipe.validate import assume, validate

@@ -12,8 +12,8 @@ from surgeon.errors import SurgeonError
 from surgeon.patterns import check_pattern
 from surgeon.recipe.classes import class_problems, relabelled, renamed_classes
 from surgeon.recipe.complete import is_whole
+from surgeon.recipe.data_plan import ClassesPlan
 from surgeon.recipe.pace import draw_splits, nothing_to_fold
-from surgeon.recipe.plan import ClassesPlan
 
 if TYPE_CHECKING:
     from surgeon.catalogue.entry import Entry

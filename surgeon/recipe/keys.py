@@ -21,6 +21,14 @@ REQUIRED: Final = "required"  # marks a key that every recipe has to give
 
 
 @dataclass(frozen=True)
+class Choice:
+    """An entry of the catalogue by its name, with complete parameters."""
+
+    name: str
+    parameters: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Section:
     """Marks keys that recipes write in a mapping of their own, and that are fields of the plan itself."""
 

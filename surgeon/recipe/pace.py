@@ -10,14 +10,15 @@ from surgeon.catalogue.entry import Misfit, PhaseLength
 from surgeon.catalogue.optimizers import OPTIMIZERS
 from surgeon.catalogue.schedules import SCHEDULES
 from surgeon.errors import Diagnostic, Location, RecipeError, SurgeonError
-from surgeon.recipe.plan import drawn_count
+from surgeon.recipe.data_plan import drawn_count
 from surgeon.recipe.text import spell_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from surgeon.catalogue.sources.listing import Listing
-    from surgeon.recipe.plan import Choice, Plan
+    from surgeon.recipe.keys import Choice
+    from surgeon.recipe.plan import Plan
     from surgeon.recipe.text import ValuePath
 
 

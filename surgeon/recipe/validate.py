@@ -30,10 +30,10 @@ from surgeon.recipe.document import Document
 from surgeon.recipe.findings import Findings
 from surgeon.recipe.head import check_head_end, check_probe_start
 from surgeon.recipe.images import RELATIVE, check_data, is_file, sides_of
+from surgeon.recipe.keys import Choice
 from surgeon.recipe.memory import layers_beyond_memory, trains_beyond_memory
 from surgeon.recipe.network import HeadError, SelectorError, compose, name_head, whole
 from surgeon.recipe.pace import phase_length, phase_misfits
-from surgeon.recipe.plan import Choice
 from surgeon.recipe.rates import check_rates
 from surgeon.recipe.space import read_spaces
 from surgeon.recipe.text import MOST_PROBLEMS, ValuePath, first_problems

@@ -17,8 +17,8 @@ from surgeon.recipe.bundle import read_bundle
 from surgeon.recipe.compiler import compile_known
 from surgeon.recipe.complete import complete
 from surgeon.recipe.document import parse_document, read_document
-from surgeon.recipe.keys import Formerly, Key, dataclass_in, keys_of
-from surgeon.recipe.plan import Choice, Plan
+from surgeon.recipe.keys import Choice, Formerly, Key, dataclass_in, keys_of
+from surgeon.recipe.plan import Plan
 from surgeon.recipe.text import dump_text
 from surgeon.records import damage_told, read_record, record_of
 from surgeon.results.run import RunResult

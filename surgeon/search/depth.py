@@ -22,7 +22,7 @@ from surgeon.model.pipeline import build_pipeline
 from surgeon.model.surgery import build_network
 from surgeon.planning.cuts import Depth, depths_of
 from surgeon.planning.frontier import phase_frontiers, probe_frontier
-from surgeon.recipe.plan import Choice
+from surgeon.recipe.keys import Choice
 from surgeon.results.depth import DepthResult, DepthSearchResult
 from surgeon.results.events import Event, Note, PhaseResult
 from surgeon.runs.checkpoint import Checkpoints, restore, values_of

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
 
     from surgeon.data.dataset import Dataset
-    from surgeon.recipe.plan import Plan, SplitPlan
+    from surgeon.recipe.data_plan import SplitPlan
+    from surgeon.recipe.plan import Plan
 
 _HELD_OUT = 0.2  # of the training images where the recipe has no validation split
 

@@ -20,12 +20,13 @@ from surgeon.model.freezing import set_trainable
 from surgeon.model.surgery import build_network
 from surgeon.planning.frontier import phase_frontiers
 from surgeon.planning.schedule import Pass, Probe, Train, schedule
-from surgeon.recipe.plan import Choice
+from surgeon.recipe.keys import Choice
 from surgeon.results.events import Event, Progress
 from surgeon.results.lr_range import LrRangeResult
 from surgeon.runs.checkpoint import Checkpoints
 from surgeon.search.images import open_images
-from surgeon.training.phase import Training, class_weights, prepare, samples_of_epoch, train_phase
+from surgeon.training.phase import Training, prepare, train_phase
+from surgeon.training.sampling import class_weights, samples_of_epoch
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator

@@ -20,15 +20,8 @@ from surgeon.planning.frontier import VALUE_BYTES
 from surgeon.planning.rates import rate_scales
 from surgeon.results.events import Progress
 from surgeon.results.subscribers import drive
-from surgeon.training.phase import (
-    DivergedError,
-    build_loss,
-    check_finite,
-    class_weights,
-    diverged,
-    extended,
-    samples_of_epoch,
-)
+from surgeon.training.phase import DivergedError, build_loss, check_finite, diverged, extended
+from surgeon.training.sampling import class_weights, samples_of_epoch
 from surgeon.training.stopping import ending_epoch, is_over
 
 if TYPE_CHECKING:

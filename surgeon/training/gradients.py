@@ -13,7 +13,8 @@ from surgeon.model.folding import gradients_let_go
 from surgeon.model.freezing import set_trainable
 from surgeon.model.precision import computing_in
 from surgeon.results.events import Progress
-from surgeon.training.phase import build_gradient, build_loss, class_weights
+from surgeon.training.phase import build_gradient, build_loss
+from surgeon.training.sampling import class_weights
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence

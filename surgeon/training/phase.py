@@ -15,7 +15,6 @@ import tensorflow as tf
 
 from surgeon.catalogue.losses import LOSSES
 from surgeon.catalogue.schedules import SCHEDULES
-from surgeon.data.batches import Samples
 from surgeon.errors import SurgeonError
 from surgeon.model.anchor import build_penalty
 from surgeon.model.folding import gradients_let_go
@@ -29,6 +28,7 @@ from surgeon.planning.rates import rate_scales
 from surgeon.results.events import BatchEnded, EpochEnded, PhaseResult, PhaseStarted, Progress
 from surgeon.runs.checkpoint import Checkpoint, restore, values_of
 from surgeon.training.audit import Before, begin_audit, end_audit
+from surgeon.training.sampling import class_weights, samples_of_epoch
 from surgeon.training.stopping import ending_epoch, is_over
 
 if TYPE_CHECKING:
@@ -361,36 +361,6 @@ def diverged(phase: PhasePlan, epoch: int, step: int, loss: float, lr: float) ->
     return DivergedError(f"phase {phase.name!r}, epoch {epoch}, step {step}: the loss is {loss} at lr {lr:g}", _CALMER)
 
 
-def samples_of_epoch(plan: Plan, number: int, examples: Examples, epoch: int) -> Samples:
-    """Returns what an epoch, from 1, trains on, in the order that follows from seed, phase and epoch."""
-    random = np.random.default_rng((plan.seed, number, epoch))
-    if plan.phases[number - 1].sample == "balanced":
-        drawn = _balanced(examples, random)
-    else:
-        drawn = random.permutation(examples.positions)
-    samples = Samples.unchanged(drawn)
-    if plan.views:
-        samples = replace(samples, views=random.integers(1, plan.views + 1, len(samples), dtype=np.intp))
-    return samples
-
-
-def _balanced(examples: Examples, random: np.random.Generator) -> NDArray[np.intp]:
-    """Returns as many images as there are, of each class equally many, or one more; in random order.
-
-    An image comes again only when all others of its class have come as often.
-    """
-    counts = np.bincount(examples.labels)
-    by_class = np.split(examples.positions[np.argsort(examples.labels, kind="stable")], np.cumsum(counts)[:-1])
-    present = random.permutation(np.flatnonzero(counts))  # chance decides of which there is one more
-    drawn = []
-    for at, number in enumerate(present):
-        images = by_class[number]
-        share = len(range(at, len(examples), len(present)))
-        rounds = np.tile(images, (math.ceil(share / len(images)), 1))
-        drawn.append(random.permuted(rounds, axis=1).ravel()[:share])
-    return random.permutation(np.concatenate(drawn))
-
-
 def check_finite(phase: PhasePlan, epoch: int, figures: Mapping[str, float], weights: Values) -> None:
     """Raises DivergedError if the last step of an epoch broke the network, which no loss of a step tells."""
     broken = [name for name, value in figures.items() if not math.isfinite(value)]
@@ -415,12 +385,3 @@ def _build_validation(
         return {"val_loss": float(loss(examples.labels, outputs)), "val_accuracy": float(hits.mean())}
 
     return validate
-
-
-def class_weights(phase: PhasePlan, train: Examples, classes: Sequence[str]) -> NDArray[np.float32]:
-    """Returns a weight per class: n / (classes * n of the class) for ``balanced``, as scikit-learn has it."""
-    if phase.class_weight == "balanced":
-        counts = np.bincount(train.labels, minlength=len(classes))
-        return (len(train) / (len(classes) * np.maximum(counts, 1))).astype(np.float32)
-    given = phase.class_weight if isinstance(phase.class_weight, Mapping) else {}
-    return np.array([given.get(name, 1.0) for name in classes], np.float32)
