@@ -239,7 +239,7 @@ def _train_into(
 def plan_to_check(path: Path, overrides: Sequence[str] = ()) -> Plan:
     """Compiles a recipe, or for images the one that ``surgeon init`` would write, without writing it."""
     kind = source_of(path)
-    if not (path.is_dir() or kind != "folder"):
+    if kind == "folder" and not path.is_dir():
         return compile_recipe(path, overrides)
     images = path.resolve()
     drafted = images.parent / "check.yaml"

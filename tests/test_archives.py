@@ -50,7 +50,7 @@ def test_an_archive_is_read_as_the_folder_that_it_was_made_of(photos: Path, tmp_
 def test_splits_classes_and_what_is_passed_over(picture: bytes, tmp_path: Path) -> None:
     names = [f"d/{split}/{label}/{n}.png" for split in ("train", "val") for label in "ab" for n in range(2)]
     others = ["__MACOSX/d/._0.png", "d/.DS_Store", "d/notes.txt", "d/train/stray.png", "d/train/a/raw.cr2"]
-    packed = pack(tmp_path / "d.zip", dict.fromkeys([*names, *others], picture))
+    packed = pack(tmp_path / "d.zip", dict.fromkeys([*names, *others], picture) | {"d/notes.txt": b"notes"})
     listing = read("zip", packed)
     assert Counter(image.split for image in listing.images) == {"train": 4, "validation": 4}
     assert listing.classes == ("a", "b")
@@ -83,9 +83,38 @@ def test_a_bad_image_of_an_archive_is_one_bad_image(picture: bytes, tmp_path: Pa
     content[content.index(picture) + 60] ^= 255  # its checksum is wrong now
     packed.write_bytes(content)
     first, second = read("zip", packed).images
-    with pytest.raises(BadImageError, match="damaged in the archive"):
+    with pytest.raises(BadImageError, match="cannot be unpacked"):
         first.read()
     assert second.read() == picture
+
+
+def test_what_an_archive_does_to_be_hard_to_read_is_a_bad_image(picture: bytes, tmp_path: Path) -> None:
+    members = {"a/0.png": picture, "b/0.png": picture}
+    packed = pack(tmp_path / "a.zip", members, compression=zipfile.ZIP_LZMA)
+    content = bytearray(packed.read_bytes())
+    start = content.index(b"a/0.png") + len("a/0.png")
+    content[start : start + 40] = bytes(40)  # what LZMA begins with
+    packed.write_bytes(content)
+    first, second = read("zip", packed).images
+    with pytest.raises(BadImageError, match="cannot be unpacked"):
+        first.read()
+    assert second.read() == picture
+
+
+def test_two_members_of_one_name_are_refused(picture: bytes, tmp_path: Path) -> None:
+    packed = pack(tmp_path / "a.zip", {"a/0.png": picture, "b/0.png": picture})
+    with zipfile.ZipFile(packed, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        archive.writestr("a/0.png", picture)
+    with pytest.raises(SurgeonError, match=r"two images are called 'a/0\.png'"):
+        read("zip", packed)
+
+
+def test_images_without_a_suffix_backslashes_and_a_picture_beside_the_folders(picture: bytes, tmp_path: Path) -> None:
+    names = ["p\\a\\0.png", "p/b/1", "p/preview.png", "p/rose.gif/", "p/b/notes"]
+    listing = read("zip", pack(tmp_path / "a.zip", {name: b"text" if "notes" in name else picture for name in names}))
+    assert [(image.name, image.label) for image in listing.images] == [("p/a/0.png", "a"), ("p/b/1", "b")]
+    assert list(listing.left_out.values()) == [("p/preview.png",)]
+    assert listing.ignored == 1
 
 
 def test_an_image_that_unpacks_to_more_than_it_may_is_a_bad_image(
@@ -111,6 +140,7 @@ def test_an_archive_goes_all_the_way(surgeon: Surgeon, photos: Path, tmp_path: P
     packed = Path(shutil.make_archive(str(tmp_path / "photos"), "zip", photos))
     made = surgeon("init", packed, "--out", tmp_path / "drafted.yaml")
     assert made.code == 0, made.err
+    assert surgeon("check", packed).code in (0, 1)
     drafted = yaml.safe_load((tmp_path / "drafted.yaml").read_text(encoding="utf-8"))
     assert drafted["data"]["source"] == {"zip": "photos.zip"}
     assert surgeon("validate", tmp_path / "drafted.yaml").code == 0
@@ -137,7 +167,8 @@ def saved(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     kind = datasets.Features({"picture": datasets.Image(), "kind": datasets.ClassLabel(names=names)})
     parts = {}
     for split, chosen in (("train", rows[::2]), ("test", rows[1::2])):
-        columns = {"picture": [str(file) for file, _ in chosen], "kind": [label for _, label in chosen]}
+        held = [{"bytes": file.read_bytes(), "path": file.name} for file, _ in chosen]
+        columns = {"picture": held, "kind": [label for _, label in chosen]}
         parts[split] = datasets.Dataset.from_dict(columns, features=kind)
         parts[split].to_parquet(str(root / f"{split}-00000-of-00001.parquet"))
     datasets.DatasetDict(parts).save_to_disk(str(root / "disk"))
@@ -174,6 +205,55 @@ def _parquet(saved: Path) -> Path:
     return folder
 
 
+def test_a_data_set_reads_no_file_that_it_only_names(saved: Path, photos: Path, tmp_path: Path) -> None:
+    import datasets
+
+    kind = datasets.Features({"image": datasets.Image(decode=False), "label": datasets.Value("int64")})
+    mine = str(photos / "along" / "0.png")
+    rows = {"image": [{"bytes": None, "path": mine}, {"bytes": b"x", "path": mine}], "label": [0, 1]}
+    datasets.Dataset.from_dict(rows, features=kind).to_parquet(str(tmp_path / "set.parquet"))
+    first, second = read("hugging_face", tmp_path / "set.parquet").images
+    with pytest.raises(BadImageError, match="does not hold it"):
+        first.read()
+    assert second.read() == b"x"
+
+
+def test_rows_without_a_class_and_classes_without_a_name(saved: Path, tmp_path: Path) -> None:
+    import datasets
+
+    kinds = {"image": datasets.Image(decode=False), "label": datasets.Value("int64")}
+    rows = {"image": [{"bytes": b"x", "path": None}] * 3, "label": [0, None, 7]}
+    table = datasets.Dataset.from_dict(rows, features=datasets.Features(kinds))
+    table.with_format("numpy").save_to_disk(str(tmp_path / "plain"))
+    assert [image.label for image in read("hugging_face", tmp_path / "plain").images] == ["0", "7"]
+    lists = datasets.Dataset.from_dict({**rows, "label": [None, [1], [2]]})
+    lists.cast_column("image", datasets.Image(decode=False)).save_to_disk(str(tmp_path / "lists"))
+    with pytest.raises(SurgeonError, match="does not hold one class per image"):
+        read("hugging_face", tmp_path / "lists")
+
+
+def test_splits_by_the_names_of_files_and_groups_by_a_column(saved: Path, tmp_path: Path) -> None:
+    import datasets
+
+    root = tmp_path / "dev" / "[v2] set"  # a folder above the set says nothing, and is not a pattern
+    root.mkdir(parents=True)
+    text = datasets.Value("string")
+    kinds = datasets.Features({"image": datasets.Image(decode=False), "label": text, "who": text})
+    for split in ("train", "test"):
+        content = [{"bytes": f"{split}{row}".encode(), "path": None} for row in range(3)]
+        columns = {"image": content, "label": ["a", "b", "a"], "who": [f"{split} {row}" for row in range(3)]}
+        datasets.Dataset.from_dict(columns, features=kinds).to_parquet(str(root / f"{split}-0.parquet"))
+    listing = read("hugging_face", root)
+    assert Counter(image.split for image in listing.images) == {"train": 3, "test": 3}
+    column = SOURCES["hugging_face"].column
+    assert column is not None
+    cells = column({"path": str(root)}, "who")
+    assert [image.read().decode() for image in listing.images] == [cell.replace(" ", "") for cell in cells]
+    shutil.copy(root / "test-0.parquet", root / "more-0.parquet")
+    with pytest.raises(SurgeonError, match=r"say no split, beside others: more-0\.parquet"):
+        read("hugging_face", root)
+
+
 @pytest.mark.usefixtures("without_pictures")
 def test_a_run_from_parquet_files(surgeon: Surgeon, saved: Path, photos: Path, tmp_path: Path) -> None:
     made = surgeon("init", _parquet(saved), "--out", tmp_path / "drafted.yaml")
@@ -197,7 +277,6 @@ def test_a_run_from_parquet_files(surgeon: Surgeon, saved: Path, photos: Path, t
     ],
 )
 def test_what_cannot_be_read_is_said(parameters: dict[str, str], said: str, saved: Path) -> None:
-    (saved / "broken.parquet.txt").write_bytes(b"PAR1")
     (saved / "odd").mkdir(exist_ok=True)
     (saved / "odd" / "broken.parquet").write_bytes(b"PAR1 no")
     place = {"nowhere": saved / "nowhere", "broken.parquet": saved / "odd" / "broken.parquet"}

@@ -214,6 +214,26 @@ def test_what_is_no_folder_of_class_folders_is_named(
     assert advice in said
 
 
+def test_a_quick_recipe_runs_within_its_time(
+    surgeon: Surgeon, tmp_path: Path, write_image: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The best recipe of a ladder whose forecast is short enough; if none is, the last one, which is said."""
+    photos = fill(tmp_path / "photos", 3, 20, write_image)
+    assert surgeon("init", photos, "--out", tmp_path / "all.yaml").code == 0
+    drafted = {}
+    for seconds in (1e9, 1e-9):
+        monkeypatch.setattr("surgeon.planning.quick._FORECAST", seconds)
+        recipe = tmp_path / f"{seconds}.yaml"
+        made = surgeon("init", photos, "--quick", "--out", recipe)
+        assert made.code == 0, made.err
+        drafted[seconds] = yaml.safe_load(recipe.read_text(encoding="utf-8"))
+        assert ("will take more than" in made.out) == (seconds < 1)
+    expected = yaml.safe_load((tmp_path / "all.yaml").read_text(encoding="utf-8"))
+    assert drafted[1e9]["phases"] == expected["phases"]
+    assert drafted[1e-9]["phases"][0]["trainable"] == "head"
+    assert surgeon("init", photos, "--quick", "--measure", "1min", "--out", tmp_path / "x.yaml").code == 2
+
+
 @pytest.mark.parametrize("command", ["run", "validate", "plan"])
 def test_a_folder_where_a_recipe_was_expected_is_named(command: str, surgeon: Surgeon, misplaced: Path) -> None:
     done = surgeon(command, misplaced / "photos")

@@ -67,7 +67,7 @@ def test_bounds_accept_the_part_that_is_asked_for(images: int, accept: float, se
 def test_bounds_leave_out_what_is_odd() -> None:
     sure, distance = np.full(100, 0.9), np.full(100, 0.1)
     sure[:3], distance[3:6] = 0.4, 0.8
-    assert choose_bounds(sure, distance, 0.9) == (0.9, 0.1)
+    assert choose_bounds(sure, distance, 0.9) == pytest.approx((0.9, 0.1), rel=0.02)
 
 
 def test_a_temperature_is_found_again_and_few_images_do_not_make_a_network_infallible() -> None:
@@ -84,7 +84,7 @@ def test_a_temperature_is_found_again_and_few_images_do_not_make_a_network_infal
 def test_known_images_are_of_all_classes(labels: list[int], width: int) -> None:
     chosen = choose_known(np.array(labels), width)
     counts = np.bincount(np.array(labels)[chosen], minlength=4)
-    assert len(chosen) == min(len(labels), max(4_000_000 // width, 1))
+    assert len(chosen) == min(len(labels), max(4_000_000 // width, 5 * len(set(labels))))
     every = np.bincount(labels, minlength=4)
     assert all(count == of or count >= counts.max() - 1 for count, of in zip(counts, every, strict=True))
 
@@ -111,6 +111,25 @@ def test_the_graph_answers_as_the_rule_says() -> None:
     times = re.search(r"images: ([\d.]+) times", reasons[int(far.argmax())])
     assert times is not None
     assert float(times[1]) == pytest.approx(far.max() / 0.3, abs=0.051)
+
+
+@pytest.mark.parametrize("times", [0.5, 2, 33, 50, 150])
+def test_answers_about_what_is_very_far_away_say_so(times: float) -> None:
+    """However small the numbers of the classes become, they are the probabilities, divided by something."""
+    known = np.array([[1, 0]], np.float32)
+    rejection = Rejection("dense", 1.0, 1, 0.5, 0.01)
+    inputs = [keras.Input((2,)), keras.Input((2,))]
+    graph = keras.Model(inputs, answer(*inputs, rejection, known, from_logits=True))
+    cosine = 1 - 0.01 * times
+    features = np.array([[cosine, np.sqrt(1 - cosine**2)]], np.float32)
+    probabilities, reasons = read_answers(np.asarray(graph([np.log([[0.95, 0.05]]), features])), rejection)
+    assert probabilities == pytest.approx(np.array([[0.95, 0.05]]), abs=1e-4)
+    if times > 1:
+        said = re.fullmatch(r"unlike the training images: ([\d.]+) times as far from them as is accepted", reasons[0])
+        assert said is not None
+        assert float(said[1]) == pytest.approx(min(times, 100), rel=0.02)
+    else:
+        assert not reasons
 
 
 def test_a_run_says_in_use_what_it_measured(rejecting: Path) -> None:
@@ -173,6 +192,34 @@ def test_exports_reject_what_the_run_rejects(name: str, doubtful: Path, rejectin
         assert read_bundle(out).rejection == read_bundle(run).rejection
     assert call("predict", doubtful.parent / f"{doubtful.name}-{name}", file, "--out", doubtful.parent / name) == 0
     assert (doubtful.parent / name / "unknown" / "0.png").exists()
+
+
+HEADS = {
+    "logits": "[global_average_pooling, dense: {units: classes}]",
+    "flatten": "[flatten, dense: {units: 8, activation: relu}, dense: {units: classes, activation: softmax}]",
+    "maps": "[dense: {units: classes}, global_average_pooling, {activation: softmax}]",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("more", [(), ("precision=bfloat16",)])
+def test_any_head_that_ends_in_a_dense_layer_rejects_and_can_be_handed_over(
+    head: str, more: tuple[str, ...], surgeon: Surgeon, photos: Path, tmp_path: Path
+) -> None:
+    """Without test images it is compared on validation images, which set the bounds."""
+    recipe = write_tiny(tmp_path / "tiny.yaml", photos)
+    changes = [f"head={HEADS[head]}", "data.split={test: 0, validation: 0.5}", "reject.accept=1", *more]
+    settings = [part for change in changes for part in ("--set", change)]
+    done = surgeon("run", recipe, "--out", tmp_path / "run", "--quiet", *settings)
+    assert done.code == 0, done.err
+    found = open_run(tmp_path / "run").export("onnx")
+    assert (found.split, found.changed_decisions) == ("validation", 0)
+
+
+def test_a_head_without_a_dense_layer_cannot_reject(surgeon: Surgeon, tiny: Path) -> None:
+    told = surgeon("validate", tiny, "--set", "head=[global_average_pooling, activation: softmax]", *REJECTING)
+    assert "what goes into the head's last dense layer is compared" in told.out + told.err
 
 
 @pytest.mark.slow

@@ -59,7 +59,8 @@ def command(
     if quick:
         from surgeon.planning.quick import draft_quick_recipe
 
-        draft = show_progress(draft_quick_recipe(survey, target), Terminal(stderr=True))
+        draft, reason = show_progress(draft_quick_recipe(survey, target), Terminal(stderr=True))
+        print_text(reason)
     else:
         draft = draft_recipe(survey, target)
     target.write_text(draft if seconds is None else _measured(survey, target, draft, seconds), encoding="utf-8")

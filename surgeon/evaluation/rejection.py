@@ -25,13 +25,16 @@ if TYPE_CHECKING:
 
 SHARPNESS = 8  # how steeply the number of `unknown` rises at a bound; see ``read_answers``
 TINY = 1e-12  # of a probability, whose logarithm is taken
+_SLACK = 0.01  # between a bound and the image that sets it, so that no rounding decides
 _LEAST_DISTANCE = 1e-6  # of a bound, where float32 can still tell distances apart
 _NUMBERS = 4_000_000  # of the features that are kept, 16 MB
-_ROWS = 1024
+_MOST = 5_000  # images to compare with
+_OF_EACH = 5  # images of each class at least, whatever room they take
+_ROWS = 256
 
 
 def choose_known(labels: NDArray[np.integer], width: int) -> NDArray[np.intp]:
-    """Returns which training images others are compared with: all, or as many of each class as there is room for.
+    """Returns which training images others are compared with: all, or about as many of each class as there is room for.
 
     Args:
         labels: Class numbers, of shape (n,).
@@ -42,7 +45,8 @@ def choose_known(labels: NDArray[np.integer], width: int) -> NDArray[np.intp]:
     """
     order = np.argsort(labels, kind="stable")
     place = np.arange(len(labels)) - np.searchsorted(labels[order], labels[order])  # in its class
-    return np.sort(order[np.argsort(place, kind="stable")][: max(_NUMBERS // width, 1)])
+    number = max(min(_NUMBERS // width, _MOST), _OF_EACH * len(np.unique(labels)))
+    return np.sort(order[np.argsort(place, kind="stable")][:number])
 
 
 def distances(features: NDArray[np.float32], known: NDArray[np.float32], neighbours: int) -> NDArray[np.float32]:
@@ -92,7 +96,8 @@ def choose_bounds(
 ) -> tuple[float, float]:
     """Returns bounds that accept a part of images: the least probability and the largest distance.
 
-    Both are equally strict: they leave out about as many images each.
+    Both are equally strict: they leave out about as many images each. They keep a little away from the image that sets
+    them.
 
     Args:
         probabilities: Of the likeliest class, of shape (n,).
@@ -102,7 +107,8 @@ def choose_bounds(
     strangeness = np.maximum(rankdata(-probabilities, "max"), rankdata(distance, "max"))
     number = min(math.ceil(accept * (len(strangeness) + 1)), len(strangeness))
     accepted = strangeness <= np.sort(strangeness)[number - 1]
-    return float(probabilities[accepted].min()), max(float(distance[accepted].max()), _LEAST_DISTANCE)
+    least, largest = float(probabilities[accepted].min()), float(distance[accepted].max())
+    return least * (1 - _SLACK), max(largest * (1 + _SLACK), _LEAST_DISTANCE)
 
 
 def read_answers(
@@ -124,10 +130,10 @@ def read_answers(
     """
     if rejection is None:
         return answers, {}
-    known, last = answers[:, :-1].astype(np.float64), answers[:, -1].astype(np.float64)
-    probabilities = known / np.maximum(known.sum(axis=1, keepdims=True), TINY)
+    known = answers[:, :-1].astype(np.float64)
+    probabilities = known / np.maximum(known.sum(axis=1, keepdims=True), np.finfo(np.float32).tiny)
     sure, bound = probabilities.max(axis=1), rejection.least_probability
-    excess = (last / np.maximum(known.max(axis=1), TINY)) ** (1 / SHARPNESS)
+    excess = excess_of(answers)
     reasons = {}
     for at in np.flatnonzero(excess > 1).tolist():
         if excess[at] * sure[at] < 1.001 * bound:  # so it was not the distance
@@ -135,6 +141,12 @@ def read_answers(
         else:
             reasons[at] = f"unlike the training images: {excess[at]:.1f} times as far from them as is accepted"
     return probabilities.astype(np.float32), reasons
+
+
+def excess_of(answers: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Returns where images lie, as a multiple of the bounds of a network that rejects, of shape (n,)."""
+    known, last = answers[:, :-1].astype(np.float64), answers[:, -1].astype(np.float64)
+    return np.asarray((last / np.maximum(known.max(axis=1), np.finfo(np.float32).tiny)) ** (1 / SHARPNESS))
 
 
 def acceptance(

@@ -18,6 +18,7 @@ from surgeon.catalogue.exporters import EXPORTERS, Classifier, Export, ExporterS
 from surgeon.catalogue.layer_table import open_model
 from surgeon.data.images import load_image
 from surgeon.errors import BadImageError, SurgeonError, UsageError, require_modules
+from surgeon.evaluation.rejection import excess_of, read_answers
 from surgeon.export.reference import Reference, find_reference, known_images, training_pixels
 from surgeon.export.synthetic import image_files
 from surgeon.inference.classify import classify, open_export
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from surgeon.recipe.plan import Plan
 
 TOLERANCE = 1e-3  # of a probability, in float32
+_ON_A_BOUND = 1e-3  # of what is rejected, as a part of the bound
 _TIMED = 20  # images that are classified one by one
 
 
@@ -126,20 +128,25 @@ def _compare(
             yield Note(
                 f"the kept {reference.split} images are cropped already, so pixels are compared instead of files"
             )
-    decisions, before = (answers.argmax(axis=1) for answers in (found, reference.probabilities))
-    classes, classes_before = (
-        answers[:, : len(bundle.classes)].argmax(axis=1) for answers in (found, reference.probabilities)
+    (probabilities, rejected), (expected, rejected_before) = (
+        read_answers(answers, bundle.rejection) for answers in (found, reference.answers)
     )
+    decisions, before = probabilities.argmax(axis=1), expected.argmax(axis=1)
+    changed = decisions != before
+    if bundle.rejection is not None:
+        # An image that lies on a bound may fall on either side of it.
+        is_clear = np.abs(excess_of(reference.answers) - 1) > _ON_A_BOUND
+        changed[[at for at in rejected.keys() ^ rejected_before.keys() if is_clear[at]]] = True
     return ExportResult(
         format=spec.name,
         quantize=quantize,
         reference=reference.source,
         images=len(reference.images),
         split=reference.split,
-        largest_difference=float(np.abs(found - reference.probabilities).max()),
-        changed_decisions=int((decisions != before).sum()),
-        accuracy_before=None if reference.labels is None else float((classes_before == reference.labels).mean()),
-        accuracy=None if reference.labels is None else float((classes == reference.labels).mean()),
+        largest_difference=float(np.abs(probabilities - expected).max()),
+        changed_decisions=int(changed.sum()),
+        accuracy_before=None if reference.labels is None else float((before == reference.labels).mean()),
+        accuracy=None if reference.labels is None else float((decisions == reference.labels).mean()),
         size=sum(file.stat().st_size for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file()),
         seconds_an_image=statistics.median(seconds),
     )
@@ -154,11 +161,12 @@ def _compare_decoders(
     for name, content in files:
         try:
             with held_back():  # what TensorFlow remarks about an error, too
-                (found,) = classify_encoded([content])
+                answers = classify_encoded([content])
         except BadImageError:
             refused += 1
             continue
-        (expected,) = classifier(load_image(content, bundle.resizing)[None])
+        pixels = load_image(content, bundle.resizing)[None]
+        (found, _), (expected, _) = (read_answers(one, bundle.rejection) for one in (answers, classifier(pixels)))
         difference = float(np.abs(found - expected).max())
         if not difference <= TOLERANCE:
             raise SurgeonError(

@@ -33,20 +33,20 @@ _CALIBRATION = 128  # training images that int8 is fitted to
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """Probabilities of images.
+    """What a network answers to images.
 
     Attributes:
         source: Whose they are.
         split: Of which split the images are; ``synthetic`` if they are of none.
         labels: Class numbers, or None where the images have no class.
-        probabilities: Of shape (n, answers).
+        answers: Of shape (n, answers).
     """
 
     source: str
     split: str
     images: Sequence[LabelledImage]
     labels: NDArray[np.intp] | None
-    probabilities: NDArray[np.float32]
+    answers: NDArray[np.float32]
 
 
 def known_images(plan: Plan, run: Path) -> Generator[Event, None, tuple[list[LabelledImage], bool]]:
@@ -97,11 +97,11 @@ def find_reference(
         with damage_told(run / PREDICTIONS, RERUN):
             probabilities = np.array([rows[image.name] for image in chosen], np.float32)
         return Reference("the run's predictions", split, chosen, _labels(chosen, numbers), probabilities)
-    probabilities, bad = yield from classify(bundle, compiled(network), chosen)
+    answers, bad = yield from classify(bundle, compiled(network), chosen)
     good = [at for at in range(len(chosen)) if at not in bad]
     chosen = [chosen[at] for at in good]
     labels = None if split == "synthetic" else _labels(chosen, numbers)
-    return Reference("the run's network, computed in float32", split, chosen, labels, probabilities[good])
+    return Reference("the run's network, computed in float32", split, chosen, labels, answers[good])
 
 
 def _labels(images: Sequence[LabelledImage], numbers: dict[str, int]) -> NDArray[np.intp]:

@@ -85,17 +85,17 @@ def list_other(folder: Path, data: Path, columns: Mapping[str, str]) -> Listing:
         columns: ``image_column`` and ``label_column`` of the file, where they are not those of the recipe.
 
     Raises:
-        UsageError: If columns are named of a folder.
+        UsageError: If columns are named of what has none.
         SurgeonError: If the images cannot be listed.
     """
     is_table = not data.is_dir() and data.suffix.lower() in _TABLE_SUFFIXES
-    if columns and not is_table:
-        raise UsageError(f"{data} is not a CSV file and has no columns", "leave out --image-column and --label-column")
+    kind = "csv" if is_table else source_of(data)
+    if not columns.keys() <= SOURCES[kind].parameters.keys():
+        raise UsageError(f"{data} has no columns to name", "leave out --image-column and --label-column")
     plan = read_plan(folder) if holds_run(folder) else None
     source = plan.data.source if plan else None
     if plan and plan.data.source.name == "file_names" and not is_table and (named := _by_file_names(plan, data)):
         return named
-    kind = "csv" if is_table else source_of(data)
     asked = source.parameters if source and source.name == kind else {}
     defaults = {key: schema["default"] for key, schema in SOURCES[kind].parameters.items() if "default" in schema}
     # Of other images all are measured.

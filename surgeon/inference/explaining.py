@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from surgeon.evaluation.rejection import read_answers
 from surgeon.inference.classify import open_classifier
 from surgeon.inference.occlusion import build_occlusion
 from surgeon.report.overlays import lay_over
@@ -56,4 +57,6 @@ def build_explainer(folder: Path, bundle: Bundle, method: str, classifier: Class
         heat = grad_cam_of(folder, bundle)
         if heat is not None:
             return Explainer("grad-cam", heat)
-    return Explainer("occlusion", build_occlusion(classifier or open_classifier(folder)[1]))
+    asked = classifier or open_classifier(folder)[1]
+    # How much less a covered image is like the known ones says nothing about where its class is.
+    return Explainer("occlusion", build_occlusion(lambda pixels: read_answers(asked(pixels), bundle.rejection)[0]))

@@ -12,11 +12,9 @@ from surgeon.evaluation.rejection import SHARPNESS, TINY
 from surgeon.model.surgery import layer_output
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from surgeon.recipe.bundle import Rejection
 
-_MOST = 100.0  # times a bound; its power is still a float32
+_FARTHEST = 100.0  # times a bound; its power is still a float32
 
 
 def with_features(network: Any, layer: str, start: Sequence[str] = ()) -> Any:
@@ -28,14 +26,17 @@ def with_features(network: Any, layer: str, start: Sequence[str] = ()) -> Any:
         start: Layers whose outputs the part takes; none for the network's own input.
     """
     node = next(node for node in graph_nodes(network) if node.operation.name == layer)
-    features = node.input_tensors[0]
-    if len(features.shape) > 2:
-        features = keras.ops.mean(features, axis=tuple(range(1, len(features.shape) - 1)))
+    (features,) = node.input_tensors
+    pool = {3: keras.layers.GlobalAveragePooling1D, 4: keras.layers.GlobalAveragePooling2D}
+    kind = pool.get(len(features.shape), keras.layers.Identity)
+    # Layers, since the name that an operation gets may be in the network already.
+    outputs = keras.layers.Identity(dtype="float32", name="answer_outputs")(network.output)
+    features = kind(dtype="float32", name="answer_features")(features)
     inputs = [layer_output(network, name) for name in start] or network.input
-    return keras.Model(inputs, [keras.ops.cast(tensor, "float32") for tensor in (network.output, features)])
+    return keras.Model(inputs, [outputs, features])
 
 
-def answer(outputs: Any, features: Any, rejection: Rejection, known: NDArray[Any], *, from_logits: bool) -> Any:
+def answer(outputs: Any, features: Any, rejection: Rejection, known: Any, *, from_logits: bool) -> Any:
     """Returns the answers of a network that rejects images, symbolically; see ``read_answers`` for what they are.
 
     Args:
@@ -54,5 +55,5 @@ def answer(outputs: Any, features: Any, rejection: Rejection, known: NDArray[Any
     distance = 1.0 - nearest[:, -1:]
     likeliest = keras.ops.max(probabilities, axis=-1, keepdims=True)
     excess = keras.ops.maximum(rejection.least_probability / likeliest, distance / rejection.largest_distance)
-    unknown = likeliest * keras.ops.clip(excess, 0.0, _MOST) ** SHARPNESS
+    unknown = likeliest * keras.ops.clip(excess, 0.0, _FARTHEST) ** SHARPNESS
     return keras.ops.concatenate([probabilities, unknown], axis=-1) / (1.0 + unknown)

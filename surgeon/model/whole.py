@@ -52,16 +52,16 @@ def ending(bundle: Bundle, network: Any, known: NDArray[Any] | None, start: Sequ
         known: What ``read_known`` gives.
         start: Layers whose outputs it takes; none for its own input.
     """
-    if bundle.rejection is not None and known is not None:
+    if bundle.rejection is not None:
         part = with_features(network, bundle.rejection.layer, start)
         outputs, features = (keras.Input(tensor.shape[1:]) for tensor in part.outputs)
         answers = answer(outputs, features, bundle.rejection, known, from_logits=bundle.from_logits)
         return part, keras.Model([outputs, features], answers)
-    if bundle.from_logits:
-        outputs = keras.Input(network.output.shape[1:])
-        end = keras.Model(outputs, keras.layers.Softmax(name="probabilities")(outputs))
-        return part_of(network, start, ()) if start else network, end
-    return part_of(network, start, ()) if start else network, None
+    part = part_of(network, start, ()) if start else network
+    if not bundle.from_logits:
+        return part, None
+    outputs = keras.Input(part.output.shape[1:])
+    return part, keras.Model(outputs, keras.layers.Softmax(name="probabilities")(outputs))
 
 
 def _names(models: Sequence[Any]) -> set[str]:

@@ -32,8 +32,13 @@ _LADDER = (
 )
 
 
-def draft_quick_recipe(survey: Survey, file: Path) -> Generator[Event, None, str]:
-    """Returns the text of the best recipe that ends within two minutes, or of the quickest; see ``draft_recipe``."""
+def draft_quick_recipe(survey: Survey, file: Path) -> Generator[Event, None, tuple[str, str]]:
+    """Returns the best recipe that ends within two minutes or, if none does, the quickest; and which of both it is.
+
+    Args:
+        survey: The images.
+        file: Where the recipe will stand; see ``draft_recipe``.
+    """
     machine, index = measure_machine(), None
     for choices in _LADDER:
         plan = compile_document(parse_document(draft_recipe(survey, file, choices), file))
@@ -45,4 +50,4 @@ def draft_quick_recipe(survey: Survey, file: Path) -> Generator[Event, None, str
     reason = f"Made to end within {MINUTES} minutes on the machine that it was written on."
     if seconds > _FORECAST:
         reason = f"The quickest recipe there is; it will take more than {MINUTES} minutes."
-    return draft_recipe(survey, file, replace(choices, reasons=(reason,)))
+    return draft_recipe(survey, file, replace(choices, reasons=(reason,))), reason

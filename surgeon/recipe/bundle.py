@@ -54,7 +54,7 @@ class Rejection:
     """When a network answers ``unknown``.
 
     Attributes:
-        layer: The last one with weights; what goes into it are the features whose distance counts.
+        layer: The head's last dense one; what goes into it are the features whose distance counts.
         temperature: What logits are divided by, which makes probabilities as sure as they are right.
         neighbours: The distance of an image is that to so many-th nearest training image.
         least_probability: Of the likeliest class of an image that is accepted, from 0 to 1.

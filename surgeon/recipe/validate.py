@@ -358,6 +358,10 @@ def _check_reject(findings: Findings) -> None:
     if _lacks_validation(findings):
         message = "what is rejected is decided by validation images, and data.split.validation is 0"
         findings.report(("reject",), "no-validation", message, "hold some out (data.split.validation: 0.15)")
+    head = findings.values.get("head")
+    if is_whole(head) and head and not any("dense" in layer for layer in head):
+        message = "what goes into the head's last dense layer is compared, and there is none"
+        findings.report(("reject",), "conflicting-keys", message, "end the head with a dense layer")
     if findings.classes is not None and UNKNOWN in findings.classes:
         message = f"a class is called {UNKNOWN!r}, as what is rejected is"
         remedy = f"rename it, `data.classes: {{rename: {{{UNKNOWN}: other}}}}`, or leave it out"

@@ -54,10 +54,8 @@ def _spelled(pair: tuple[str, float]) -> str:
 def other_data_lines(found: OtherData) -> list[str]:
     """Says what was rejected, which classes could not be matched and which images not read."""
     said = acceptance_lines(found.acceptance) if found.acceptance else []
-    became = "to be rejected" if found.acceptance else "left out"
-    said += [
-        f"{name!r} is not a class of the network; {count:,} images {became}" for name, count in found.unknown.items()
-    ]
+    became = "images, which it should reject" if found.acceptance else "images left out"
+    said += [f"{name!r} is not a class of the network; {count:,} {became}" for name, count in found.unknown.items()]
     said += [text] if found.evaluation and (text := averages_text(found.evaluation)) else []
     said += [f"{name}: {reason}" for name, reason in found.bad_images.items()]
     return said + list(left_out_lines(found.left_out))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from surgeon.catalogue.entry import table
 from surgeon.catalogue.sources import csv_file, digits, flowers17, folder, hugging_face, patterned, zip_file
+from surgeon.catalogue.sources.walk import walk
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,4 +30,6 @@ def source_of(path: Path) -> str:
     if path.is_file():
         return _BY_SUFFIX.get(path.suffix.lower(), "folder")
     saved = any((path / name).is_file() for name in ("dataset_dict.json", "dataset_info.json"))
-    return "hugging_face" if saved or (path.is_dir() and any(path.glob("*.parquet"))) else "folder"
+    if saved or (path.is_dir() and not any(found.is_image for found in walk(path)) and any(path.rglob("*.parquet"))):
+        return "hugging_face"
+    return "folder"

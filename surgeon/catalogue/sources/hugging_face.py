@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import glob
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from surgeon.catalogue.entry import Parameters, Schema, path
-from surgeon.catalogue.sources.listing import LabelledImage, Listing, SourceSpec, complete_listing, readable_name
+from surgeon.catalogue.sources.listing import (
+    LabelledImage,
+    Listing,
+    SourceSpec,
+    classes_or_none,
+    complete_listing,
+    readable_name,
+)
 from surgeon.catalogue.sources.split_names import split_called
 from surgeon.errors import BadImageError, SurgeonError, did_you_mean, require_modules
-from surgeon.formats import MAX_IMAGE_BYTES, read_image, too_large
+from surgeon.formats import MAX_IMAGE_BYTES, too_large
 from surgeon.text import first_few
 
 _LABELS = ("label", "labels", "fine_label", "class", "cls", "category", "target")
@@ -21,23 +29,17 @@ _NAMED = 8  # columns in a message
 
 def _read(parameters: Parameters, paths: tuple[Path, ...]) -> Listing:
     tables = _open(Path(parameters["path"]))
-    splits = {name: split_called(name) for name in tables}
     images = []
     for name, table in tables.items():
         image, label = _columns(parameters, table)
         encoded = _encoded(table, image)
         labels = _labels(table, label)
-        split = splits[name] if len(tables) > 1 else None
+        split = split_called(name) if len(tables) > 1 else None
         images += [
             LabelledImage(f"{name}/{row:08}", readable_name(said), split, data=partial(_content, encoded, image, row))
             for row, said in enumerate(labels)
             if said is not None
         ]
-    if unknown := [name for name, split in splits.items() if split is None and len(tables) > 1]:
-        raise SurgeonError(
-            f"{parameters['path']} has parts whose names say no split: {', '.join(first_few(unknown, _NAMED))}",
-            "call them train, validation and test",
-        )
     return complete_listing(images)
 
 
@@ -45,39 +47,64 @@ def _open(where: Path) -> Mapping[str, Any]:
     """Returns the tables of a data set by the names of its splits.
 
     Raises:
-        SurgeonError: If the library is missing, or cannot read it.
+        SurgeonError: If the library is missing or cannot read it, or some parts say a split and others do not.
     """
     require_modules("this source", ("datasets",), "datasets")
     import datasets
 
     datasets.disable_progress_bars()
+    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False  # it would report to its makers what it reads
     if not where.exists():
         raise SurgeonError(f"there is no {where}", "give a folder, or a Parquet or tar file")
     inside = where.rglob("*") if where.is_dir() else [where]
-    files = sorted(file for file in inside if file.suffix in _BUILDERS or file == where)
+    files = sorted(file for file in inside if file.suffix.lower() in _BUILDERS or file == where)
+    kinds = {file.suffix.lower() for file in files}
+    if len(kinds) > 1 or not kinds <= set(_BUILDERS):
+        found = ", ".join(sorted(kinds))
+        raise SurgeonError(f"{where} holds files of the kinds {found}", "give one kind, .parquet or .tar")
+    parts = _by_split(where, files)
     try:
-        if not files:
-            found = datasets.load_from_disk(str(where))
+        if files:
+            escaped = {split: [glob.escape(str(file)) for file in some] for split, some in parts.items()}
+            found = datasets.load_dataset(_BUILDERS[kinds.pop()], data_files=escaped)
         else:
-            kinds = {file.suffix for file in files}
-            if len(kinds) > 1 or kinds - set(_BUILDERS):
-                raise SurgeonError(f"{where} holds files of the kinds {', '.join(sorted(kinds))}", "give one kind")
-            found = datasets.load_dataset(_BUILDERS[kinds.pop()], data_files=_by_split(files))
-    except (OSError, ValueError, TypeError, KeyError, datasets.exceptions.DatasetsError) as error:
+            found = datasets.load_from_disk(str(where))
+    except Exception as error:  # it raises whatever the damage happens to hit
+        reason = " ".join(str(error.__cause__ or error).split())[:300]
         raise SurgeonError(
-            f"the library `datasets` cannot read {where}: {' '.join(str(error).split())[:300]}",
+            f"the library `datasets` cannot read {where}: {reason}",
             "give a folder that its save_to_disk wrote, or Parquet files or tar shards of WebDataset",
         ) from error
-    return found if isinstance(found, dict) else {"train": found}
+    tables = found if isinstance(found, dict) else {"train": found}
+    if len(tables) > 1:
+        _check_splits(where, tables)
+    return {name: table.with_format(None) for name, table in tables.items()}
 
 
-def _by_split(files: list[Path]) -> dict[str, list[str]]:
-    """Returns files by the split that their name or folder says; if one says none, all are of one."""
-    said = [split_called(file.parent.name) or split_called(file.stem.split("-")[0]) for file in files]
-    grouped: dict[str, list[str]] = {}
-    for file, split in zip(files, said, strict=True):
-        grouped.setdefault(split if split and all(said) else "train", []).append(str(file))
+def _by_split(where: Path, files: list[Path]) -> dict[str, list[Path]]:
+    """Returns files by the split that their name says or, below a data set's folder, the folder that they are in.
+
+    Raises:
+        SurgeonError: If some say a split, and others do not.
+    """
+    grouped: dict[str, list[Path]] = {}
+    for file in files:
+        folder = file.parent.name if file.parent not in (where, where.parent) else ""
+        said = split_called(file.stem.split("-")[0]) or split_called(folder)
+        grouped.setdefault(said or file.name, []).append(file)
+    if not any(map(split_called, grouped)):
+        return {"train": files}
+    _check_splits(where, grouped)
     return grouped
+
+
+def _check_splits(where: Path, names: Iterable[str]) -> None:
+    silent = [name for name in names if split_called(name) is None]
+    if silent:
+        raise SurgeonError(
+            f"{where} has parts whose names say no split, beside others: {', '.join(first_few(silent, _NAMED))}",
+            "call them train, validation and test",
+        )
 
 
 def _columns(parameters: Parameters, table: Any) -> tuple[str, str]:
@@ -116,36 +143,52 @@ def _encoded(table: Any, image: str) -> Any:
 def _labels(table: Any, label: str) -> list[str | None]:
     """Returns the name of each row's class; None where the row has none."""
     kind = table.features[label]
-    values = table.select_columns([label])[:][label]
-    if hasattr(kind, "int2str"):
-        return [None if value is None or value < 0 else str(kind.int2str(value)) for value in values]
-    if any(isinstance(value, list | dict) for value in values[:1]):
+    values = [None if value is None or value == -1 else value for value in _column_of(table, label)]
+    if any(not isinstance(value, str | int | None) for value in values):
         raise SurgeonError(f"the column {label!r} does not hold one class per image", "name another label_column")
-    return [None if value is None else str(value) for value in values]
+    names = getattr(kind, "names", None)
+    if names is None:
+        return [None if value is None else str(value) for value in values]
+    beyond = [value for value in values if value is not None and not 0 <= value < len(names)]
+    if beyond:
+        raise SurgeonError(
+            f"the column {label!r} has the class {beyond[0]}, and names for {len(names)}", "mend the data set"
+        )
+    return [None if value is None else str(names[value]) for value in values]
+
+
+def _column_of(table: Any, name: str) -> list[Any]:
+    import datasets
+
+    if isinstance(table.features[name], datasets.Image):
+        raise SurgeonError(f"the column {name!r} holds images", "name another column")
+    return list(table.select_columns([name])[:][name])
 
 
 def _content(table: Any, image: str, row: int) -> bytes:
     """Returns the bytes of an image.
 
     Raises:
-        BadImageError: If there are none.
+        BadImageError: If the data set does not hold them; no other file is read, whichever it names.
     """
     found = table[row][image] or {}
     content = found.get("bytes")
-    if content is None and found.get("path"):
-        return read_image(Path(found["path"]))
     if not content:
-        raise BadImageError("there is no image in this row")
+        named = found.get("path")
+        raise BadImageError(
+            "there is no image in this row"
+            if not named
+            else f"the data set names the file {named} and does not hold it; save_to_disk writes one that does"
+        )
     if len(content) > MAX_IMAGE_BYTES:
         raise too_large(f"{len(content):,} bytes")
     return bytes(content)
 
 
-def _classes(parameters: Parameters) -> tuple[str, ...] | None:
-    try:
-        return _read(parameters, ()).classes
-    except SurgeonError:
-        return None  # what is wrong is said when the images are read
+def _classes(parameters: Parameters) -> tuple[str, ...]:
+    tables = _open(Path(parameters["path"])).values()
+    labels = {label for table in tables for label in _labels(table, _columns(parameters, table)[1])}
+    return tuple(sorted(readable_name(label) for label in labels if label is not None))
 
 
 def _has_splits(parameters: Parameters) -> bool:
@@ -157,12 +200,12 @@ def _has_splits(parameters: Parameters) -> bool:
 
 def _cells(parameters: Parameters, column: str) -> list[str]:
     cells = []
-    for name, table in sorted(_open(Path(parameters["path"])).items()):
+    for name, table in sorted(_open(Path(parameters["path"])).items(), key=lambda item: f"{item[0]}/"):  # as images are
         if column not in table.features:
             hint = did_you_mean(column, table.features)
             raise SurgeonError(f"no column {column!r} in {name}; there are {', '.join(table.features)}", hint)
         said = _labels(table, _columns(parameters, table)[1])
-        values = table.select_columns([column])[:][column]
+        values = _column_of(table, column)
         cells += [str(value) for value, label in zip(values, said, strict=True) if label is not None]
     return cells
 
@@ -182,7 +225,7 @@ SPEC = SourceSpec(
     required=("path",),
     shorthand="path",
     read=_read,
-    classes=_classes,
+    classes=lambda parameters: classes_or_none(lambda: _classes(parameters)),
     splits=_has_splits,
     column=_cells,
 )

@@ -118,6 +118,14 @@ def complete_listing(
     return Listing(ordered, tuple(sorted({image.label for image in ordered})), ignored, named)
 
 
+def classes_or_none(read: Callable[[], tuple[str, ...]]) -> tuple[str, ...] | None:
+    """Returns the classes of a source, or None if it cannot be read: what is wrong is said when its images are."""
+    try:
+        return read() or None
+    except SurgeonError:
+        return None
+
+
 def left_out_lines(left_out: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     """Returns a line for each reason why photographs are left out, with their number and some of their names."""
     named = {reason: ", ".join(first_few(names, _NAMED)) for reason, names in left_out.items()}
@@ -173,6 +181,8 @@ def _check_names(images: Iterable[LabelledImage]) -> None:
     """Makes sure that no two files have one name, which two spellings of a character would give them."""
     paths: dict[str, Path | None] = {}
     for image in images:
+        if image.path is None and image.name in paths:
+            raise SurgeonError(f"two images are called {image.name!r}", "rename one of them")
         if paths.setdefault(image.name, image.path) != image.path:
             both = " and ".join(ascii(str(path)) for path in (paths[image.name], image.path))
             raise SurgeonError(f"two images are called {image.name!r}: {both}", "rename one of them")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -13,6 +12,7 @@ from surgeon.catalogue.sources.listing import (
     LabelledImage,
     Listing,
     SourceSpec,
+    classes_or_none,
     complete_listing,
     readable_name,
     unreadable,
@@ -21,35 +21,38 @@ from surgeon.catalogue.sources.patterned import SPLIT_PATTERN, with_splits
 from surgeon.catalogue.sources.split_names import split_called
 from surgeon.catalogue.sources.walk import IMAGE_SUFFIXES, STRAY, UNREAD, is_passed_over
 from surgeon.errors import BadImageError, SurgeonError
-from surgeon.formats import MAX_IMAGE_BYTES, OTHER_SUFFIXES, too_large
+from surgeon.formats import HEAD, MAX_IMAGE_BYTES, OTHER_SUFFIXES, format_of, too_large
 
 
 def _read(parameters: Parameters, paths: tuple[Path, ...]) -> Listing:
     file = Path(parameters["path"])
     archive = _open(file)
-    photographs: list[tuple[str, zipfile.ZipInfo]] = []
+    photographs: list[tuple[PurePosixPath, zipfile.ZipInfo]] = []
     left_out: dict[str, list[str]] = {}
     ignored = 0
     for member in archive.infolist():
-        inner = PurePosixPath(member.filename)
-        suffix = "" if any(map(is_passed_over, inner.parts)) else inner.suffix.lower()
-        if suffix in IMAGE_SUFFIXES:
-            photographs.append((str(inner), member))
-        elif suffix in OTHER_SUFFIXES:
-            left_out.setdefault(UNREAD, []).append(readable_name(str(inner)))
-        elif not member.is_dir():
+        inner = PurePosixPath(member.filename.replace("\\", "/"))  # as older tools of Windows write it
+        if member.is_dir() or member.filename.endswith("\\"):
+            continue
+        if any(map(is_passed_over, inner.parts)):
             ignored += 1
-    top = _common_folders([name for name, _ in photographs])
-    depth = _depth(file, [PurePosixPath(name).parts[top:-1] for name, _ in photographs], parameters)
+        elif inner.suffix.lower() in OTHER_SUFFIXES:
+            left_out.setdefault(UNREAD, []).append(readable_name(str(inner)))
+        elif inner.suffix.lower() in IMAGE_SUFFIXES or _begins_as_an_image(archive, member):
+            photographs.append((inner, member))
+        else:
+            ignored += 1
+    top = _common_folders([inner for inner, _ in photographs])
+    depth = _depth(file, [inner.parts[top:-1] for inner, _ in photographs], parameters)
     images = []
-    for name, member in photographs:
-        *folders, _ = PurePosixPath(name).parts[top:]
+    for inner, member in photographs:
+        folders, name = inner.parts[top:-1], readable_name(str(inner))
         if len(folders) > depth:
             split = split_called(folders[0]) if depth else None
             content = partial(_content, archive, member)
-            images.append(LabelledImage(readable_name(name), readable_name(folders[depth]), split, data=content))
+            images.append(LabelledImage(name, readable_name(folders[depth]), split, data=content))
         else:
-            left_out.setdefault(STRAY, []).append(readable_name(name))
+            left_out.setdefault(STRAY, []).append(name)
     if not images:
         raise SurgeonError(
             f"no labelled images in {file}", "it has to hold class folders of images: `unzip -l` shows what it holds"
@@ -62,19 +65,27 @@ def _open(file: Path) -> zipfile.ZipFile:
         return zipfile.ZipFile(file)
     except OSError as error:
         raise unreadable(file, error) from error
-    except (zipfile.BadZipFile, ValueError) as error:
+    except Exception as error:  # it raises whatever the damage happens to hit
         raise SurgeonError(
             f"{file} is not a ZIP archive, or is damaged: {error}", "download or pack it again"
         ) from error
 
 
-def _common_folders(names: list[str]) -> int:
-    """Returns how many folders all images share, above those of classes or splits: archives often hold one folder."""
-    folders = [PurePosixPath(name).parts[:-1] for name in names]
+def _begins_as_an_image(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bool:
+    try:
+        return format_of(_content(archive, member, HEAD)) is not None
+    except BadImageError:
+        return False
+
+
+def _common_folders(images: list[PurePosixPath]) -> int:
+    """Returns how many folders there are above those of classes or splits: archives often hold a single one."""
     shared = 0
-    while all(len(parts) > shared + 1 for parts in folders) and len({parts[shared] for parts in folders}) == 1:
+    while True:
+        deeper = [inner.parts for inner in images if len(inner.parts) > shared + 1]
+        if len({parts[shared] for parts in deeper}) != 1 or not any(len(parts) > shared + 2 for parts in deeper):
+            return shared
         shared += 1
-    return shared
 
 
 def _depth(file: Path, folders: list[tuple[str, ...]], parameters: Parameters) -> int:
@@ -86,29 +97,20 @@ def _depth(file: Path, folders: list[tuple[str, ...]], parameters: Parameters) -
     return class_depth(file, {name: frozenset(inner) for name, inner in below.items()}, parameters)
 
 
-def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
-    """Returns an image of an archive.
+def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int | None = None) -> bytes:
+    """Returns an image of an archive, or its first bytes.
 
     Raises:
         BadImageError: If it is damaged, encrypted, or larger than it may be, whatever the archive says of its size.
     """
     try:
         with archive.open(member) as file:
-            content = file.read(MAX_IMAGE_BYTES + 1)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
-        raise BadImageError(f"damaged in the archive: {error}") from error
-    except (RuntimeError, NotImplementedError) as error:  # encrypted, or packed in a way that Python does not know
+            content = file.read(most or MAX_IMAGE_BYTES + 1)
+    except Exception as error:  # as above; a RuntimeError if it is encrypted
         raise BadImageError(f"cannot be unpacked: {error}") from error
     if len(content) > MAX_IMAGE_BYTES:
         raise too_large(f"more than {MAX_IMAGE_BYTES:,} bytes")
     return content
-
-
-def _classes(parameters: Parameters) -> tuple[str, ...] | None:
-    try:
-        return _read(parameters, ()).classes
-    except SurgeonError:
-        return None  # what is wrong is said when the images are read
 
 
 def _has_splits(parameters: Parameters) -> bool:
@@ -129,6 +131,6 @@ SPEC = SourceSpec(
     required=("path",),
     shorthand="path",
     read=_read,
-    classes=_classes,
+    classes=lambda parameters: classes_or_none(lambda: _read(parameters, ()).classes),
     splits=_has_splits,
 )
