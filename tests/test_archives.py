@@ -210,7 +210,7 @@ def test_a_data_set_reads_no_file_that_it_only_names(saved: Path, photos: Path, 
 
     kind = datasets.Features({"image": datasets.Image(decode=False), "label": datasets.Value("int64")})
     mine = str(photos / "along" / "0.png")
-    rows = {"image": [{"bytes": None, "path": mine}, {"bytes": b"x", "path": mine}], "label": [0, 1]}
+    rows = {"image": [{"bytes": None, "path": mine}, {"bytes": b"x", "path": "x.png"}], "label": [0, 1]}
     datasets.Dataset.from_dict(rows, features=kind).to_parquet(str(tmp_path / "set.parquet"))
     first, second = read("hugging_face", tmp_path / "set.parquet").images
     with pytest.raises(BadImageError, match="does not hold it"):

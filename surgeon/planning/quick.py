@@ -25,7 +25,7 @@ _FORECAST = 75  # seconds; the images are decoded, the network is compiled and t
 _LADDER = (
     Choices(),
     Choices(views=4, epochs=8),
-    Choices(views=4, epochs=8, side=160),
+    Choices(views=2, epochs=8, side=160),
     Choices(views=4, epochs=8, side=128),
     Choices(views=2, epochs=4, side=128),
     Choices(views=2, epochs=8, side=128, trainable="head"),
