@@ -615,7 +615,7 @@ class TestEvaluate:
         columns = ["--image-column", "file", "--label-column", "01"]
         found = json.loads(surgeon("evaluate", run, table, *columns, "--format", "json").out)
         assert found["images"] == 24
-        assert "is not a CSV file" in surgeon("evaluate", run, photos, *columns).err
+        assert "has no columns to name" in surgeon("evaluate", run, photos, *columns).err
 
     def test_a_missing_class_spoils_no_average(self, surgeon: Surgeon, run: Path, other: Path) -> None:
         shutil.rmtree(other / "across")

@@ -54,7 +54,7 @@ def _folder_below_class(image: LabelledImage) -> str | None:
 
 def without_columns(source: SourceSpec) -> SurgeonError:
     """Returns what to say where a column of a source is named that has none."""
-    hint = "columns are those of a csv source; folder and pattern go by the names of files"
+    hint = "columns are those of the sources csv and hugging_face; folder and pattern go by the names of files"
     return SurgeonError(f"the source {source.name!r} has no columns", hint)
 
 

@@ -52,6 +52,7 @@ def _pass(bundle: Bundle, network: Any, known: NDArray[Any] | None) -> Classifie
 
     def classifier(pixels: Any) -> Any:
         outputs = compute((pixels,))
-        return outputs[0] if end is None else np.asarray(end(outputs, training=False))
+        given = outputs if len(outputs) > 1 else outputs[0]
+        return given if end is None else np.asarray(end(given, training=False))
 
     return classifier
