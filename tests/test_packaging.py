@@ -118,8 +118,13 @@ def test_every_extra_of_the_documentation_exists() -> None:
 
 
 def test_the_tests_install_every_extra() -> None:
-    (extras,) = re.findall(r"'\.\[(.+?)\]'", (ROOT / "Makefile").read_text("utf-8"))
-    assert sorted(extras.split(",")) == sorted(EXTRAS)
+    for file in ("Makefile", ".github/workflows/ci.yml"):
+        (extras,) = re.findall(r"'\.\[(.+?)\]'", (ROOT / file).read_text("utf-8"))
+        assert sorted(extras.split(",")) == sorted(EXTRAS), file
+
+
+def test_the_citation_is_of_this_release() -> None:
+    assert f"\nversion: {surgeon.__version__}\n" in (ROOT / "CITATION.cff").read_text("utf-8")
 
 
 @pytest.fixture
