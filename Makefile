@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test slow lint types generate clean
+.PHONY: demo test slow lint types site generate clean
 
 demo: .venv/installed  ## Install the package and run the quickstart.
 	$(BIN)/surgeon run recipes/quickstart.yaml
@@ -23,6 +23,9 @@ lint: .venv/linted
 types: .venv/linted
 	$(BIN)/mypy
 
+site: .venv/site  ## Build the documentation site into .site.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
 generate: .venv/tested  ## Write the schema, the layer tables and the references from the catalogue.
 	$(BIN)/python -m surgeon.generate
 
@@ -37,6 +40,10 @@ clean:
 
 .venv/tested: .venv/installed
 	$(BIN)/python -m pip install --quiet --editable '.[datasets,heic,labels,lite1,lite2,litert,mlflow,onnx,openvino,serve,tensorboard]' --group test
+	touch $@
+
+.venv/site: .venv/installed
+	$(BIN)/python -m pip install --quiet --group docs
 	touch $@
 
 .venv/linted: .venv/installed

@@ -62,7 +62,7 @@ def load_recipe(path: str | Path, overrides: Mapping[str, object] | None = None)
         RecipeError: With all problems of the recipe at once, each with file, line and column.
         UsageError: If a value is of another type.
 
-    Example:
+    Examples:
         >>> surgeon.load_recipe("photos.yaml", {"phases[1].lr": 1e-4}).phases[1].lr.parameters["value"]
         0.0001
     """
@@ -94,7 +94,7 @@ def train(
         SurgeonError: If the images or the weights are not what the plan needs, or training diverges.
         RunInterruptedError: After Ctrl-C.
 
-    Example:
+    Examples:
         >>> run = surgeon.train("photos.yaml", "runs/night")
         >>> run.result.evaluation.accuracy
         0.968
@@ -149,7 +149,7 @@ def check(
     Returns:
         The images, and what was found, the worst first.
 
-    Example:
+    Examples:
         >>> [finding.kind for finding in surgeon.check("photos").findings]
         ['duplicate']
     """
@@ -167,7 +167,7 @@ def layers(network: str) -> LayerTable:
         UsageError: If there is no such backbone.
         SurgeonError: If it is another package's and cannot be built.
 
-    Example:
+    Examples:
         >>> surgeon.layers("vgg16").rows[18].name
         'block5_pool'
     """

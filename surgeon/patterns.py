@@ -41,7 +41,7 @@ def first_groups(pattern: str, texts: Sequence[str]) -> list[str | None]:
     Raises:
         SurgeonError: If it is not a regular expression, has no group, or takes too long.
 
-    Example:
+    Examples:
         >>> first_groups(r"^(\w+?)_", ["ann_1.jpg", "ann_2.jpg", "3.jpg"])
         ['ann', 'ann', None]
     """

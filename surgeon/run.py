@@ -52,7 +52,7 @@ class Run:
     Attributes:
         folder: Where it is.
 
-    Example:
+    Examples:
         >>> run = surgeon.open_run("runs/night")
         >>> run.result.evaluation.accuracy
         0.968
@@ -156,7 +156,7 @@ class Run:
         Raises:
             UsageError: If the run has no network yet, or what is given is not an image.
 
-        Example:
+        Examples:
             >>> run.predict(["rose.jpg"])[0].classes[0]
             'rose'
         """
@@ -184,7 +184,7 @@ class Run:
             UsageError: If ``data`` is neither.
             SurgeonError: If no image has a class that the network knows, or none can be read.
 
-        Example:
+        Examples:
             >>> run.evaluate("other-photos").evaluation.accuracy
             0.93
         """
@@ -238,7 +238,7 @@ class Run:
             UsageError: If there is no such format, or the folder exists.
             SurgeonError: If a package for it is missing, or the exported network does not agree with the run's.
 
-        Example:
+        Examples:
             >>> surgeon.open_run("runs/night").export("onnx").largest_difference
             2.4e-07
         """
@@ -281,7 +281,7 @@ def open_run(folder: str | Path) -> Run:
     Raises:
         UsageError: If the folder holds no run.
 
-    Example:
+    Examples:
         >>> surgeon.open_run("runs/night").classes
         ('daisy', 'rose')
     """

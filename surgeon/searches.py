@@ -62,7 +62,7 @@ def probe(
     Raises:
         SurgeonError: If the images or the weights are not what the recipe needs.
 
-    Example:
+    Examples:
         >>> surgeon.probe("photos.yaml", ["vgg16", "mobilenetv2"]).suggested.cut
         'block_13_project_BN'
     """
@@ -95,7 +95,7 @@ def depth(
             the last trains more than the head.
         SurgeonError: If the images or the weights are not what the recipe needs, or training diverges everywhere.
 
-    Example:
+    Examples:
         >>> surgeon.depth("photos.yaml").suggested.start
         'block6c_expand_conv..'
     """
@@ -122,7 +122,7 @@ def lr_range(
         UsageError: If there is no such phase.
         SurgeonError: If the images or the weights are not what the recipe needs, or a phase before it diverges.
 
-    Example:
+    Examples:
         >>> surgeon.lr_range("photos.yaml", "fine-tune").suggested
         0.00023
     """
@@ -165,7 +165,7 @@ def sweep(
         SurgeonError: If the images are not what the recipe needs, no trial finished, or the storage cannot be used.
         RunInterruptedError: After Ctrl-C.
 
-    Example:
+    Examples:
         >>> found = surgeon.sweep("photos.yaml", "sweeps/photos", final=3)
         >>> found.best.values, found.best.objective
         ({'phases[1].lr.cosine.peak': 0.00031}, 0.972)

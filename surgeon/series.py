@@ -47,7 +47,7 @@ class Series:
         evaluation: Of a cross-validation: of all images, each as the network saw it that was not trained on it. Its
             probabilities are in ``predictions.csv``. None for runs with other seeds.
 
-    Example:
+    Examples:
         >>> surgeon.repeat("photos.yaml", 5).figures["network accuracy"].mean
         0.968
     """
@@ -81,7 +81,7 @@ def repeat(
         UsageError: If a run of another recipe is in the way, or the recipe asks for folds and not for one of them.
         SurgeonError: If there are no test images, or a run fails.
 
-    Example:
+    Examples:
         >>> surgeon.repeat("photos.yaml", 3).figures["network accuracy"].std
         0.004
     """
@@ -122,7 +122,7 @@ def cross_validate(
         UsageError: If a run of another recipe or other files are in the way.
         SurgeonError: If a class has fewer images than there are folds, or a run fails.
 
-    Example:
+    Examples:
         >>> surgeon.cross_validate("photos.yaml", 5).evaluation.accuracy
         0.961
     """

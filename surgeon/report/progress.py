@@ -46,7 +46,7 @@ def show_progress(event: Event) -> None:
     It is for ``on_event``, in a notebook as in a terminal. How far the work is stands in one line, which is written
     anew; where output goes to a file, that line is left out.
 
-    Example:
+    Examples:
         >>> run = surgeon.train("photos.yaml", "runs/night", on_event=surgeon.show_progress)
         phase 1/2: warm-up, 2,562 parameters trained, 10 epochs of 16 steps
     """
