@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,10 +32,12 @@ from surgeon.runs.folder import (
     read_predictions,
     read_splits,
     write_predictions,
+    write_whole,
 )
 from surgeon.runs.plan_file import is_run_of
 
 _FOLDS = 5
+_SUMMARY = "series.json"
 
 
 @dataclass(frozen=True)
@@ -164,7 +168,7 @@ def _train_each(
     shared = [name for name in figures[0] if all(name in own for own in figures)]
     if not shared:
         raise SurgeonError("there are no test images, so nothing was measured", "hold some out: data.split.test: 0.2")
-    return Series(parent, tuple(runs), {name: spread_of([own[name] for own in figures]) for name in shared})
+    return _kept(Series(parent, tuple(runs), {name: spread_of([own[name] for own in figures]) for name in shared}))
 
 
 def _check_images(folders: Sequence[Path]) -> None:
@@ -191,7 +195,22 @@ def _put_together(series: Series, watching: Subscriber) -> Series:
         drive(write_comparison(read_runs([run.folder for run in series.runs]), page, evaluation), watching)
     except Exception as error:  # a picture that cannot be drawn loses nothing that was measured
         watching(Note(f"no {page.name}: {error}"))
-    return Series(series.folder, series.runs, series.figures, evaluation)
+    return _kept(Series(series.folder, series.runs, series.figures, evaluation))
+
+
+def series_record(series: Series) -> dict[str, Any]:
+    """Returns the JSON form of what runs came to together, which is ``series.json``."""
+    record: dict[str, Any] = {
+        "runs": [str(run.folder) for run in series.runs],
+        "figures": {name: dataclasses.asdict(spread) for name, spread in series.figures.items()},
+    }
+    return record if series.evaluation is None else {**record, "evaluation": dataclasses.asdict(series.evaluation)}
+
+
+def _kept(series: Series) -> Series:
+    """Writes ``series.json``."""
+    write_whole(series.folder / _SUMMARY, json.dumps({"version": 1, **series_record(series)}, indent=1) + "\n")
+    return series
 
 
 def _joined(told: Sequence[Predictions]) -> Predictions:

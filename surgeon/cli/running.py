@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,6 +54,8 @@ def _print_result(result: RunResult, folder: Path) -> None:
         frozen_text,
         methods_table,
     )
+    from surgeon.report.verdict import verdict
+    from surgeon.runs.folder import REPORT
 
     if result.evaluation is not None:
         total = result.evaluation.weighted.support
@@ -64,5 +67,9 @@ def _print_result(result: RunResult, folder: Path) -> None:
         print_text(text)
     if result.acceptance is not None:
         print_text(*acceptance_lines(result.acceptance))
+    print_text(*verdict(result))
     print_text(frozen_text(result.frozen))
     print_text(styled(f"{result.seconds:.0f} s; everything is in ", (str(folder), "bold")))
+    page = folder / REPORT
+    if page.exists():
+        print_text(f"look at {page}; use it: surgeon predict {shlex.quote(str(folder))} PHOTOGRAPH...")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from surgeon.cli.output import Format, print_json, print_text
 from surgeon.cli.running import progress_console
@@ -16,14 +15,13 @@ if TYPE_CHECKING:
     from surgeon.recipe.plan import Plan
     from surgeon.results.run import Spread
     from surgeon.results.subscribers import Tracker
-    from surgeon.series import Series
 
 
 def train_series(
     plan: Plan, seeds: int | None, out: Path | None, output_format: Format, *, quiet: bool, log: Collection[Tracker]
 ) -> None:
     """Trains with some seeds, or else each fold, and prints what came of it: that is asked for, quiet or not."""
-    from surgeon.series import cross_validate, repeat
+    from surgeon.series import cross_validate, repeat, series_record
 
     with ProgressDisplay(progress_console(output_format, quiet=quiet)) as display:
         if seeds is None:
@@ -31,7 +29,7 @@ def train_series(
         else:
             series = repeat(plan, seeds, out, on_event=display.show, log=log)
     if output_format is Format.json:
-        print_json(_record(series))
+        print_json(series_record(series))
         return
     from surgeon.report.results import classification_table, spread_table
 
@@ -43,16 +41,6 @@ def train_series(
     if series.evaluation is None:
         print_text(*_expected(series.figures))
     print_text(styled("the runs are in ", (str(series.folder), "bold")))
-
-
-def _record(series: Series) -> dict[str, Any]:
-    record: dict[str, Any] = {
-        "runs": [str(run.folder) for run in series.runs],
-        "figures": {name: dataclasses.asdict(spread) for name, spread in series.figures.items()},
-    }
-    if series.evaluation is not None:
-        record["evaluation"] = dataclasses.asdict(series.evaluation)
-    return record
 
 
 def _expected(spreads: Mapping[str, Spread]) -> list[str]:

@@ -17,6 +17,7 @@ from surgeon.report.classes import confusion_matrix, measures_table
 from surgeon.report.drawing import Phase, draw_phase
 from surgeon.report.markup import embed_picture, embed_thumbnails, render
 from surgeon.report.results import acceptance_lines, averages_text, frozen_text
+from surgeon.report.verdict import verdict
 from surgeon.results.run import figure
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ def render_page(page: Page) -> str:
         precision_recall=draw_chart(plot_precision_recall, page.curves) if page.curves else None,
         drawn_curves=min(len(page.curves), CURVES),
         measures=measures_table(evaluation, result.linear_probe) if evaluation else {},
+        verdict=" ".join(verdict(result)),
         averages=averages_text(evaluation) if evaluation else None,
         acceptance=acceptance_lines(result.acceptance) if result.acceptance else [],
         confusion=confusion_matrix(evaluation) if evaluation else {},

@@ -1,0 +1,54 @@
+"""What a run came to in a few sentences, and what to try next."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from surgeon.results.events import PhaseResult
+    from surgeon.results.run import Evaluation, RunResult
+
+_APART = 0.1  # of accuracy on training and validation images
+
+
+def verdict(result: RunResult) -> list[str]:
+    """Returns how well the network does, how sure that is, and against the linear probe; nothing without a test."""
+    network, probe = result.evaluation, result.linear_probe
+    if network is None:
+        return []
+    images = network.weighted.support
+    sentences = [
+        f"{network.accuracy:.1%} of {images:,} test images are classified correctly, give or take "
+        f"{_standard_error(network):.1%} (a standard error)."
+    ]
+    if probe is not None:
+        gained = round((network.accuracy - probe.accuracy) * images)
+        end = "." if gained > 0 else ": training gained nothing." if gained == 0 else ": training made it worse."
+        sentences.append(f"The linear probe on the frozen features has {probe.accuracy:.1%}{end}")
+        if gained < 0:
+            return [*sentences, "A lower lr or fewer trained layers may help: `surgeon depth`, `surgeon lr`."]
+    return sentences + list(_advice(result.phases[-1]))
+
+
+def _standard_error(evaluation: Evaluation) -> float:
+    """Returns that of a proportion, with one more image right and one more wrong."""
+    images = evaluation.weighted.support
+    part = (evaluation.accuracy * images + 1) / (images + 2)
+    return math.sqrt(part * (1 - part) / (images + 2))
+
+
+def _advice(phase: PhaseResult) -> Iterator[str]:
+    """Yields what the curves of the last phase say."""
+    if phase.best_epoch == 0:
+        yield f"Phase {phase.name!r} ends as it began: no epoch was better."
+        return
+    accuracy, loss = phase.history.get("val_accuracy", ()), phase.history.get("val_loss", ())
+    if len(accuracy) > 2 and accuracy[-1] > max(accuracy[:-1]) and loss[-1] == min(loss):
+        yield "Validation was still getting better in the last epoch: more epochs may help."
+    elif accuracy and (trained := phase.history["accuracy"][-1]) - max(accuracy) > _APART:
+        yield (
+            f"Training images are at {trained:.1%}, validation images at {max(accuracy):.1%}: more changes of the "
+            "images (`augment`), more dropout or more photographs may help."
+        )
