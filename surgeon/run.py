@@ -172,16 +172,19 @@ class Run:
         names = [image.name for image in encoded]
         return predictions_of(names, bundle.classes, probabilities.tolist(), bad, unknown, top or len(bundle.classes))
 
-    def evaluate(self, data: str | Path, columns: Mapping[str, str] | None = None) -> OtherData:
+    def evaluate(
+        self, data: str | Path, columns: Mapping[str, str] | None = None, out: str | Path | None = None
+    ) -> OtherData:
         """Measures the network on other images; classes are matched by name.
 
         Args:
-            data: A folder of class folders, or a CSV file.
+            data: A folder of class folders, a CSV file, a ZIP archive, or what else ``init`` takes.
             columns: Of a CSV file: ``image_column`` and ``label_column``, where they are called otherwise than in the
                 recipe.
+            out: A new folder for what was found: ``evaluation.json``, ``predictions.csv``, ``confusion.png``.
 
         Raises:
-            UsageError: If ``data`` is neither.
+            UsageError: If ``data`` is none of these, or ``out`` exists.
             SurgeonError: If no image has a class that the network knows, or none can be read.
 
         Examples:
@@ -190,7 +193,8 @@ class Run:
         """
         from surgeon.inference.evaluate import evaluate_images, list_other
 
-        return drive(evaluate_images(self.folder, list_other(self.folder, Path(data), columns or {})))
+        listing = list_other(self.folder, Path(data), columns or {})
+        return drive(evaluate_images(self.folder, listing, None if out is None else Path(out)))
 
     def explain(self, image: ImageLike, label: str | None = None, method: str = "grad-cam") -> Image.Image:
         """Shows where in an image the network sees a class.

@@ -617,6 +617,18 @@ class TestEvaluate:
         assert found["images"] == 24
         assert "has no columns to name" in surgeon("evaluate", run, photos, *columns).err
 
+    def test_what_was_found_can_be_kept(self, surgeon: Surgeon, run: Path, other: Path, tmp_path: Path) -> None:
+        kept = tmp_path / "kept"
+        said = json.loads(surgeon("evaluate", run, other, "--out", kept, "--format", "json").out)
+        assert json.loads((kept / "evaluation.json").read_text(encoding="utf-8")) == {"version": 1, **said}
+        rows = (kept / "predictions.csv").read_text(encoding="utf-8").splitlines()
+        assert rows[0] == "file,label,predicted,across,along"
+        assert len(rows) == 1 + said["images"]
+        assert (kept / "confusion.png").stat().st_size > 1000
+        again = surgeon("evaluate", run, other, "--out", kept)
+        assert again.code == 2
+        assert "exists" in again.err
+
     def test_a_missing_class_spoils_no_average(self, surgeon: Surgeon, run: Path, other: Path) -> None:
         shutil.rmtree(other / "across")
         found = json.loads(surgeon("evaluate", run, other, "--format", "json").out)

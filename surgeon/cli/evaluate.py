@@ -30,6 +30,12 @@ def command(
         str | None,
         typer.Option(help="Of a CSV: the column of class names; by default the recipe's.", show_default=False),
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write evaluation.json, predictions.csv and confusion.png into this new folder.", show_default=False
+        ),
+    ] = None,
     output_format: FormatOption = Format.text,
     trust: TrustOption = False,
 ) -> None:
@@ -43,7 +49,7 @@ def command(
     listing = list_other(run, data, {key: name for key, name in columns.items() if name is not None})
 
     console = Terminal(stderr=True, quiet=output_format is Format.json)
-    found = show_progress(evaluate_images(run, listing, trust=trust), console)
+    found = show_progress(evaluate_images(run, listing, out, trust=trust), console)
     if output_format is Format.json:
         print_json(dataclasses.asdict(found))
         return

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Generator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,16 +18,19 @@ from surgeon.evaluation.rejection import acceptance, read_answers
 from surgeon.inference.classify import classify, open_classifier
 from surgeon.recipe.classes import relabelled
 from surgeon.recipe.plan import Plan
+from surgeon.report.figures import draw_confusion
 from surgeon.results.events import Progress
 from surgeon.results.use import OtherData
-from surgeon.runs.folder import holds_run
+from surgeon.runs.folder import Predictions, holds_run, write_predictions, write_whole
 from surgeon.runs.plan_file import read_plan
 from surgeon.text import first_few
 
 _TABLE_SUFFIXES = {"", ".csv", ".tsv", ".txt"}
 
 
-def evaluate_images(folder: Path, listing: Listing, *, trust: bool = False) -> Generator[Progress, None, OtherData]:
+def evaluate_images(
+    folder: Path, listing: Listing, out: Path | None = None, *, trust: bool = False
+) -> Generator[Progress, None, OtherData]:
     """Measures the network of a run or a bundle; classes are matched by name, whatever their order.
 
     Images of other classes are strangers to a network that rejects images, and left out by any other.
@@ -34,11 +38,15 @@ def evaluate_images(folder: Path, listing: Listing, *, trust: bool = False) -> G
     Args:
         folder: The run or the bundle.
         listing: Images with labels.
+        out: A new folder for what was found: ``evaluation.json``, ``predictions.csv``, ``confusion.png``.
         trust: Whether an exported network may do more than compute.
 
     Raises:
+        UsageError: If ``out`` exists.
         SurgeonError: If no image has a class that the network knows, or none of them can be read.
     """
+    if out is not None and out.exists():
+        raise UsageError(f"{out} exists", "give another folder (--out)")
     bundle, classifier = open_classifier(folder, len(listing.images), trust=trust)
     numbers = {name: number for number, name in enumerate(bundle.classes)}
     asked = [image for image in listing.images if image.label in numbers or bundle.rejection]
@@ -62,7 +70,7 @@ def evaluate_images(folder: Path, listing: Listing, *, trust: bool = False) -> G
     evaluation = evaluate("other", labels, predicted, bundle.classes) if known else None
     among = {place: rejected[at] for place, at in enumerate(known) if at in rejected}
     strangers = [at in rejected for at in good if asked[at].label not in numbers]
-    return OtherData(
+    found = OtherData(
         evaluation=evaluation,
         acceptance=acceptance(labels, predicted, among, strangers) if bundle.rejection else None,
         images=len(known),
@@ -71,6 +79,18 @@ def evaluate_images(folder: Path, listing: Listing, *, trust: bool = False) -> G
         bad_images={asked[at].name: reason for at, reason in bad.items()},
         left_out=listing.left_out,
     )
+    if out is not None:
+        files = tuple(asked[at].name for at in known)
+        _write(out, found, Predictions(bundle.classes, files, labels.astype(np.intp), probabilities[known]))
+    return found
+
+
+def _write(out: Path, found: OtherData, predictions: Predictions) -> None:
+    out.mkdir(parents=True)
+    write_whole(out / "evaluation.json", json.dumps({"version": 1, **asdict(found)}, indent=1) + "\n")
+    write_predictions(out, predictions)
+    if found.evaluation is not None:
+        draw_confusion(found.evaluation, out / "confusion.png")
 
 
 def list_other(folder: Path, data: Path, columns: Mapping[str, str]) -> Listing:
