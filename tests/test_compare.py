@@ -13,6 +13,7 @@ from browser import look
 from conftest import call, write_tiny
 
 from surgeon.evaluation.compare import mcnemar
+from surgeon.report.results import comparison_rows
 from surgeon.runs.folder import read_predictions
 
 Surgeon = Callable[..., Any]
@@ -58,8 +59,21 @@ def test_compare_shows_runs_side_by_side(surgeon: Surgeon, runs: tuple[Path, Pat
         result = json.loads((run / "result.json").read_text(encoding="utf-8"))
         assert column["figures"]["network accuracy"] == result["evaluation"]["accuracy"]
         assert column["figures"]["epochs"] == 3
+        assert next(iter(column["figures"])) == "validation accuracy"  # by which to choose
+        assert column["figures"]["validation accuracy"] == result["phases"][-1]["history"]["val_accuracy"][-1]
     assert 0 < second["against_the_first"]["p_value"] <= 1
     assert "McNemar's p" in surgeon("compare", *runs).out
+
+
+def test_the_best_of_each_measure_is_bold() -> None:
+    rows = comparison_rows(
+        [{"network accuracy": 0.9, "seconds": 5}, {"network accuracy": 0.8, "seconds": 9}], [None, None]
+    )
+    assert rows == [
+        ("network accuracy", [("0.9000", True), ("0.8000", False)]),
+        ("seconds", [("5", False), ("9", False)]),
+    ]
+    assert comparison_rows([{"network accuracy": 0.9}] * 2, [None, None])[0][1] == [("0.9000", False)] * 2
 
 
 def test_other_test_images_are_no_test(surgeon: Surgeon, runs: tuple[Path, Path], tiny: Path, tmp_path: Path) -> None:

@@ -43,11 +43,22 @@ class ComparedRun:
     def figures(self) -> dict[str, float]:
         """What it came to, by name."""
         return {
+            **_validated(self.result),
             **headline_figures(self.result),
             "seconds": self.result.seconds,
             "epochs": sum(phase.epochs for phase in self.result.phases),
             "parameters trained": max(phase.trainable_parameters for phase in self.result.phases),
         }
+
+
+def _validated(result: RunResult) -> dict[str, float]:
+    """Returns what the last phase ended with on the validation images, by which to choose; nothing without any."""
+    last = result.phases[-1]
+    values = last.history.get("val_accuracy")
+    if not values:
+        return {}
+    ended = last.start["val_accuracy"] if last.best_epoch == 0 else values[(last.best_epoch or last.epochs) - 1]
+    return {"validation accuracy": ended}
 
 
 def read_runs(folders: Sequence[Path]) -> list[ComparedRun]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from surgeon.report.terminal import table
+from surgeon.report.terminal import styled, table
 from surgeon.results.findings import short_value
 from surgeon.results.run import figure
 from surgeon.text import first_few
@@ -117,26 +117,33 @@ def spread_table(spreads: Mapping[str, Spread]) -> Table:
 def comparison_table(
     runs: Sequence[str], figures: Sequence[Mapping[str, float]], tests: Sequence[McNemar | None]
 ) -> Table:
-    """Renders runs as columns; the tests are each run's against the first, which has none."""
+    """Renders runs as columns, the best of each measure in bold; the tests are each run's against the first."""
     made = table(None, "", *runs, numbers=runs)
-    for row in comparison_rows(figures, tests):
-        made.add_row(*row)
+    for name, cells in comparison_rows(figures, tests):
+        made.add_row(name, *(styled((text, "bold")) if is_best else text for text, is_best in cells))
     return made
 
 
-def comparison_rows(figures: Sequence[Mapping[str, float]], tests: Sequence[McNemar | None]) -> list[list[str]]:
-    """Returns the rows of such a table: what a row is called, then what each run has there."""
+_MEASURES = ("validation", "network", "linear probe")  # figures from 0 to 1, of which more is better, begin so
+
+
+def comparison_rows(
+    figures: Sequence[Mapping[str, float]], tests: Sequence[McNemar | None]
+) -> list[tuple[str, list[tuple[str, bool]]]]:
+    """Returns the rows of such a table: what each is called, then what each run has there and if it is the best."""
     rows = []
     for name in dict.fromkeys(name for own in figures for name in own):
-        form = "{:.4f}" if name.startswith(("network", "linear probe")) else "{:,.0f}"
-        rows.append([name, *(form.format(own[name]) if name in own else "" for own in figures)])
+        is_measure = name.startswith(_MEASURES)
+        texts = [(f"{own[name]:.4f}" if is_measure else f"{own[name]:,.0f}") if name in own else "" for own in figures]
+        best = max(texts) if is_measure and len(set(texts)) > 1 else None
+        rows.append((name, [(text, text == best) for text in texts]))
     _, *others = tests
     if any(others):
         told = (
             "other test images" if test is None else f"{test.p_value:.3f} ({test.only_first} : {test.only_second})"
             for test in others
         )
-        rows.append(["McNemar's p, right alone", "", *told])
+        rows.append(("McNemar's p, right alone", [(text, False) for text in ("", *told)]))
     return rows
 
 
