@@ -20,7 +20,7 @@ lint: .venv/linted
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.citation-file-format CITATION.cff
 
-types: .venv/linted
+types: .venv/tested .venv/linted
 	$(BIN)/mypy
 
 site: .venv/site  ## Build the documentation site into .site.
