@@ -208,8 +208,9 @@ def series_record(series: Series) -> dict[str, Any]:
 
 
 def _kept(series: Series) -> Series:
-    """Writes ``series.json``."""
-    write_whole(series.folder / _SUMMARY, json.dumps({"version": 1, **series_record(series)}, indent=1) + "\n")
+    """Writes ``series.json``, in which runs have their names in the series' folder."""
+    record = {"version": 1, **series_record(series), "runs": [run.folder.name for run in series.runs]}
+    write_whole(series.folder / _SUMMARY, json.dumps(record, indent=1) + "\n")
     return series
 
 

@@ -6,6 +6,7 @@ import io
 import json
 import shutil
 import tarfile
+import tracemalloc
 import zipfile
 from collections import Counter
 from collections.abc import Callable
@@ -88,12 +89,22 @@ def test_a_bad_image_of_an_archive_is_one_bad_image(picture: bytes, tmp_path: Pa
     assert second.read() == picture
 
 
-def test_what_an_archive_does_to_be_hard_to_read_is_a_bad_image(picture: bytes, tmp_path: Path) -> None:
-    members = {"a/0.png": picture, "b/0.png": picture}
-    packed = pack(tmp_path / "a.zip", members, compression=zipfile.ZIP_LZMA)
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_what_may_unpack_to_anything_at_once_is_not_unpacked(method: int, tmp_path: Path) -> None:
+    """Of a method whose reader gives more than it was asked for."""
+    packed = pack(tmp_path / "a.zip", {"a/0.png": bytes(1 << 24), "b/1": b"x"}, compression=method)
+    (image,) = read("zip", packed).images
+    tracemalloc.start()
+    with pytest.raises(BadImageError, match="packed by another method"):
+        image.read()
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
+
+
+def test_a_damaged_name_inside_an_archive_is_a_bad_image(picture: bytes, tmp_path: Path) -> None:
+    packed = pack(tmp_path / "a.zip", {"a/0.png": picture, "b/0.png": picture})
     content = bytearray(packed.read_bytes())
-    start = content.index(b"a/0.png") + len("a/0.png")
-    content[start : start + 40] = bytes(40)  # what LZMA begins with
+    content[content.index(b"a/0.png")] = 0xFF  # the local header's; the list at the end has the true one
     packed.write_bytes(content)
     first, second = read("zip", packed).images
     with pytest.raises(BadImageError, match="cannot be unpacked"):
@@ -218,6 +229,31 @@ def test_a_data_set_reads_no_file_that_it_only_names(saved: Path, photos: Path, 
     assert second.read() == b"x"
 
 
+@pytest.mark.parametrize("named", ["state.json", "dataset_dict.json"])
+def test_a_saved_data_set_that_leads_out_of_its_folder_is_refused(named: str, saved: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(saved / "disk", tmp_path / "disk"))
+    file = copy / named if named == "dataset_dict.json" else copy / "train" / named
+    found = json.loads(file.read_text(encoding="utf-8"))
+    if named == "state.json":
+        found["_data_files"][0]["filename"] = str(saved / "disk" / "train" / found["_data_files"][0]["filename"])
+    else:
+        found["splits"] = ["../disk/train", "test"]
+    file.write_text(json.dumps(found), encoding="utf-8")
+    with pytest.raises(SurgeonError, match="not in its folder"):
+        read("hugging_face", copy)
+
+
+def test_labels_that_are_typed_as_images_are_not_opened(saved: Path, tmp_path: Path) -> None:
+    import datasets
+
+    held = {"bytes": b"x", "path": None}
+    kinds = {"image": datasets.Image(decode=False), "label": datasets.List(datasets.Image(decode=False))}
+    table = datasets.Dataset.from_dict({"image": [held] * 2, "label": [[held]] * 2}, features=datasets.Features(kinds))
+    table.cast_column("label", datasets.List(datasets.Image())).save_to_disk(str(tmp_path / "set"))
+    with pytest.raises(SurgeonError, match="does not hold one value per image"):
+        read("hugging_face", tmp_path / "set")
+
+
 def test_rows_without_a_class_and_classes_without_a_name(saved: Path, tmp_path: Path) -> None:
     import datasets
 
@@ -228,7 +264,7 @@ def test_rows_without_a_class_and_classes_without_a_name(saved: Path, tmp_path: 
     assert [image.label for image in read("hugging_face", tmp_path / "plain").images] == ["0", "7"]
     lists = datasets.Dataset.from_dict({**rows, "label": [None, [1], [2]]})
     lists.cast_column("image", datasets.Image(decode=False)).save_to_disk(str(tmp_path / "lists"))
-    with pytest.raises(SurgeonError, match="does not hold one class per image"):
+    with pytest.raises(SurgeonError, match="does not hold one value per image"):
         read("hugging_face", tmp_path / "lists")
 
 

@@ -5,10 +5,18 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import surgeon
+
 TESTS = Path(__file__).parent
 FAULTS = re.findall(
     r"^\| .+ \| .+ \| (.+) \|$", (TESTS.parent / "docs" / "reliability.md").read_text("utf-8"), re.MULTILINE
 )
+
+
+def test_the_python_reference_has_every_public_name() -> None:
+    text = (TESTS.parent / "docs" / "api.md").read_text("utf-8")
+    named = {name for members in re.findall(r"members: \[(.+)\]", text) for name in members.split(", ")}
+    assert set(surgeon.__all__) <= named
 
 
 def test_every_fault_survived_has_its_test() -> None:

@@ -227,7 +227,7 @@ def test_a_quick_recipe_runs_within_its_time(
         made = surgeon("init", photos, "--quick", "--out", recipe)
         assert made.code == 0, made.err
         drafted[seconds] = yaml.safe_load(recipe.read_text(encoding="utf-8"))
-        assert ("will take more than" in made.out) == (seconds < 1)
+        assert ("may take more than" in made.out) == (seconds < 1)
     expected = yaml.safe_load((tmp_path / "all.yaml").read_text(encoding="utf-8"))
     assert drafted[1e9]["phases"] == expected["phases"]
     assert drafted[1e-9]["phases"][0]["trainable"] == "head"

@@ -61,7 +61,10 @@ def test_each_image_is_tested_once_by_a_network_that_did_not_see_it(
     assert found["evaluation"]["accuracy"] == pytest.approx(right / 24)
     accuracies = [json.loads((run / "result.json").read_text())["evaluation"]["accuracy"] for run in runs]
     assert found["figures"]["network accuracy"]["values"] == accuracies
-    assert json.loads((tmp_path / "runs" / "series.json").read_text(encoding="utf-8")) == {"version": 1, **found}
+    assert json.loads((tmp_path / "runs" / "series.json").read_text(encoding="utf-8")) == {
+        **{"version": 1, **found},
+        "runs": ["fold-1", "fold-2", "fold-3"],
+    }
     page = (tmp_path / "runs" / "report.html").read_text(encoding="utf-8")
     assert "3 runs of tiny" in page
     assert "each tested by the run that did not see it" in page

@@ -26,14 +26,14 @@ _LADDER = (
     Choices(),
     Choices(views=4, epochs=8),
     Choices(views=2, epochs=8, side=160),
-    Choices(views=4, epochs=8, side=128),
+    Choices(views=2, epochs=8, side=128),
     Choices(views=2, epochs=4, side=128),
     Choices(views=2, epochs=8, side=128, trainable="head"),
 )
 
 
 def draft_quick_recipe(survey: Survey, file: Path) -> Generator[Event, None, tuple[str, str]]:
-    """Returns the best recipe that ends within two minutes or, if none does, the quickest; and which of both it is.
+    """Returns the best recipe that ends within two minutes or, if none does, the smallest; and which of both it is.
 
     Args:
         survey: The images.
@@ -49,5 +49,5 @@ def draft_quick_recipe(survey: Survey, file: Path) -> Generator[Event, None, tup
             break
     reason = f"Made to end within {MINUTES} minutes on the machine that it was written on."
     if seconds > _FORECAST:
-        reason = f"The quickest recipe there is; it will take more than {MINUTES} minutes."
+        reason = f"The smallest recipe that is drafted; it may take more than {MINUTES} minutes."
     return draft_recipe(survey, file, replace(choices, reasons=(reason,))), reason

@@ -181,7 +181,7 @@ def _end(event: PhaseResult | TrialEnded) -> str | Text:
     """Returns the line of a phase or a trial that is over."""
     if isinstance(event, TrialEnded):
         return trial_line(event.trial)
-    ends = {None: "", 0: ", ends as it began, as none was better"}.get(
+    ends = {None: "", 0: ", ends as it began, as that was better"}.get(
         event.best_epoch, f", ends with epoch {event.best_epoch}"
     )
     return f"  {event.epochs} epochs in {event.seconds:.1f} s{ends}; {_audit(event.audit)}"

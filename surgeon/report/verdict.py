@@ -24,11 +24,14 @@ def verdict(result: RunResult) -> list[str]:
         f"{_standard_error(network):.1%} (a standard error)."
     ]
     if probe is not None:
-        gained = round((network.accuracy - probe.accuracy) * images)
-        end = "." if gained > 0 else ": training gained nothing." if gained == 0 else ": training made it worse."
+        gained = network.accuracy - probe.accuracy
+        if gained < -_standard_error(network):
+            end = ", which is more: lower rates, or fewer trained layers, may help (surgeon lr, surgeon depth)."
+        elif gained <= 0:
+            end = ", which is as good."
+        else:
+            end = "."
         sentences.append(f"The linear probe on the frozen features has {probe.accuracy:.1%}{end}")
-        if gained < 0:
-            return [*sentences, "A lower lr or fewer trained layers may help: `surgeon depth`, `surgeon lr`."]
     return sentences + list(_advice(result.phases[-1]))
 
 
@@ -40,15 +43,19 @@ def _standard_error(evaluation: Evaluation) -> float:
 
 
 def _advice(phase: PhaseResult) -> Iterator[str]:
-    """Yields what the curves of the last phase say."""
+    """Yields what the curves of the last phase say of the network that it ends with."""
     if phase.best_epoch == 0:
-        yield f"Phase {phase.name!r} ends as it began: no epoch was better."
+        yield f"Phase {phase.name!r} ends as it began: what it came to was no better on the validation images."
         return
-    accuracy, loss = phase.history.get("val_accuracy", ()), phase.history.get("val_loss", ())
+    accuracy, loss = phase.history.get("val_accuracy"), phase.history.get("val_loss")
+    if not accuracy or not loss:
+        return
+    ended = (phase.best_epoch or phase.epochs) - 1
+    trained = phase.history["accuracy"][ended]
     if len(accuracy) > 2 and accuracy[-1] > max(accuracy[:-1]) and loss[-1] == min(loss):
         yield "Validation was still getting better in the last epoch: more epochs may help."
-    elif accuracy and (trained := phase.history["accuracy"][-1]) - max(accuracy) > _APART:
+    elif trained - accuracy[ended] > _APART:
         yield (
-            f"Training images are at {trained:.1%}, validation images at {max(accuracy):.1%}: more changes of the "
-            "images (`augment`), more dropout or more photographs may help."
+            f"Training images are at {trained:.1%}, validation images at {accuracy[ended]:.1%}: more changes of the "
+            "images (augment), more dropout or more photographs may help."
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import json
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -19,12 +20,14 @@ from surgeon.catalogue.sources.listing import (
 )
 from surgeon.catalogue.sources.split_names import split_called
 from surgeon.errors import BadImageError, SurgeonError, did_you_mean, require_modules
+from surgeon.files import read_regular
 from surgeon.formats import MAX_IMAGE_BYTES, too_large
 from surgeon.text import first_few
 
 _LABELS = ("label", "labels", "fine_label", "class", "cls", "category", "target")
 _BUILDERS = {".parquet": "parquet", ".tar": "webdataset"}
 _NAMED = 8  # columns in a message
+_MOST_BYTES = 1 << 24  # of a description
 
 
 def _read(parameters: Parameters, paths: tuple[Path, ...]) -> Listing:
@@ -68,6 +71,7 @@ def _open(where: Path) -> Mapping[str, Any]:
             escaped = {split: [glob.escape(str(file)) for file in some] for split, some in parts.items()}
             found = datasets.load_dataset(_BUILDERS[kinds.pop()], data_files=escaped)
         else:
+            _check_names(where)
             found = datasets.load_from_disk(str(where))
     except Exception as error:  # it raises whatever the damage happens to hit
         reason = " ".join(str(error.__cause__ or error).split())[:300]
@@ -79,6 +83,21 @@ def _open(where: Path) -> Mapping[str, Any]:
     if len(tables) > 1:
         _check_splits(where, tables)
     return {name: table.with_format(None) for name, table in tables.items()}
+
+
+def _check_names(where: Path) -> None:
+    """Makes sure that what ``save_to_disk`` wrote names nothing outside of its folder.
+
+    Raises:
+        ValueError: If it does.
+    """
+    named: list[str] = []
+    for file in where.rglob("*.json"):
+        if file.name in ("state.json", "dataset_dict.json"):
+            found = json.loads(read_regular(file, _MOST_BYTES))
+            named += [str(data["filename"]) for data in found.get("_data_files", ())] + found.get("splits", [])
+    if outside := [name for name in named if name in ("", ".", "..") or set(name) & set("/\\:")]:
+        raise ValueError(f"it names {outside[0]!r}, which is not in its folder")
 
 
 def _by_split(where: Path, files: list[Path]) -> dict[str, list[Path]]:
@@ -145,7 +164,9 @@ def _labels(table: Any, label: str) -> list[str | None]:
     kind = table.features[label]
     values = [None if value is None or value == -1 else value for value in _column_of(table, label)]
     if any(not isinstance(value, str | int | None) for value in values):
-        raise SurgeonError(f"the column {label!r} does not hold one class per image", "name another label_column")
+        raise SurgeonError(
+            f"the column {label!r} does not hold names or numbers of classes", "name another label_column"
+        )
     names = getattr(kind, "names", None)
     if names is None:
         return [None if value is None else str(value) for value in values]
@@ -158,11 +179,11 @@ def _labels(table: Any, label: str) -> list[str | None]:
 
 
 def _column_of(table: Any, name: str) -> list[Any]:
-    import datasets
-
-    if isinstance(table.features[name], datasets.Image):
-        raise SurgeonError(f"the column {name!r} holds images", "name another column")
-    return list(table.select_columns([name])[:][name])
+    """Returns the cells of a column as they are stored: what is typed as an image is not opened."""
+    cells: list[Any] = table.select_columns([name]).with_format("arrow")[:][name].to_pylist()
+    if any(isinstance(cell, list | dict) for cell in cells):
+        raise SurgeonError(f"the column {name!r} does not hold one value per image", "name another column")
+    return cells
 
 
 def _content(table: Any, image: str, row: int) -> bytes:

@@ -101,8 +101,12 @@ def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int | None
     """Returns an image of an archive, or its first bytes.
 
     Raises:
-        BadImageError: If it is damaged, encrypted, or larger than it may be, whatever the archive says of its size.
+        BadImageError: If it is damaged, encrypted, packed unusually, or larger than it may be, whatever the archive
+            says of its size.
     """
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        # A few bytes of the others unpack to hundreds of megabytes at once, however few are asked for.
+        raise BadImageError("packed by another method than deflate; pack the archive again")
     try:
         with archive.open(member) as file:
             content = file.read(most or MAX_IMAGE_BYTES + 1)
