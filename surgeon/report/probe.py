@@ -97,11 +97,6 @@ def cuts_figure(result: ProbeResult) -> Figure:
         millions, accuracies = [cut.multiply_adds / 1e6 for cut in cuts], [cut.accuracy for cut in cuts]
         errors = [cut.standard_error for cut in cuts]
         axes.errorbar(millions, accuracies, errors, marker=".", capsize=2, label=short_label(backbone))
-    if len(result.cuts) <= _SHOWN_NAMES:
-        for cut in result.cuts:
-            label = short_label(cut.cut)
-            at = (cut.multiply_adds / 1e6, cut.accuracy)
-            axes.annotate(label, at, (4, -4), textcoords="offset points", fontsize=7, rotation=-30, va="top")
     for cut, name, marker in ((result.best, "best", "*"), (result.suggested, "suggested", "o")):
         axes.plot(
             cut.multiply_adds / 1e6,
@@ -118,6 +113,12 @@ def cuts_figure(result: ProbeResult) -> Figure:
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    if len(result.cuts) <= _SHOWN_NAMES and len({cut.backbone for cut in result.cuts}) == 1:
+        named = axes.secondary_xaxis("top")  # where names are in the way of no curve
+        labels = [short_label(cut.cut) for cut in result.cuts]
+        named.set_xticks([cut.multiply_adds / 1e6 for cut in result.cuts], labels, rotation=45, fontsize=7, ha="left")
+        named.xaxis.set_minor_locator(NullLocator())
+        named.spines["top"].set_visible(False)
     axes.set(xlabel="million multiply-adds per image up to the cut", ylabel="accuracy of a linear classifier")
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(frameon=False, loc="outside lower center", ncols=3)
