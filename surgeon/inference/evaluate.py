@@ -18,7 +18,6 @@ from surgeon.evaluation.rejection import acceptance, read_answers
 from surgeon.inference.classify import classify, open_classifier
 from surgeon.recipe.classes import relabelled
 from surgeon.recipe.plan import Plan
-from surgeon.report.figures import draw_confusion
 from surgeon.results.events import Progress
 from surgeon.results.use import OtherData
 from surgeon.runs.folder import Predictions, holds_run, write_predictions, write_whole
@@ -90,6 +89,8 @@ def _write(out: Path, found: OtherData, predictions: Predictions) -> None:
     write_whole(out / "evaluation.json", json.dumps({"version": 1, **asdict(found)}, indent=1) + "\n")
     write_predictions(out, predictions)
     if found.evaluation is not None:
+        from surgeon.report.figures import draw_confusion  # noqa: PLC0415  matplotlib, which measuring does without
+
         draw_confusion(found.evaluation, out / "confusion.png")
 
 
