@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from scipy.special import softmax
 from test_serve import ask, form, serving
 
+from surgeon.evaluation.calibration import fit_temperature
 from surgeon.evaluation.rejection import (
     choose_bounds,
     choose_known,
     distances,
-    fit_temperature,
     read_answers,
     unit,
 )
@@ -74,9 +74,9 @@ def test_a_temperature_is_found_again_and_few_images_do_not_make_a_network_infal
     random = np.random.default_rng(0)
     logits = random.normal(0, 2, (20_000, 5)).astype(np.float32)
     labels = np.array([random.choice(5, p=row) for row in softmax(logits.astype(np.float64), axis=1)])
-    assert fit_temperature(3 * logits, labels) == pytest.approx(3, rel=0.05)
+    assert fit_temperature(softmax(3 * logits, axis=1), labels) == pytest.approx(3, rel=0.05)
     right = np.array([[4.0, 0.0], [0.0, 4.0]], np.float32)[[0, 1] * 5]
-    temperature = fit_temperature(right, np.array([0, 1] * 5))
+    temperature = fit_temperature(softmax(right, axis=1), np.array([0, 1] * 5))
     assert softmax(right / temperature, axis=1).max() == pytest.approx(11 / 12, abs=1e-3)
 
 

@@ -201,6 +201,11 @@ def fraction(description: str, default: float | None = None, **bounds: float) ->
     return {**number(description, default, **bounds), **PERCENT}
 
 
+def column(description: str, **default: str) -> Schema:
+    """Returns the schema of the name of a table's column."""
+    return {"description": description, "type": "string", "minLength": 1, **default}
+
+
 def regex(description: str) -> Schema:
     """Returns the schema of a regular expression, as Python's ``re`` has it."""
     return {

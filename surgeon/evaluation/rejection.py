@@ -10,8 +10,6 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
 from scipy.stats import rankdata
 
 from surgeon.results.run import Acceptance
@@ -68,27 +66,6 @@ def unit(features: NDArray[np.float32]) -> NDArray[np.float32]:
     """Returns features of length one; those of length zero stay."""
     lengths = np.linalg.norm(features, axis=1, keepdims=True)
     return np.asarray(features / np.maximum(lengths, TINY), np.float32)
-
-
-def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.integer]) -> float:
-    """Returns what logits are to be divided by so that they are as sure as they are right on these images.
-
-    It maximizes the likelihood (Guo and others 2017, https://arxiv.org/abs/1706.04599), of targets a little short of
-    certainty (Platt 1999): else a network that makes no mistake on a few images would be taken to make none ever.
-
-    Args:
-        logits: Or logarithms of probabilities, of shape (n, classes).
-        labels: The true class numbers, of shape (n,).
-    """
-    wrong = 1 / (len(labels) + 2)
-
-    def loss(log_temperature: float) -> float:
-        every = log_softmax(logits.astype(np.float64) / math.exp(log_temperature), axis=1)
-        right = every[np.arange(len(labels)), labels]
-        others = np.log(np.maximum(-np.expm1(right), TINY))
-        return -float(((1 - wrong) * right + wrong * others).sum())
-
-    return math.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x)
 
 
 def choose_bounds(

@@ -10,7 +10,8 @@ from scipy.special import softmax
 
 from surgeon.data.batches import Examples
 from surgeon.errors import SurgeonError
-from surgeon.evaluation.rejection import TINY, choose_bounds, choose_known, distances, fit_temperature, unit
+from surgeon.evaluation.calibration import fit_temperature
+from surgeon.evaluation.rejection import TINY, choose_bounds, choose_known, distances, unit
 from surgeon.model.answers import with_features
 from surgeon.model.precision import computing_in
 from surgeon.model.prediction import build_predictor, predict
@@ -70,6 +71,6 @@ def set_bounds(
         )
     outputs, distance = found[:, :-1], found[:, -1]
     logits = outputs if setup.plan.loss_from_logits else np.log(np.maximum(outputs, TINY))
-    temperature = fit_temperature(logits, validation.examples.labels)
+    temperature = fit_temperature(softmax(logits, axis=1), validation.examples.labels)
     bounds = choose_bounds(softmax(logits / temperature, axis=1).max(axis=1), distance, accept)
     return Rejection(layer, temperature, neighbours, *bounds), nearest

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
 
-from surgeon.catalogue.entry import Parameters, Schema, path
+from surgeon.catalogue.entry import Parameters, column, path
 from surgeon.catalogue.sources.listing import (
     LabelledImage,
     Listing,
@@ -77,13 +77,13 @@ class _Table:
                 f"the columns are {listed}",
                 "rename or remove all but one",
             )
-        for column in columns:
-            if column not in self.header:
+        for name in columns:
+            if name not in self.header:
                 raise SurgeonError(
-                    f"{self.file}:1: no column {column!r}; its columns are {listed}",
-                    did_you_mean(column, self.header) or "name the columns, such as image_column and label_column",
+                    f"{self.file}:1: no column {name!r}; its columns are {listed}",
+                    did_you_mean(name, self.header) or "name the columns, such as image_column and label_column",
                 )
-        return [self.header.index(column) for column in columns]
+        return [self.header.index(name) for name in columns]
 
 
 def _open(file: Path) -> _Table:
@@ -188,9 +188,9 @@ def _classes(parameters: Parameters) -> tuple[str, ...] | None:
         return None  # what is wrong is said when the images are read
 
 
-def _cells(parameters: Parameters, column: str) -> list[str]:
+def _cells(parameters: Parameters, name: str) -> list[str]:
     table = _open(Path(parameters["path"]))
-    at_image, at_cell = table.positions([parameters["image_column"], column])
+    at_image, at_cell = table.positions([parameters["image_column"], name])
     rows = [(_name_of(_cell(row, at_image)), _cell(row, at_cell)) for _, row in table.rows]
     return [cell for _, cell in sorted(rows, key=itemgetter(0))]  # rows of one image stay in their order, as listed
 
@@ -234,18 +234,14 @@ def _is_file(folder: Path, cell: str) -> bool:
         return False
 
 
-def _column(description: str, **default: str) -> Schema:
-    return {"description": description, "type": "string", "minLength": 1, **default}
-
-
 SPEC = SourceSpec(
     name="csv",
     summary="A CSV file with a row for each image: its path, its label and, if you like, its split.",
     parameters={
         "path": path("The CSV file, in UTF-8; image paths in it are relative to it."),
-        "image_column": _column("The column of image paths.", default="path"),
-        "label_column": _column("The column of class names.", default="label"),
-        "split_column": _column("The column that says train, validation or test."),
+        "image_column": column("The column of image paths.", default="path"),
+        "label_column": column("The column of class names.", default="label"),
+        "split_column": column("The column that says train, validation or test."),
     },
     required=("path",),
     shorthand="path",

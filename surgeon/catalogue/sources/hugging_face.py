@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from surgeon.catalogue.entry import Parameters, Schema, path
+from surgeon.catalogue.entry import Parameters, column, path
 from surgeon.catalogue.sources.listing import (
     LabelledImage,
     Listing,
@@ -219,20 +219,17 @@ def _has_splits(parameters: Parameters) -> bool:
         return False
 
 
-def _cells(parameters: Parameters, column: str) -> list[str]:
+def _cells(parameters: Parameters, name: str) -> list[str]:
     cells = []
-    for name, table in sorted(_open(Path(parameters["path"])).items(), key=lambda item: f"{item[0]}/"):  # as images are
-        if column not in table.features:
-            hint = did_you_mean(column, table.features)
-            raise SurgeonError(f"no column {column!r} in {name}; there are {', '.join(table.features)}", hint)
+    tables = _open(Path(parameters["path"]))
+    for part, table in sorted(tables.items(), key=lambda item: f"{item[0]}/"):  # as images are
+        if name not in table.features:
+            hint = did_you_mean(name, table.features)
+            raise SurgeonError(f"no column {name!r} in {part}; there are {', '.join(table.features)}", hint)
         said = _labels(table, _columns(parameters, table)[1])
-        values = _column_of(table, column)
+        values = _column_of(table, name)
         cells += [str(value) for value, label in zip(values, said, strict=True) if label is not None]
     return cells
-
-
-def _column(description: str) -> Schema:
-    return {"description": description, "type": "string", "minLength": 1}
 
 
 SPEC = SourceSpec(
@@ -240,8 +237,8 @@ SPEC = SourceSpec(
     summary="What Hugging Face's `datasets` reads from a disk: a folder that it saved, Parquet, shards of WebDataset.",
     parameters={
         "path": path("What `save_to_disk` wrote, a Parquet file, a tar shard, or a folder of either."),
-        "image_column": _column("The column of images; by default the first that is one."),
-        "label_column": _column("The column of classes; by default the first that is one, or is called `label`."),
+        "image_column": column("The column of images; by default the first that is one."),
+        "label_column": column("The column of classes; by default the first that is one, or is called `label`."),
     },
     required=("path",),
     shorthand="path",
