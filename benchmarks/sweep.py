@@ -107,7 +107,7 @@ def _round(bench: Bench, head: str, number: int, options: argparse.Namespace) ->
     inputs = INPUTS[head]
     # Forward, and backward to the weights: what is before them is frozen.
     product = product_seconds(BATCH, inputs, UNITS) + product_seconds(inputs, BATCH, UNITS)
-    memory = {"bytes that must move": moved, "bytes a second": bandwidth, "seconds of both products": product}
+    memory = {"bytes that must move": moved, "bytes per second": bandwidth, "seconds of both products": product}
     bench.raw[f"memory: {title}"] = memory
     return {
         **found,

@@ -29,6 +29,15 @@ def first_few(items: Iterable[str], most: int) -> list[str]:
     return every if len(every) <= most else [*every[:most], f"and {len(every) - most:,} more"]
 
 
+def counted(count: int, noun: str) -> str:
+    """Returns how many there are of something that takes an s.
+
+    >>> counted(1, "epoch"), counted(2500, "image")
+    ('1 epoch', '2,500 images')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def _visible(character: str) -> str:
     if character.isprintable() or character in _JOINERS:
         return character

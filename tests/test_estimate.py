@@ -184,9 +184,9 @@ def test_augmentation_without_views_and_features_off_repeat_the_frozen_layers(
     for whole_run, _ in (augmented, off):
         assert all(starts_from_images(phase) for phase in whole_run.phases)
         assert whole_run.expected_seconds.epochs > kept[0].expected_seconds.epochs
-    assert augmented[1].phases[0].seconds_an_epoch > off[1].phases[0].seconds_an_epoch
+    assert augmented[1].phases[0].seconds_per_epoch > off[1].phases[0].seconds_per_epoch
     validating, with_augmentation, without_store = (
-        whole_run.phases[0].seconds_an_epoch - training.phases[0].seconds_an_epoch
+        whole_run.phases[0].seconds_per_epoch - training.phases[0].seconds_per_epoch
         for whole_run, training in (kept, augmented, off)
     )
     assert with_augmentation == pytest.approx(validating)

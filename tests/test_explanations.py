@@ -140,7 +140,7 @@ def test_a_network_that_grad_cam_cannot_follow_is_asked_by_occlusion(
 
 
 @pytest.mark.parametrize("method", ["grad-cam", "occlusion"])
-def test_explain_draws_a_picture_an_image(
+def test_explain_draws_a_picture_per_image(
     surgeon: Surgeon, finished_run: Path, photos: Path, tmp_path: Path, method: str
 ) -> None:
     image, out = photos / "along" / "1.png", tmp_path / "why"

@@ -41,16 +41,16 @@ def test_plan_tells_what_is_kept_and_how_long_it_takes(surgeon: Surgeon, tiny: P
     assert once.keys() == {
         "before_phase", "kept", "images", "views", "bytes", "dtype", "place", "multiply_adds", "seconds"
     }  # fmt: skip
-    assert once["kept"] == [{"layer": "head_global_average_pooling", "shape": [24], "bytes_an_image": 96}]
+    assert once["kept"] == [{"layer": "head_global_average_pooling", "shape": [24], "bytes_per_image": 96}]
     assert (once["images"], once["bytes"]) == (24, 24 * 96)
     assert once["place"] == {"kind": "disk", "reason": "on disk, for the next runs too"}
     warm_up, fine_tune = shown["phases"]
     assert warm_up["starts_from"] == once["kept"]
     # The first maps are larger than the image.
-    assert fine_tune["starts_from"] == [{"layer": None, "shape": [32, 32, 3], "bytes_an_image": 3072}]
-    assert 0 < warm_up["multiply_adds_an_epoch"] < fine_tune["multiply_adds_an_epoch"]
+    assert fine_tune["starts_from"] == [{"layer": None, "shape": [32, 32, 3], "bytes_per_image": 3072}]
+    assert 0 < warm_up["multiply_adds_per_epoch"] < fine_tune["multiply_adds_per_epoch"]
     for phase in shown["phases"]:
-        assert phase["seconds"] == pytest.approx(phase["epochs"] * phase["seconds_an_epoch"])
+        assert phase["seconds"] == pytest.approx(phase["epochs"] * phase["seconds_per_epoch"])
     expected = shown["expected_seconds"]
     assert expected["passes"] == once["seconds"]
     assert expected["epochs"] == pytest.approx(sum(phase["seconds"] for phase in shown["phases"]))

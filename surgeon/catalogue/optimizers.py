@@ -153,7 +153,7 @@ OPTIMIZERS = table(
     _optimizer(
         "adagrad",
         "Adagrad",
-        "A learning rate a weight, which shrinks with its updates.",
+        "One learning rate per weight, which shrinks with its updates.",
         initial_accumulator_value=number("Where the accumulators start.", 0.1, minimum=0),
         epsilon=_epsilon(1e-7),
     ),
@@ -195,7 +195,7 @@ OPTIMIZERS = table(
     _optimizer(
         "lamb",
         "Lamb",
-        "Adam with a trust ratio a layer, for large batches.",
+        "Adam with a trust ratio per layer, for large batches.",
         beta_1=_BETA_1,
         beta_2=_BETA_2,
         epsilon=_epsilon(1e-7),

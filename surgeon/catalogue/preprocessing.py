@@ -12,7 +12,7 @@ class PreprocessingSpec(Entry):
     """Maps RGB values in [0, 255] to ``(x - mean) / std``, with the channels in the order ``channels``.
 
     Attributes:
-        mean: What is subtracted, one number a channel of the output's order.
+        mean: What is subtracted, one number per channel of the output's order.
         std: What the difference is divided by.
         channels: ``rgb`` or ``bgr``.
     """

@@ -133,7 +133,7 @@ def plain_warnings() -> Iterator[None]:
 
 
 def print_error(error: SurgeonError) -> None:
-    """Prints an error to standard error: a recipe's diagnostics a line each, others with what to do next."""
+    """Prints an error to standard error: a recipe's diagnostics, one per line, others with what to do next."""
     terminal = Terminal(stderr=True)
     if isinstance(error, RecipeError):
         count = len(error.diagnostics)

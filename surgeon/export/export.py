@@ -148,7 +148,7 @@ def _compare(
         accuracy_before=None if reference.labels is None else float((before == reference.labels).mean()),
         accuracy=None if reference.labels is None else float((decisions == reference.labels).mean()),
         size=sum(file.stat().st_size for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file()),
-        seconds_an_image=statistics.median(seconds),
+        seconds_per_image=statistics.median(seconds),
     )
 
 

@@ -33,9 +33,9 @@ def add_metadata(model: bytes, name: str, labels: str) -> bytes:
 
     Args:
         model: A LiteRT file with one input, RGB pixels from 0 to 255 that are taken as they are, and one output,
-            a probability a class.
+            a probability per class.
         name: What the model is called.
-        labels: Names of its outputs, a line each.
+        labels: Names of its outputs, one per line.
     """
     opened = flatbuffer_utils.convert_bytearray_to_object(bytearray(model))
     buffer, entry = schema.BufferT(), schema.MetadataT()

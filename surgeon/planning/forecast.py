@@ -88,7 +88,7 @@ def _forecast_pass(plan: Plan, step: Pass, index: Index, machine: Machine) -> Pa
     network, engine, frontiers = plan.network, _likely_engine(plan), step.frontiers
     images = _kept_images(plan, index)
     kept = tuple(tensor for frontier in frontiers for tensor in _tensors(plan, frontier))
-    size = images * sum(tensor.bytes_an_image for tensor in kept)
+    size = images * sum(tensor.bytes_per_image for tensor in kept)
     place = choose_place(plan.features, size, recompute_seconds(network, frontiers, len(index.images)))
     prefix = frozenset[str]().union(*(frontier.prefix for frontier in frontiers))
     computing = images * forward_seconds(network, prefix, machine, BATCH, engine, plan.precision)
@@ -140,9 +140,9 @@ def _forecast_phase(
     seconds = epoch_seconds(plan.network, phase, training, machine, plan.data.batch_size, plan.precision)
     if not plan.views:
         seconds += len(plan.augment) * _CHANGE_MOVES * VALUE_BYTES * training.values / machine.bytes_per_second
-    seconds_an_epoch = images * seconds
+    seconds_per_epoch = images * seconds
     validating = index.splits.count("validation") * _measuring_seconds(plan, measuring, machine)
-    seconds_an_epoch += validating
+    seconds_per_epoch += validating
     trained = sum(row.trainable for row in plan.network.rows if row.name in phase.trainable)
     return PhaseForecast(
         name=phase.name,
@@ -155,9 +155,9 @@ def _forecast_phase(
         steps=math.ceil(images / plan.data.batch_size) * phase.epochs,
         starts_from=_tensors(plan, training),
         changed_every_epoch=bool(plan.augment) and not plan.views,
-        multiply_adds_an_epoch=images * epoch_multiply_adds(plan.network, phase.trainable, training),
-        seconds_an_epoch=seconds_an_epoch,
-        seconds=phase.epochs * seconds_an_epoch + (validating if phase.until and phase.until.validates else 0.0),
+        multiply_adds_per_epoch=images * epoch_multiply_adds(plan.network, phase.trainable, training),
+        seconds_per_epoch=seconds_per_epoch,
+        seconds=phase.epochs * seconds_per_epoch + (validating if phase.until and phase.until.validates else 0.0),
     )
 
 

@@ -50,7 +50,7 @@ def _phase_block(phase: PhaseForecast, number: int) -> Table:
         "lr": phase.lr,
         "starts from": Group(*before, last + changed),
         "epochs": f"{at_most}{phase.epochs:,}, {phase.steps:,} steps",
-        "each epoch": f"{_arithmetic(phase.multiply_adds_an_epoch)}, {_about(phase.seconds_an_epoch)}",
+        "each epoch": f"{_arithmetic(phase.multiply_adds_per_epoch)}, {_about(phase.seconds_per_epoch)}",
         "time": f"{at_most}{_about(phase.seconds)}",
     }
     title = f"phase {number}"
@@ -96,7 +96,7 @@ def _views_advice(views: ViewsForecast, now: float) -> str:
 
 def _tensor(tensor: KeptTensor) -> str:
     shape = " x ".join(map(str, tensor.shape))
-    return f"{tensor.layer or 'decoded image'} ({shape}, {_size(tensor.bytes_an_image)} an image)"
+    return f"{tensor.layer or 'decoded image'} ({shape}, {_size(tensor.bytes_per_image)} per image)"
 
 
 def _arithmetic(multiply_adds: int) -> str:

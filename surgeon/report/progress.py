@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import RenderableType
 from rich.progress import (
     BarColumn,
+    ProgressColumn,
     Task,
     TaskID,
     TaskProgressColumn,
@@ -20,6 +21,7 @@ from rich.progress import (
 from rich.progress import (
     Progress as RichProgress,
 )
+from rich.table import Column
 
 from surgeon.report.terminal import Terminal, styled
 from surgeon.report.trials import live_table, trial_line
@@ -35,9 +37,12 @@ from surgeon.results.events import (
     Progress,
     TrialEnded,
 )
+from surgeon.text import counted
 
 if TYPE_CHECKING:
     from rich.text import Text
+
+_WIDE, _WIDEST = 76, 120  # columns of a terminal that has room for the rate and a bar, and for all
 
 
 def show_progress(event: Event) -> None:
@@ -63,7 +68,9 @@ class _LineColumn(TextColumn):
     """A column of text from outside, which the library would read as markup."""
 
     def render(self, task: Task) -> Text:
-        return styled(self.text_format.format(task=task))
+        text = styled(self.text_format.format(task=task))
+        text.no_wrap, text.overflow = True, "ellipsis"
+        return text
 
 
 class _Bars(RichProgress):
@@ -86,22 +93,11 @@ class ProgressDisplay:
 
     def __init__(self, console: Terminal) -> None:
         self._console = console
-        self._bars = _Bars(
-            _LineColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TaskProgressColumn(),
-            _LineColumn("{task.fields[figures]}"),
-            TimeElapsedColumn(),
-            _LineColumn("elapsed,"),
-            TimeRemainingColumn(),
-            _LineColumn("left"),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
+        self._bars = _Bars(*_columns(console.width), console=console, transient=True, disable=not console.is_terminal)
         self._work: tuple[str, TaskID] | None = None
         self._phase: PhaseStarted | None = None
         self._states: Counter[str] = Counter()
+        self._figures: tuple[str, ...] = ()
 
     def __enter__(self) -> ProgressDisplay:
         self._bars.start()
@@ -119,14 +115,26 @@ class ProgressDisplay:
         elif isinstance(event, BatchEnded):
             if self._phase is not None:
                 self._show_step(event, self._phase)
-        elif (line := _line(event, len(str(self._phase.epochs)) if self._phase else 1)) is not None:
+        elif isinstance(event, EpochEnded):
+            self._show_epoch(event)
+        elif (line := _line(event)) is not None:
             self._console.show(line)
         if isinstance(event, PhaseStarted):
-            self._phase = event
+            self._phase, self._figures = event, ()
             self._begin_anew(event.phase)
         elif isinstance(event, TrialEnded):
             self._states[event.trial.state] += 1
             self._bars.below = live_table(event, self._states)
+
+    def _show_epoch(self, event: EpochEnded) -> None:
+        """Shows an epoch as a row, the first one of a phase below the names of its figures."""
+        figures = {name: value for name, value in event.figures.items() if name != "lr" or self._console.width >= _WIDE}
+        if tuple(figures) != self._figures:
+            self._figures = tuple(figures)
+            names = "  ".join(f"{name:>{_width(name)}}" for name in figures)
+            self._console.show(styled((f"  epoch  {names}    time", "dim")))
+        values = "  ".join(f"{value:>{_width(name)}.4g}" for name, value in figures.items())
+        self._console.show(f"  {event.epoch:5}  {values}  {event.seconds:4.1f} s")
 
     def _begin_anew(self, key: str) -> None:
         """Lets go of a bar, of a run before this one perhaps, so that the time of new work counts from its start."""
@@ -145,7 +153,8 @@ class ProgressDisplay:
     def _show_step(self, event: BatchEnded, phase: PhaseStarted) -> None:
         """Advances the bar of the whole phase, so that what is left is the phase's time."""
         task = self._task(f"{phase.phase}, epoch {event.epoch}/{phase.epochs}", phase.epochs * phase.steps, phase.phase)
-        self._bars.update(task, completed=(event.epoch - 1) * phase.steps + event.step, figures=_figures_so_far(event))
+        figures = _figures_so_far(event) if self._console.width >= _WIDEST else f"loss {event.loss:.3f}"
+        self._bars.update(task, completed=(event.epoch - 1) * phase.steps + event.step, figures=figures)
 
     def _task(self, description: str, total: int | None, key: str | None = None) -> TaskID:
         """Returns the bar of a piece of work; validation between epochs does not make a phase's bar start anew."""
@@ -160,18 +169,37 @@ class ProgressDisplay:
         return self._work[1]
 
 
-def _line(event: Event, width: int = 2) -> str | Text | None:
-    """Returns the line that stays of an event, with epochs so wide; of steps there is none."""
+def _columns(width: int) -> list[ProgressColumn]:
+    """Returns what a bar shows on a terminal so wide; the time left is there on each, and the name is cut first."""
+    elapsed = [TimeElapsedColumn(), _LineColumn("elapsed,")]
+    return [
+        _LineColumn("{task.description}", table_column=Column()),
+        *([BarColumn(bar_width=24 if width >= _WIDEST else 12)] if width >= _WIDE else []),
+        TaskProgressColumn(),
+        _LineColumn("{task.fields[figures]}"),
+        *(elapsed if width >= _WIDEST else []),
+        TimeRemainingColumn(),
+        _LineColumn("left"),
+    ]
+
+
+def _width(figure: str) -> int:
+    """Returns how wide the column of a figure is: a rate such as 3.162e-05 is longer than its name."""
+    return max(len(figure), 9 if figure == "lr" else 6)
+
+
+def _line(event: Event) -> str | Text | None:
+    """Returns the line that stays of an event; of steps there is none."""
     if isinstance(event, Note):
         return event.text
     if isinstance(event, FeaturesKept):
         return _kept(event)
     if isinstance(event, PhaseStarted):
         title = f"phase {event.number}/{event.phases}: {event.phase}"
-        details = f", {event.trainable_parameters:,} parameters trained, {event.epochs} epochs of {event.steps} steps"
-        return styled((title, "bold"), details)
+        length = f"{counted(event.epochs, 'epoch')} of {counted(event.steps, 'step')}"
+        return styled((title, "bold"), f", {counted(event.trainable_parameters, 'parameter')} trained, {length}")
     if isinstance(event, EpochEnded):
-        return f"  epoch {event.epoch:{width}}  {_figures(event.figures)}  {event.seconds:.1f} s"
+        return f"  epoch {event.epoch:2}  {_figures(event.figures)}  {event.seconds:.1f} s"
     if isinstance(event, PhaseResult | TrialEnded):
         return _end(event)
     return None
@@ -184,7 +212,7 @@ def _end(event: PhaseResult | TrialEnded) -> str | Text:
     ends = {None: "", 0: ", ends as it began, as that was better"}.get(
         event.best_epoch, f", ends with epoch {event.best_epoch}"
     )
-    return f"  {event.epochs} epochs in {event.seconds:.1f} s{ends}; {_audit(event.audit)}"
+    return f"  {counted(event.epochs, 'epoch')} in {event.seconds:.1f} s{ends}; {_audit(event.audit)}"
 
 
 def _step(event: Event) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from surgeon.catalogue.backbones import BackboneSpec
-from surgeon.report.terminal import table
+from surgeon.report.terminal import keep_whole, table
 
 if TYPE_CHECKING:
     from surgeon.catalogue.entry import Entry
@@ -20,6 +20,7 @@ def values_table(values: Mapping[str, tuple[Any, str]]) -> Table:
     for path, (value, origin) in values.items():
         style = "dim" if origin == "default" else ""
         made.add_row(path, str(value), origin, style=style)
+    keep_whole(made, "value")
     return made
 
 
@@ -44,15 +45,17 @@ def entries_table(entries: Mapping[str, Entry]) -> Table:
         required = [name for name in entry.parameters if name in entry.required]
         optional = [f"[{name}]" for name in entry.parameters if name not in entry.required]
         made.add_row(entry.name, " ".join(required + optional), entry.summary, entry.package)
+    keep_whole(made, "name")
     return made
 
 
 def _backbones_table(backbones: Sequence[BackboneSpec]) -> Table:
-    columns = ("name", "family", "pixels", "at least", "preprocessing", "", *_packages(backbones))
+    columns = ("name", "pixels", "at least", "preprocessing", "", *_packages(backbones))
     made = table(None, *columns, numbers=("pixels", "at least"))
     for spec in backbones:
         sizes = (str(spec.image_size), str(spec.min_image_size))
-        made.add_row(spec.name, spec.group, *sizes, spec.preprocessing, spec.summary.replace("`", ""), spec.package)
+        made.add_row(spec.name, *sizes, spec.preprocessing, spec.summary.replace("`", ""), spec.package)
+    keep_whole(made, "name")
     return made
 
 

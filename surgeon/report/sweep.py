@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 20  # trials in the table
 _WIDTH = 39  # characters of a table that is 80 wide, for the varied values
-_CELL = 15  # of one of them
+_CELL = 15  # of one of them, before it is wrapped
 _NAMED = 5  # trials, reasons or values in a line
 _BARS = 12  # importances in the picture
 _MEASURES = {"val_accuracy": "validation accuracy", "val_loss": "validation loss"}
@@ -69,7 +69,8 @@ def _columns(result: SweepResult, shown: Sequence[Trial]) -> tuple[dict[str, str
     columns: dict[str, str] = {}
     room = _WIDTH
     for path in sorted(names, key=lambda path: -result.importances.get(path, 0.0)):
-        width = 3 + max(len(names[path]), *(len(_cell(trial, path)) for trial in shown))
+        longest = max(len(_cell(trial, path)) for trial in shown)
+        width = 3 + max(len(names[path]), min(longest, _CELL))
         if width <= room or not columns:
             columns[path] = names[path]
             room -= width
@@ -82,8 +83,7 @@ def varied(trials: Iterable[Trial]) -> dict[str, str]:
 
 
 def _cell(trial: Trial, path: str) -> str:
-    text = printable(value_text(trial.values[path])) if path in trial.values else ""
-    return text if len(text) <= _CELL else f"{text[: _CELL - 1]}…"
+    return printable(value_text(trial.values[path])) if path in trial.values else ""
 
 
 def verdict(result: SweepResult) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -62,6 +63,15 @@ def table(title: str | None, *columns: str, numbers: Iterable[str] = ()) -> Tabl
     for column in columns:
         made.add_column(column, justify="right" if column in right else "left", overflow="fold")
     return made
+
+
+def keep_whole(made: Table, header: str) -> None:
+    """Lets the cells that a column has by now stay on one line each, where the terminal has the room for the longest.
+
+    It is for names that people copy; the other columns are wrapped instead.
+    """
+    (column,) = (column for column in made.columns if column.header == header)
+    column.width = max(cell_len(printable(cell)) for cell in (header, *column.cells))
 
 
 def styled(*parts: str | tuple[str, str] | Text, separator: str = "") -> Text:

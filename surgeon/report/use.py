@@ -26,7 +26,7 @@ def export_table(result: ExportResult) -> Table:
     made.add_row("images with another class", "", f"{result.changed_decisions:,}")
     made.add_row("largest difference of a probability", "", f"{result.largest_difference:.2g}")
     made.add_row("size", "", f"{result.size / 1e6:,.1f} MB")
-    made.add_row("one image", "", f"{result.seconds_an_image * 1e3:,.1f} ms")
+    made.add_row("one image", "", f"{result.seconds_per_image * 1e3:,.1f} ms")
     return made
 
 

@@ -29,7 +29,7 @@ class KeptTensor:
 
     layer: str | None
     shape: tuple[int, ...]
-    bytes_an_image: int
+    bytes_per_image: int
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ class PhaseForecast:
         steps: Of all epochs.
         starts_from: What an epoch reads of each image.
         changed_every_epoch: Whether that is the decoded image, changed at random each time.
-        multiply_adds_an_epoch: Of an epoch's training.
-        seconds_an_epoch: Of an epoch's training and validation.
+        multiply_adds_per_epoch: Of an epoch's training.
+        seconds_per_epoch: Of an epoch's training and validation.
         seconds: Of all epochs.
     """
 
@@ -87,8 +87,8 @@ class PhaseForecast:
     steps: int
     starts_from: tuple[KeptTensor, ...]
     changed_every_epoch: bool
-    multiply_adds_an_epoch: int
-    seconds_an_epoch: float
+    multiply_adds_per_epoch: int
+    seconds_per_epoch: float
     seconds: float
 
 

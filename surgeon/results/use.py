@@ -23,7 +23,7 @@ class ExportResult:
         accuracy_before: Part of the images whose class the reference found, from 0 to 1; None for synthetic images.
         accuracy: The same of the exported network.
         size: Bytes of the exported network.
-        seconds_an_image: Median time for one image alone, decoded already.
+        seconds_per_image: Median time for one image alone, decoded already.
     """
 
     format: str
@@ -36,7 +36,7 @@ class ExportResult:
     accuracy_before: float | None
     accuracy: float | None
     size: int
-    seconds_an_image: float
+    seconds_per_image: float
 
 
 @dataclass(frozen=True)

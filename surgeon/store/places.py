@@ -45,7 +45,7 @@ def _place_on_disk(root: Path, needed: int, recompute_seconds: float) -> Place:
     speed = disk_speed(root)
     if needed / speed <= recompute_seconds:
         return Place("disk", f"on disk, which reads {speed / 1e6:,.0f} MB/s or more")
-    reason = f"reading {needed / 1e9:,.1f} GB an epoch at {speed / 1e6:,.0f} MB/s takes longer than computing them"
+    reason = f"reading {needed / 1e9:,.1f} GB per epoch at {speed / 1e6:,.0f} MB/s takes longer than computing them"
     return Place("nowhere", f"nowhere, since {reason}")
 
 
