@@ -21,12 +21,12 @@ from surgeon.data.checks import CheckedImages, by_severity, check_images
 from surgeon.data.dataset import index_images
 from surgeon.data.draft import draft_recipe
 from surgeon.data.survey import survey_images
-from surgeon.errors import RunInterruptedError, SurgeonError, UsageError, did_you_mean, quote, require_modules
+from surgeon.errors import RunInterruptedError, SurgeonError, UsageError, quote, require_modules
 from surgeon.recipe.compiler import compile_document, compile_recipe
 from surgeon.recipe.document import overridden, parse_document
 from surgeon.recipe.plan import Plan
 from surgeon.results.events import Event, Note
-from surgeon.results.subscribers import Subscriber, Tracker, broadcast, drive, watched_by
+from surgeon.results.subscribers import Subscriber, Tracker, broadcast, drive, find_trackers, watched_by
 from surgeon.run import Run
 from surgeon.runs.checkpoint import rewind
 from surgeon.runs.folder import (
@@ -100,7 +100,7 @@ def train(
         0.968
     """
     watching = watched_by(on_event)
-    trackers = [_tracker(name) for name in ([log] if isinstance(log, str) else log)]
+    trackers = find_trackers(log)
     plan = recipe if isinstance(recipe, Plan) else load_recipe(recipe)
     path = new_folder(plan.name) if folder is None else Path(folder)
     if is_finished(path):
@@ -188,14 +188,6 @@ def _yaml_of(key: str, value: object) -> str:
         )
 
     return json.dumps(value, default=plain)
-
-
-def _tracker(name: str) -> Tracker:
-    names = [tracker.value for tracker in Tracker]
-    if name not in names:
-        expected = did_you_mean(name, names) or f"expected {' or '.join(names)}"
-        raise UsageError(f"no tracker is called {name!r}", expected)
-    return Tracker(name)
 
 
 def _train_into(

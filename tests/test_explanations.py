@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -153,3 +154,17 @@ def test_explain_draws_a_picture_per_image(
     assert {path.name for path in out.iterdir()} == {"1-along.png", "1-along-2.png"}
     unknown = surgeon("explain", finished_run, image, "--class", "alogn")
     assert (unknown.code, "did you mean 'along'?" in unknown.err) == (2, True)
+
+
+def test_explain_takes_a_folder_and_goes_on_behind_a_damaged_image(
+    surgeon: Surgeon, finished_run: Path, photos: Path, tmp_path: Path
+) -> None:
+    folder, out = tmp_path / "new", tmp_path / "why"
+    folder.mkdir()
+    for name in ("a.png", "c.png"):
+        shutil.copy(photos / "along" / "1.png", folder / name)
+    (folder / "b.png").write_bytes(b"no image")
+    done = surgeon("explain", finished_run, folder, "--class", "along", "--out", out)
+    assert done.code == 1
+    assert [line.split(":")[0] for line in done.out.splitlines()] == [str(folder / f"{name}.png") for name in "abc"]
+    assert {path.name for path in out.iterdir()} == {"a-along.png", "c-along.png"}

@@ -89,6 +89,15 @@ def test_a_tracker_that_cannot_be_reached_is_told_before_training(
     assert len(tracked.search_runs(output_format="list")) == 1
 
 
+def test_a_tracker_that_is_not_installed_is_told_before_anything_is_written(
+    surgeon: Surgeon, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("surgeon.errors.find_spec", lambda _: None)
+    done = surgeon("run", tiny, "--out", tmp_path / "runs" / "new", "--log", "mlflow")
+    assert (done.code, "mlflow needs mlflow, which is not installed" in done.err) == (1, True)
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.mark.usefixtures("without_pictures")
 def test_a_resumed_run_is_the_same_run(
     surgeon: Surgeon, tiny: Path, tmp_path: Path, tracked: Any, monkeypatch: pytest.MonkeyPatch

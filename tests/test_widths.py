@@ -21,7 +21,10 @@ Surgeon = Callable[..., Any]
 
 WIDTHS = (60, 80, 120)
 # Two names that differ where a narrow column would cut them, and two ranges of layers.
-NAMES = ("a photograph that was taken in the garden in May, large.png", "a photograph that was taken in the garden in May.png")
+NAMES = (
+    "a photograph that was taken in the garden in May, large.png",
+    "a photograph that was taken in the garden in May.png",
+)
 RANGES = ("block2a_expand_conv..", "block2a_expand_bn..")
 SWEEP = f"sweep: {{vary: {{'phases[1].trainable': {list(RANGES)}}}, method: grid}}\n"
 
@@ -108,7 +111,7 @@ def test_an_epoch_is_a_line(shown: Callable[..., list[str]], desk: Path, columns
     lines = shown("run", desk / "tiny.yaml", "--out", tmp_path / "run")
     titles = [number for number, line in enumerate(lines) if line.split()[:2] == ["epoch", "loss"]]
     assert len(titles) == 2
-    for title, epochs in zip(titles, ("1", "2"), strict=True):
+    for title in titles:
         assert ("lr" in lines[title].split()) == (columns > 60)
         assert lines[title].split()[-1] == "time"
         assert lines[title + 1].split()[0] == "1"

@@ -23,7 +23,13 @@ def register(app: typer.Typer) -> None:
 def _command(kind: str) -> Callable[..., None]:
     def command(
         name: Annotated[
-            str | None, typer.Argument(metavar="[NAME]", help="Show one entry and its parameters.", show_default=False)
+            str | None,
+            typer.Argument(
+                metavar="[NAME]",
+                help="Show one entry and its parameters.",
+                autocompletion=_complete_entry,
+                show_default=False,
+            ),
         ] = None,
         output_format: FormatOption = Format.text,
     ) -> None:
@@ -35,6 +41,11 @@ def _command(kind: str) -> Callable[..., None]:
             print_text(entry_table(chosen) if chosen else entries_table(entries))
 
     return command
+
+
+def _complete_entry(context: typer.Context, incomplete: str) -> list[str]:
+    (kind,) = (kind for kind in LISTED if listing_command(kind) == context.info_name)
+    return [name for name in LISTED[kind] if name.startswith(incomplete)]
 
 
 def _record(entry: Entry) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from surgeon.cli.completion import complete_recipe
 from surgeon.cli.output import Format, FormatOption, SetOption, print_json, print_text
 from surgeon.errors import UsageError, require_modules
 from surgeon.report.progress import ProgressDisplay
@@ -34,7 +35,10 @@ def command(
     checked: Annotated[
         Path,
         typer.Argument(
-            metavar="RECIPE|IMAGES", help="A recipe's file, or images as `init` takes them.", show_default=False
+            metavar="RECIPE|IMAGES",
+            help="A recipe's file, or images as `init` takes them.",
+            autocompletion=complete_recipe,
+            show_default=False,
         ),
     ],
     overrides: SetOption = None,

@@ -8,13 +8,17 @@ from typing import Annotated
 
 import typer
 
+from surgeon.cli.completion import complete_run
 from surgeon.cli.output import Format, FormatOption, print_json, print_text, show_progress
 from surgeon.errors import UsageError
 from surgeon.report.terminal import Terminal, styled
 
 
 def command(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Finished runs.", show_default=False)],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN RUN...", help="Finished runs.", autocompletion=complete_run, show_default=False),
+    ],
     out: Annotated[
         Path | None, typer.Option(metavar="PAGE", help="Write them as a page too, such as compare.html.")
     ] = None,

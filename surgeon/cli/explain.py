@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from surgeon.cli.output import TrustOption, file_name, print_text, unused
-from surgeon.errors import SurgeonError, UsageError, did_you_mean
-from surgeon.report.terminal import Terminal
+from surgeon.cli.image_files import ImagesArgument, image_files
+from surgeon.cli.output import BundleArgument, TrustOption, file_name, print_text, unused
+from surgeon.errors import UsageError, did_you_mean
+from surgeon.report.terminal import Terminal, styled
 
 
 class Method(enum.StrEnum):
@@ -21,10 +22,8 @@ class Method(enum.StrEnum):
 
 
 def command(
-    run: Annotated[
-        Path, typer.Argument(metavar="RUN|BUNDLE", help="A run, or what was exported of one.", show_default=False)
-    ],
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Files of images.", show_default=False)],
+    run: BundleArgument,
+    paths: ImagesArgument,
     label: Annotated[
         str | None, typer.Option("--class", help="The class to trace; by default the likeliest.", show_default=False)
     ] = None,
@@ -34,7 +33,10 @@ def command(
     out: Annotated[Path, typer.Option(help="The folder for the pictures.")] = Path("explanations"),
     trust: TrustOption = False,
 ) -> None:
-    """Show where in an image a network sees a class: a PNG each, what it sees of the image with heat over it."""
+    """Show where in images a network sees a class: a PNG for each, what it sees of the image with heat over it.
+
+    Those that cannot be read are named, and the exit code is 1.
+    """
     from surgeon.data.images import decode_image, fit_image, undo_fit
     from surgeon.errors import BadImageError
     from surgeon.evaluation.rejection import read_answers
@@ -43,6 +45,7 @@ def command(
     from surgeon.inference.explaining import build_explainer
     from surgeon.recipe.bundle import read_bundle
 
+    files = image_files(paths)
     classes = read_bundle(run).classes
     if label is not None and label not in classes:
         raise UsageError(f"{label!r} is not a class of {run}", did_you_mean(label, classes))
@@ -52,14 +55,19 @@ def command(
         Terminal(stderr=True).show(f"{method.value} does not work on this network; asked by {explain.method}")
     out.mkdir(parents=True, exist_ok=True)
     numbers: dict[Path, int] = {}
-    for path in images:
+    bad = 0
+    for path in files:
         try:
             picture = decode_image(read_image(path))
         except BadImageError as error:
-            raise SurgeonError(f"{path}: {error.reason}") from error
+            print_text(styled(f"{path}: ", (error.reason, "red")))
+            bad += 1
+            continue
         pixels = fit_image(picture, bundle.resizing)
         (row,), _ = read_answers(classifier(pixels[None]), bundle.rejection)
         number = int(row.argmax()) if label is None else classes.index(label)
         target = unused(out / f"{path.stem}-{file_name(classes[number])}.png", numbers)
         undo_fit(explain(pixels, number), bundle.resizing, picture.size[::-1]).save(target)
         print_text(f"{path}: {classes[number]} {row[number]:.3f}, {target}")
+    if bad:
+        raise typer.Exit(1)

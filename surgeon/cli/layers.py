@@ -11,6 +11,7 @@ import typer
 from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.building import load_table
 from surgeon.catalogue.entry import find
+from surgeon.cli.completion import complete_network
 from surgeon.cli.output import Format, FormatOption, SetOption, print_json, print_text
 from surgeon.planning.frontier import phase_frontiers
 from surgeon.planning.modes import layer_states
@@ -21,7 +22,13 @@ from surgeon.report.layers import layer_table, network_table
 
 def command(
     network: Annotated[
-        str, typer.Argument(metavar="BACKBONE|RECIPE", help="A backbone's name or a recipe's file.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="BACKBONE|RECIPE",
+            help="A backbone's name or a recipe's file.",
+            autocompletion=complete_network,
+            show_default=False,
+        ),
     ],
     overrides: SetOption = None,
     output_format: FormatOption = Format.text,

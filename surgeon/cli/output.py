@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from surgeon.cells import write_rows
+from surgeon.cli.completion import complete_recipe, complete_run
 from surgeon.errors import RecipeError, SurgeonError
 from surgeon.report.terminal import Terminal, styled
 from surgeon.results.subscribers import drive
@@ -37,7 +38,10 @@ class Format(enum.StrEnum):
     json = "json"
 
 
-RecipeArgument = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe's file.", show_default=False)]
+RecipeArgument = Annotated[
+    Path,
+    typer.Argument(metavar="RECIPE", help="A recipe's file.", autocompletion=complete_recipe, show_default=False),
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -53,7 +57,19 @@ TrustOption = Annotated[
     bool,
     typer.Option("--trust", help="Open an exported network even if it may do more than compute; it can be a program."),
 ]
-RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.", show_default=False)]
+RunArgument = Annotated[
+    Path,
+    typer.Argument(metavar="RUN", help="The folder of a run.", autocompletion=complete_run, show_default=False),
+]
+BundleArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN|BUNDLE",
+        help="A run, or what was exported of one.",
+        autocompletion=complete_run,
+        show_default=False,
+    ),
+]
 
 
 def show_progress(work: Generator[Event, None, Result], console: Terminal) -> Result:

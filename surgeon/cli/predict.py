@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import os
 import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from surgeon.catalogue.sources.walk import walk
-from surgeon.cli.output import TrustOption, file_name, print_json, print_rows, print_text, show_progress, unused
+from surgeon.cli.image_files import ImagesArgument, image_files
+from surgeon.cli.output import (
+    BundleArgument,
+    TrustOption,
+    file_name,
+    print_json,
+    print_rows,
+    print_text,
+    show_progress,
+    unused,
+)
 from surgeon.errors import UsageError
 from surgeon.formats import read_image
 from surgeon.recipe.bundle import UNKNOWN
@@ -43,15 +49,8 @@ class _Image:
 
 
 def command(
-    run: Annotated[
-        Path, typer.Argument(metavar="RUN|BUNDLE", help="A run, or what was exported of one.", show_default=False)
-    ],
-    paths: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="PATH...", help="Files, folders, globs, or `-` for a list on standard input.", show_default=False
-        ),
-    ],
+    run: BundleArgument,
+    paths: ImagesArgument,
     top: Annotated[int, typer.Option(min=1, help="How many classes are told of an image.")] = 3,
     out: Annotated[
         Path | None,
@@ -68,9 +67,7 @@ def command(
         raise UsageError("--link says how images get into --out, which is missing", "give --out a new folder")
     if out is not None and out.exists():
         raise UsageError(f"{out} exists", "give another --out")
-    files = list(dict.fromkeys(_files(paths)))
-    if not files:
-        raise UsageError("there is no image in what was given", "give files, folders or globs of images")
+    files = image_files(paths)
     from surgeon.evaluation.rejection import read_answers
     from surgeon.inference.classify import classify, open_classifier
     from surgeon.results.use import predictions_of
@@ -85,35 +82,6 @@ def command(
         _sort(predictions, out, link=link)
     if bad:
         raise typer.Exit(1)
-
-
-def _files(paths: Sequence[str]) -> Iterator[Path]:
-    """Yields the images that paths stand for.
-
-    Raises:
-        UsageError: If one of them is nothing.
-    """
-    for text in paths:
-        if text == "-":
-            for line in sys.stdin.read().split("\n"):
-                path = line.removesuffix("\r")
-                # One that has gone since is named like any other bad image.
-                yield from (_matching(path) or [Path(path)]) if path else []
-            continue
-        found = _matching(text)
-        if not found:
-            raise UsageError(f"there is no {text}", "give a file, a folder or a glob that matches something")
-        yield from found
-
-
-def _matching(text: str) -> list[Path]:
-    """Returns the files that a path, a folder or a glob stands for; of a folder those left out, too, to be named."""
-    # A pattern may begin with a root or a drive, which Path.glob takes none of.
-    found = [text] if os.path.lexists(text) else sorted(glob(text, recursive=True))  # noqa: PTH207
-    files: list[Path] = []
-    for path in map(Path, found):
-        files += [one.path for one in walk(path) if one.is_image or one.reason] if os.path.isdir(path) else [path]  # noqa: PTH112
-    return files
 
 
 def _print(predictions: Sequence[Prediction], output_format: PredictFormat) -> None:

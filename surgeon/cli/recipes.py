@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 import yaml
 
+from surgeon.cli.completion import complete_shipped_recipe
 from surgeon.cli.output import Format, FormatOption, print_file, print_json, print_text
 from surgeon.errors import UsageError, did_you_mean
 from surgeon.report.terminal import table
@@ -15,7 +16,12 @@ from surgeon.share import share_path
 
 app = typer.Typer(help="The recipes that come with the package.", no_args_is_help=True)
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="As `recipes list` shows it.", show_default=False)]
+NameArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME", help="As `recipes list` shows it.", autocompletion=complete_shipped_recipe, show_default=False
+    ),
+]
 
 
 @app.command("list")

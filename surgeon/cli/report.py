@@ -7,12 +7,18 @@ from typing import Annotated
 
 import typer
 
+from surgeon.cli.completion import complete_run
 from surgeon.cli.output import print_text, show_progress
 from surgeon.report.terminal import Terminal, styled
 
 
 def command(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run or of a sweep.", show_default=False)],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN", help="The folder of a run or of a sweep.", autocompletion=complete_run, show_default=False
+        ),
+    ],
     out: Annotated[Path | None, typer.Option(help="The page; by default RUN/report.html.", show_default=False)] = None,
 ) -> None:
     """Write a finished run, or a sweep, as one page that needs nothing else to be looked at; a run's pictures too."""

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from surgeon.cli.output import TrustOption, print_text
+from surgeon.cli.output import BundleArgument, TrustOption, print_text
 from surgeon.errors import require_modules
 from surgeon.report.terminal import styled
 
 
 def command(
-    bundle_folder: Annotated[
-        Path, typer.Argument(metavar="RUN|BUNDLE", help="A run, or what was exported of one.", show_default=False)
-    ],
+    bundle_folder: BundleArgument,
     host: Annotated[str, typer.Option(help="Where to listen; `0.0.0.0` is for everybody.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="`0` takes one that is free.")] = 8000,
     allow_host: Annotated[

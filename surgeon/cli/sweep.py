@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from surgeon.cli.completion import complete_recipe
 from surgeon.cli.output import Format, FormatOption, QuietOption, SetOption, print_json, print_text
 from surgeon.cli.running import progress_console
 from surgeon.cli.searching import ChartOption, check_outputs
@@ -22,7 +23,10 @@ def command(
     recipe: Annotated[
         Path,
         typer.Argument(
-            metavar="RECIPE", help="A recipe's file; with --resume also the folder of a sweep.", show_default=False
+            metavar="RECIPE",
+            help="A recipe's file; with --resume also the folder of a sweep.",
+            autocompletion=complete_recipe,
+            show_default=False,
         ),
     ],
     overrides: SetOption = None,

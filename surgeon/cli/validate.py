@@ -8,13 +8,17 @@ from typing import Annotated
 
 import typer
 
+from surgeon.cli.completion import complete_recipe
 from surgeon.cli.output import Format, FormatOption, SetOption, print_json, print_text
 from surgeon.recipe.compiler import validate_recipe
 from surgeon.report.terminal import styled
 
 
 def command(
-    recipes: Annotated[list[Path], typer.Argument(metavar="RECIPE...", help="Files to check.", show_default=False)],
+    recipes: Annotated[
+        list[Path],
+        typer.Argument(metavar="RECIPE...", help="Files to check.", autocompletion=complete_recipe, show_default=False),
+    ],
     overrides: SetOption = None,
     output_format: FormatOption = Format.text,
 ) -> None:

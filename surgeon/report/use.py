@@ -35,7 +35,7 @@ def predictions_table(predictions: Sequence[Prediction]) -> Table:
     made = table(None, "image", "class", "probability", "then", numbers=("probability",))
     for prediction in predictions:
         if prediction.reason is not None:
-            made.add_row(prediction.file, styled((prediction.reason, "red")))
+            made.add_row(prediction.file, "", "", styled((prediction.reason, "red")))
             continue
         pairs = list(zip(prediction.classes, prediction.probabilities, strict=True))
         if prediction.unknown is not None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import enum
 import warnings
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import closing, suppress
 from typing import TypeVar
 
-from surgeon.errors import UsageError, quote
+from surgeon.errors import UsageError, did_you_mean, quote, require_modules
 from surgeon.results.events import Event, Note
 from surgeon.text import printable
 
@@ -21,6 +21,22 @@ class Tracker(enum.StrEnum):
 
     tensorboard = "tensorboard"
     mlflow = "mlflow"
+
+
+def find_trackers(log: Collection[Tracker | str] | str) -> list[Tracker]:
+    """Returns the trackers of one or several names, whose packages are installed.
+
+    Raises:
+        UsageError: If there is none of a name.
+        SurgeonError: If a package is not installed.
+    """
+    known = [tracker.value for tracker in Tracker]
+    for name in (names := [log] if isinstance(log, str) else list(log)):
+        if name not in known:
+            expected = did_you_mean(name, known) or f"expected {' or '.join(known)}"
+            raise UsageError(f"no tracker is called {name!r}", expected)
+        require_modules(name, (str(name),), str(name))
+    return [Tracker(name) for name in names]
 
 
 def broadcast(subscribers: Sequence[Subscriber]) -> Subscriber:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from surgeon.errors import SurgeonError, require_modules
+from surgeon.errors import SurgeonError
 from surgeon.files import read_regular
 from surgeon.recipe.text import leaves
 from surgeon.records import damage_told
@@ -36,7 +36,7 @@ def tracked(trackers: Collection[Tracker], plan: Plan, folder: Path, warn: Calla
     A tracker that fails later is left out and told, since a night's training is worth more than its log.
 
     Raises:
-        SurgeonError: If a package is missing or a tracker cannot be reached.
+        SurgeonError: If a tracker cannot be reached.
     """
     logs: dict[Tracker, Log] = {}
 
@@ -73,7 +73,6 @@ def tracked(trackers: Collection[Tracker], plan: Plan, folder: Path, warn: Calla
 @contextmanager
 def _tensorboard(_: Plan, folder: Path) -> Iterator[Log]:
     """Writes event files into the run; a phase's figures have its name before theirs."""
-    require_modules("tensorboard", ("tensorboard",), "tensorboard")
     writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
 
     def log(entry: Event | RunResult) -> None:
@@ -90,7 +89,6 @@ def _tensorboard(_: Plan, folder: Path) -> Iterator[Log]:
 @contextmanager
 def _mlflow(plan: Plan, folder: Path) -> Iterator[Log]:
     """Logs to where MLflow's own environment variables say: the recipe, epochs, and at the end figures and files."""
-    require_modules("mlflow", ("mlflow",), "mlflow")
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # standard output is the result's
     import mlflow  # noqa: PLC0415  an extra, which reads its environment when it is imported
 
