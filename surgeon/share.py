@@ -10,3 +10,8 @@ def share_path(name: str) -> Path:
     package = Path(__file__).parent
     installed = package / "share" / name
     return installed if installed.is_dir() else package.parent / name
+
+
+def schema_address() -> str:
+    """Returns where an editor on this machine finds the schema of recipes."""
+    return (share_path("schemas") / "recipe.schema.json").absolute().as_uri()

@@ -9,6 +9,7 @@ import re
 import struct
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -246,7 +247,11 @@ def test_recipes_are_listed_shown_and_copied(surgeon: Surgeon, tmp_path: Path, m
     assert surgeon("recipes", "show", "quickstart").out == (RECIPES / "quickstart.yaml").read_text()
     monkeypatch.chdir(tmp_path)
     assert surgeon("recipes", "copy", "quickstart").code == 0
-    assert (tmp_path / "quickstart.yaml").read_text() == (RECIPES / "quickstart.yaml").read_text()
+    schema, command, *rest = (tmp_path / "quickstart.yaml").read_text().splitlines()
+    assert rest == (RECIPES / "quickstart.yaml").read_text().splitlines()[2:]
+    with urllib.request.urlopen(schema.partition("$schema=")[2]) as answer:
+        assert json.loads(answer.read())["title"]
+    assert command == "# surgeon run quickstart.yaml"
     assert surgeon("recipes", "copy", "quickstart").code == 2
     assert "did you mean 'quickstart'?" in surgeon("recipes", "show", "quikstart").err
 

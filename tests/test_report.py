@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tracemalloc
 from collections.abc import Callable
@@ -21,7 +22,8 @@ from surgeon.evaluation.curves import class_curves
 
 Surgeon = Callable[..., Any]
 
-# Chooses each cell of the confusion matrix; tells which images are shown then, and what the recipe's button copies.
+# Chooses each cell of the confusion matrix; tells which images are shown then, and what the recipe's button copies;
+# points at the last epoch in the chart of the loss.
 CHOOSE_CELLS = """
   const cells = [...document.querySelectorAll("#matrix button:not(:disabled)")];
   const shown = () => document.querySelectorAll("#gallery figure:not([hidden])").length;
@@ -36,7 +38,12 @@ CHOOSE_CELLS = """
   let copied;
   Object.defineProperty(navigator, "clipboard", {value: {writeText: text => { copied = text; }}});
   document.querySelector("[aria-labelledby=recipe] button").click();
-  return {filtered, before, after: shown(), copied};
+  const epoch = [...document.querySelectorAll(".history svg")][0].querySelector(".spot:last-child");
+  epoch.dispatchEvent(new PointerEvent("pointermove", {bubbles: true}));
+  const marked = document.querySelectorAll(".spot.at").length;
+  const contents = [...document.querySelectorAll("nav a")].every(link => document.querySelector(link.hash));
+  const pointed = document.querySelector(".epoch").textContent;
+  return {filtered, before, after: shown(), copied, pointed, marked, contents};
 """
 
 
@@ -64,6 +71,8 @@ def check(page: Path, images: int) -> None:
         assert told["requests"] == []
         assert not told["overflow"]
         assert told["before"] == told["after"] == images
+        assert (told["marked"], told["contents"]) == (3, True)
+        assert re.fullmatch(r"fine-tune, epoch 1: loss [\d.]+, accuracy [\d.]+, lr 0.01, val_.*", told["pointed"])
         assert told["filtered"]
         assert all(count == shown and right for count, shown, right in told["filtered"])
         assert yaml.safe_load(told["copied"]) == yaml.safe_load(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from surgeon.cli.completion import complete_shipped_recipe
 from surgeon.cli.output import Format, FormatOption, print_file, print_json, print_text
 from surgeon.errors import UsageError, did_you_mean
 from surgeon.report.terminal import table
-from surgeon.share import share_path
+from surgeon.share import schema_address, share_path
 
 app = typer.Typer(help="The recipes that come with the package.", no_args_is_help=True)
 
@@ -51,7 +52,7 @@ def copy(
         Path | None, typer.Argument(metavar="[TO]", help="A file or a folder; by default here.", show_default=False)
     ] = None,
 ) -> None:
-    """Copy a recipe to edit it."""
+    """Copy a recipe to edit it; its first lines name the schema and the file as they are here."""
     source = _find(name)
     target = to or Path()
     target = target / source.name if target.is_dir() else target
@@ -59,7 +60,10 @@ def copy(
         raise UsageError(f"{target} exists", "give another name")
     if not target.parent.is_dir():
         raise UsageError(f"there is no folder {target.parent}", "make it first")
-    target.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
+    text = source.read_text(encoding="utf-8")
+    text = text.replace("../schemas/recipe.schema.json", schema_address(), 1)
+    text = text.replace(f"surgeon run recipes/{source.name}", f"surgeon run {shlex.quote(str(target))}", 1)
+    target.write_text(text, encoding="utf-8")
     print_text(str(target))
 
 

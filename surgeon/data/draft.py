@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 import yaml
 
 from surgeon.catalogue.sources.listing import left_out_lines
+from surgeon.share import schema_address
 from surgeon.text import first_few, printable
 
 if TYPE_CHECKING:
     from surgeon.data.survey import Survey
 
 _RECIPE = Template("""\
+# yaml-language-server: $$schema=$schema
 # surgeon run $file
 #
 # $images images of $count classes: $counts.$remarks
@@ -96,6 +98,7 @@ def draft_recipe(survey: Survey, file: Path, choices: Choices = Choices()) -> st
     remarks += "".join(f"\n# {printable(line)}" for line in left_out_lines(survey.left_out))
     remarks += "".join(f"\n# {printable(reason)}" for reason in choices.reasons)
     return _RECIPE.substitute(
+        schema=schema_address(),
         file=printable(file),
         images=f"{survey.images:,}",
         count=len(counts),

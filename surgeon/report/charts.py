@@ -14,13 +14,12 @@ import PIL.Image
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from surgeon.report.figures import plain_style, plot_history, short_label
+from surgeon.report.figures import plain_style, short_label
 from surgeon.report.markup import embed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from surgeon.results.run import RunResult
     from surgeon.results.use import Calibration, ClassCurve
 
 CURVES = 50  # of precision over recall
@@ -57,11 +56,6 @@ def draw_chart(plot: Callable[..., None], *shown: Any, size: tuple[float, float]
         plot(figure.subplots(), *shown)
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     return embed("svg+xml", buffer.getvalue())
-
-
-def draw_history(result: RunResult) -> list[tuple[str, str]]:
-    """Returns the curves of a run: what each shows, and its address."""
-    return [(name, draw_chart(plot_history, result, name, size=(5, 4))) for name in ("loss", "accuracy")]
 
 
 def plot_reliability(axes: Any, calibration: Calibration) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from surgeon.report.charts import draw_history
 from surgeon.report.classes import confusion_matrix, measures_table
 from surgeon.report.drawing import Phase, draw_phase
+from surgeon.report.history import draw_histories
 from surgeon.report.markup import embed_thumbnails, render
 from surgeon.report.results import comparison_rows
 from surgeon.results.findings import short_value
@@ -95,7 +95,7 @@ def render_comparison(page: ComparisonPage) -> str:
         runs=[f"run {number}" for number, _ in enumerate(columns, start=1)],
         figures=comparison_rows([column.figures for column in columns], [column.test for column in columns]),
         asked=[(name, *map(short_value, values)) for name, values in page.asked.items()],
-        histories=[draw_history(column.result) for column in columns],
+        histories=draw_histories([column.result for column in columns]),
         strips=[[draw_phase(column.network, phase) for phase in column.phases] for column in columns],
         classes=_classes([column.result for column in columns]),
         measures=page.together and measures_table(page.together, None),

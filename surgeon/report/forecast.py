@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
@@ -100,12 +100,19 @@ def _tensor(tensor: KeptTensor) -> str:
 
 
 def _arithmetic(multiply_adds: int) -> str:
-    return f"{_figures(multiply_adds / 1e9)} billion multiply-adds"
+    return f"{_scaled(multiply_adds, ('', ' thousand', ' million', ' billion', ' trillion'))} multiply-adds"
 
 
 def _size(size: int) -> str:
-    unit, name = next(unit for unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "KB"), (1, "bytes")) if size >= unit[0])
-    return f"{_figures(size / unit)} {name}"
+    return _scaled(size, (" bytes", " KB", " MB", " GB"))
+
+
+def _scaled(value: float, units: Sequence[str]) -> str:
+    """Returns a number in the largest of some units, each a thousand times the one before it, of which there is one."""
+    power = 0
+    while value >= 1000 and power < len(units) - 1:
+        value, power = value / 1000, power + 1
+    return f"{_figures(value)}{units[power]}"
 
 
 def _figures(value: float) -> str:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from surgeon.report.charts import (
     CURVES,
     draw_chart,
-    draw_history,
     plot_precision_recall,
     plot_reliability,
 )
 from surgeon.report.classes import confusion_matrix, measures_table
 from surgeon.report.drawing import Phase, draw_phase
+from surgeon.report.history import draw_histories
 from surgeon.report.markup import embed_picture, embed_thumbnails, render
 from surgeon.report.results import acceptance_lines, averages_text, frozen_text
 from surgeon.report.verdict import verdict
@@ -108,7 +108,7 @@ def render_page(page: Page) -> str:
         images=_images(result.images),
         strips=[draw_phase(page.network, phase) for phase in page.phases],
         cut=page.network.cut_row,
-        curves=draw_history(result),
+        histories=draw_histories([result])[0],
         reliability=page.calibration and draw_chart(plot_reliability, page.calibration),
         precision_recall=draw_chart(plot_precision_recall, page.curves) if page.curves else None,
         drawn_curves=min(len(page.curves), CURVES),

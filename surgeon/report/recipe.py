@@ -41,11 +41,16 @@ def entries_table(entries: Mapping[str, Entry]) -> Table:
     if backbones:
         return _backbones_table(backbones)
     made = table(None, "name", "parameters", "", *_packages(entries.values()))
+    first, *others = entries.values()
+    optional = (name for name in first.parameters if name not in first.required)
+    shared = [name for name in optional if others and all(name in other.parameters for other in others)]
     for entry in entries.values():
         required = [name for name in entry.parameters if name in entry.required]
-        optional = [f"[{name}]" for name in entry.parameters if name not in entry.required]
-        made.add_row(entry.name, " ".join(required + optional), entry.summary, entry.package)
+        own = [f"[{name}]" for name in entry.parameters if name not in (*entry.required, *shared)]
+        made.add_row(entry.name, " ".join(required + own), entry.summary, entry.package)
     keep_whole(made, "name")
+    if shared:
+        made.caption, made.caption_justify = f"Each also takes {' '.join(f'[{name}]' for name in shared)}.", "left"
     return made
 
 

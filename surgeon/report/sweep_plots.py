@@ -7,14 +7,14 @@ best to the worst.
 
 from __future__ import annotations
 
-import itertools
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from surgeon.report.axes import Axis, Categories, number_axis, value_axis
+from surgeon.report.plots import Frame, Tick, path_through, shorten, x_of, y_of
 from surgeon.report.sweep import best_so_far
 
 if TYPE_CHECKING:
@@ -28,9 +28,7 @@ _LINES = 200  # trials as lines
 _CURVES = 100  # trials whose epochs are drawn
 _POINTS = 60  # of a curve in a phase
 _BEYOND = 2.5  # quartile distances from the quartiles: who is further from the good ones lies on the edge
-_NAME = 18  # characters
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 460, 270, 54, 12, 10, 42
-_SLANTED = 46  # more room below for names
+_NAME, _TICK = 18, 15  # characters
 _COLUMN, _TALL = 132, 320  # of parallel coordinates
 
 
@@ -54,52 +52,24 @@ class Mark:
         return self.look.split()[-1] if self.look.endswith("best") else self.look.split()[0]
 
 
-@dataclass(frozen=True)
-class Tick:
-    """A place on an axis, in units of the drawing, and what stands there."""
-
-    at: float
-    text: str
-
-
-@dataclass(frozen=True)
-class Plot:
+@dataclass(frozen=True, kw_only=True)
+class Plot(Frame):
     """A chart of dots or curves.
 
     Attributes:
-        title: What it shows.
-        x: Ticks of the horizontal axis.
-        y: Ticks of the vertical axis.
         marks: The trials, the best one last.
         left_out: How many others are not drawn.
         line: The best so far as a path, or nothing.
-        slanted: Whether the names below are.
     """
 
-    title: str
-    xlabel: str
-    ylabel: str
-    x: Sequence[Tick]
-    y: Sequence[Tick]
     marks: Sequence[Mark]
     left_out: int = 0
     line: str = ""
-    slanted: bool = False
-    left: int = _LEFT
-    right: int = _WIDTH - _RIGHT
-    top: int = _TOP
-    bottom: int = _HEIGHT - _BOTTOM
-    width: int = _WIDTH
 
     @property
     def is_crowded(self) -> bool:
         """Whether marks are drawn smaller."""
         return len(self.marks) > _CROWD
-
-    @property
-    def height(self) -> int:
-        """Of the whole drawing."""
-        return _HEIGHT + (_SLANTED if self.slanted else 0)
 
 
 @dataclass(frozen=True)
@@ -159,7 +129,7 @@ class Plots:
         return self._over(places, number_axis([0.0, *places.values()]), name, "by time")
 
     def _over(self, places: Mapping[int, float], axis: Axis, name: str, title: str) -> Plot:
-        steps = [(_x(axis.place(at)), _y(self._axis.place(best))) for at, best in best_so_far(self._result, places)]
+        steps = [(x_of(axis.place(at)), y_of(self._axis.place(best))) for at, best in best_so_far(self._result, places)]
         line = "".join(f"H{x}V{y}" for x, y in steps[1:])
         return self._dots(
             {number: axis.place(at) for number, at in places.items()},
@@ -193,7 +163,7 @@ class Plots:
     ) -> Plot:
         having = [trial for trial in self._trials if trial.number in places]
         marks = [
-            Mark(trial.number, self._looks[trial.number], (_x(places[trial.number]), self._height(trial)))
+            Mark(trial.number, self._looks[trial.number], (x_of(places[trial.number]), self._height(trial)))
             for trial in _some(having, most)
         ]
         title, xlabel = titles
@@ -202,8 +172,8 @@ class Plots:
             title=title,
             xlabel=xlabel,
             ylabel=self._result.objective,
-            x=[Tick(_x(at), _short(text, 15)) for at, text in axis.ticks],
-            y=[Tick(_y(at), text) for at, text in self._axis.ticks],
+            x=[Tick(x_of(at), shorten(text, _TICK)) for at, text in axis.ticks],
+            y=[Tick(y_of(at), text) for at, text in self._axis.ticks],
             marks=marks[::-1],
             left_out=len(having) - len(marks),
             line=line,
@@ -212,7 +182,7 @@ class Plots:
 
     def _height(self, trial: Trial) -> float:
         """Returns where a trial lies by its objective; without one it lies on the horizontal axis."""
-        return _y(self._place(trial) or 0.0)
+        return y_of(self._place(trial) or 0.0)
 
     def _place(self, trial: Trial) -> float | None:
         """Returns where a trial lies on the axis of the objective, from 0 to 1, if it has one that is finite."""
@@ -233,7 +203,7 @@ class Plots:
         def line(trial: Trial) -> str:
             values = [axis.place(trial.values[path]) if path in trial.values else None for path, axis in axes.items()]
             places = enumerate([*values, self._place(trial)])
-            return _path((left + number * _COLUMN, None if at is None else height(at)) for number, at in places)
+            return path_through((left + number * _COLUMN, None if at is None else height(at)) for number, at in places)
 
         lines = [trial for trial in self._trials if trial.state != "duplicate"]
         marks = [Mark(trial.number, self._looks[trial.number], line(trial)) for trial in _some(lines, _LINES)]
@@ -241,9 +211,9 @@ class Plots:
         columns = [
             Column(
                 left + number * _COLUMN,
-                _short(name),
+                shorten(name, _NAME),
                 path,
-                [Tick(height(at), _short(text, 15)) for at, text in axis.ticks],
+                [Tick(height(at), shorten(text, _TICK)) for at, text in axis.ticks],
             )
             for number, ((path, name), axis) in enumerate(zip(named, [*axes.values(), self._axis], strict=True))
         ]
@@ -275,8 +245,8 @@ class Plots:
             title=f"{figure} of each trial over the epochs of all phases",
             xlabel="epoch",
             ylabel=figure,
-            x=[Tick(_x(at), text) for at, text in x_axis.ticks],
-            y=[Tick(_y(at), text) for at, text in y_axis.ticks],
+            x=[Tick(x_of(at), text) for at, text in x_axis.ticks],
+            y=[Tick(y_of(at), text) for at, text in y_axis.ticks],
             marks=marks[::-1],
             left_out=len(trained) - len(drawn),
         )
@@ -320,33 +290,11 @@ def _curve(trial: Trial, figure: str, x_axis: Axis, y_axis: Axis) -> str:
         epochs = [*range(0, len(values) - 1, every), *([len(values) - 1] if values else [])]
         points = [
             (
-                _x(x_axis.place(before + epoch + 1)),
-                _y(y_axis.place(values[epoch])) if math.isfinite(values[epoch]) else None,
+                x_of(x_axis.place(before + epoch + 1)),
+                y_of(y_axis.place(values[epoch])) if math.isfinite(values[epoch]) else None,
             )
             for epoch in epochs
         ]
-        parts.append(_path(points))
+        parts.append(path_through(points))
         before += phase.epochs
     return "".join(parts)
-
-
-def _path(points: Iterable[tuple[float, float | None]]) -> str:
-    """Returns a path through some points, interrupted where there is none; a point alone is a dot."""
-    parts = []
-    for missing, group in itertools.groupby(points, key=lambda point: point[1] is None):
-        if not missing:
-            own = [f"{x} {y}" for x, y in group]
-            parts.append(f"M{'L'.join(own if len(own) > 1 else own * 2)}")
-    return "".join(parts)
-
-
-def _x(part: float) -> float:
-    return round(_LEFT + part * (_WIDTH - _LEFT - _RIGHT), 1)
-
-
-def _y(part: float) -> float:
-    return round(_HEIGHT - _BOTTOM - part * (_HEIGHT - _BOTTOM - _TOP), 1)
-
-
-def _short(text: str, most: int = _NAME) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -1,3 +1,17 @@
+/* A table of contents, where there is something to choose from. */
+const titles = document.querySelectorAll("main h2[id]");
+if (titles.length > 3) {
+  const contents = document.createElement("nav");
+  contents.ariaLabel = "Contents";
+  for (const title of titles) {
+    const link = document.createElement("a");
+    link.href = `#${title.id}`;
+    link.textContent = title.textContent;
+    contents.append(link, " ");
+  }
+  document.querySelector("main").before(contents);
+}
+
 /* Long tables: a click on a column's name sorts by it, and a field finds rows. */
 for (const table of document.querySelectorAll("table.sortable")) {
   const body = table.tBodies[0], rows = [...body.rows];
@@ -61,6 +75,20 @@ if (gallery) {
     if (!again && !section.contains(button)) section.scrollIntoView({behavior: "smooth"});
   });
   all.addEventListener("click", () => choose(null));
+}
+
+/* The curves of a run: an epoch is marked in all of its charts, and told below them. */
+for (const charts of document.querySelectorAll(".history")) {
+  const words = charts.querySelector(".epoch");
+  const show = event => {
+    const spot = event.target.closest(".spot");
+    if (!spot) return;
+    for (const marked of charts.querySelectorAll(".spot.at")) marked.classList.remove("at");
+    for (const same of charts.querySelectorAll(`[data-epoch="${spot.dataset.epoch}"]`)) same.classList.add("at");
+    words.textContent = spot.textContent;
+  };
+  charts.addEventListener("pointermove", show);
+  charts.addEventListener("click", show);
 }
 
 /* The trials of a sweep: the marks of one in all charts are chosen together, and told as its row in the table is. */
