@@ -51,16 +51,16 @@ def load_recipe(path: str | Path, overrides: Mapping[str, object] | None = None)
     """Reads and checks a recipe.
 
     Args:
-        path: Its file.
-        overrides: Values for some of its keys, such as ``phases[1].lr``, which are checked like the file: numbers, also
-            NumPy's, strings, paths, lists, mappings. Relative paths start from the current folder.
+        path: The recipe's file.
+        overrides: New values for some of its keys, such as ``phases[1].lr``, checked like the file: numbers (also
+            NumPy's), strings, paths, lists or mappings. Relative paths start from the current folder.
 
     Returns:
-        What it asks for, complete: every name resolved, every default filled in.
+        The complete plan: every name resolved, every default filled in.
 
     Raises:
         RecipeError: With all problems of the recipe at once, each with file, line and column.
-        UsageError: If a value is of another type.
+        UsageError: If an override is of another type.
 
     Examples:
         >>> surgeon.load_recipe("photos.yaml", {"phases[1].lr": 1e-4}).phases[1].lr.parameters["value"]
@@ -76,17 +76,17 @@ def train(
     on_event: Subscriber | None = None,
     log: Collection[Tracker | str] | str = (),
 ) -> Run:
-    """Trains what a recipe asks for, phase by phase, measures it, and puts everything into a folder.
+    """Trains a recipe phase by phase, evaluates the result, and writes everything into a folder.
 
-    Ctrl-C stops after the present step; trained again into the same folder it goes on from there, and ends as if it had
-    not been stopped.
+    Ctrl-C stops after the current step. Training again into the same folder continues from there, with the same result
+    as without the interruption.
 
     Args:
         recipe: A plan, or a recipe's file.
-        folder: Where the run goes: a new folder, or that of a run which is not finished; by default ``runs/NAME-TIME``.
-        on_event: Is told of every event: progress, notes, epochs, phases; ``surgeon.show_progress`` writes them. If it
-            raises, it is told nothing more, a warning says why, and the run goes on; a KeyboardInterrupt stops the run.
-        log: ``tensorboard`` and ``mlflow``: what logs the run besides.
+        folder: Where the run is written: a new folder, or that of an unfinished run; by default ``runs/NAME-TIME``.
+        on_event: Called with every event: progress, notes, epochs, phases; ``surgeon.show_progress`` prints them. If it
+            raises, it is not called again, a warning says why, and the run continues; a KeyboardInterrupt stops it.
+        log: Additional loggers: ``tensorboard``, ``mlflow`` or both.
 
     Raises:
         UsageError: If ``on_event`` is not a function, or the folder holds something else, such as a run that is
@@ -104,11 +104,11 @@ def train(
     plan = recipe if isinstance(recipe, Plan) else load_recipe(recipe)
     path = new_folder(plan.name) if folder is None else Path(folder)
     if is_finished(path):
-        hint = f"open it, `surgeon.open_run({str(path)!r})`, or give another folder"
-        raise UsageError(f"{path} holds a finished run, and a run never overwrites", hint)
+        hint = f"open it with `surgeon.open_run({str(path)!r})`, or give another folder"
+        raise UsageError(f"{path} holds a finished run, which is never overwritten", hint)
     if holds_run(path):
         if has_plan(path) and not is_run_of(path, plan):
-            raise UsageError(f"{path} holds a run of another recipe", "go on with that one, or give another folder")
+            raise UsageError(f"{path} holds a run of another recipe", "resume that one, or give another folder")
         _train_into(path, plan, watching, trackers)
     else:
         with removed_unless(is_begun, path):
@@ -118,11 +118,11 @@ def train(
 
 
 def reproduce(run: Run, folder: str | Path | None = None, *, on_event: Subscriber | None = None) -> Run:
-    """Trains what a finished run was to do once more, into a folder of its own, with notes of what differs.
+    """Repeats the training of a finished run in a new folder, with notes on what differs.
 
     Raises:
         UsageError: If the run is not finished, or the folder is not empty.
-        SurgeonError: As ``train``; its images are needed again.
+        SurgeonError: As for ``train``; the images are needed again.
     """
     watching = watched_by(on_event)
     plan, _ = read_run(run.folder)
@@ -139,15 +139,15 @@ def check(
     labels: bool = False,
     on_event: Subscriber | None = None,
 ) -> CheckedImages:
-    """Looks for what is wrong with images: unreadable, doubled, in two splits, of the wrong class.
+    """Looks for problems with images: unreadable files, duplicates, images in two splits, wrong labels.
 
     Args:
         source: A plan, a recipe's file, or a folder of class folders.
         labels: Whether to look for wrong labels too, by the features of every image; needs the extra ``labels``.
-        on_event: Is told of progress.
+        on_event: Called with progress events.
 
     Returns:
-        The images, and what was found, the worst first.
+        The images and the findings, most severe first.
 
     Examples:
         >>> [finding.kind for finding in surgeon.check("photos").findings]
@@ -156,7 +156,7 @@ def check(
     watching = watched_by(on_event)
     plan = source if isinstance(source, Plan) else plan_to_check(Path(source))
     if labels:
-        require_modules("the check of labels", ("cleanlab",), "labels")
+        require_modules("the label check", ("cleanlab",), "labels")
     return drive(_look_at(plan, labels=labels), watching)
 
 
@@ -198,7 +198,7 @@ def _train_into(
     repeated: Mapping[str, Any] | None = None,
 ) -> None:
     """Does what is left of the run in a folder; what was written before an error stays."""
-    go_on = f"go on with `surgeon resume {folder}` or, in Python, `surgeon.train(recipe, {str(folder)!r})`"
+    go_on = f"continue with `surgeon resume {folder}` or, in Python, `surgeon.train(recipe, {str(folder)!r})`"
     try:
         with run_in_use(folder):
             if not has_plan(folder):
@@ -214,7 +214,7 @@ def _train_into(
                 tell = broadcast([partial(record_event, folder), track, watching])
                 result = drive(until_interrupted(run(plan, folder, repeated), tell), tell)
                 finish_run(folder, result)
-                go_on = f"the run is finished; `surgeon report {folder}` draws what is missing"
+                go_on = f"the run itself is finished; `surgeon report {folder}` writes the missing files"
                 drive(publish(plan, folder, result), watching)
                 track(result)
     except RunInterruptedError as error:
@@ -224,7 +224,7 @@ def _train_into(
         raise RunInterruptedError(signal.SIGINT, go_on) from error
     except OSError as error:
         where = error.filename or folder
-        remedy = f"mend that, and {go_on if is_begun(folder) else 'start again'}"
+        remedy = f"fix the cause; {go_on if is_begun(folder) else 'then start again'}"
         raise SurgeonError(f"cannot use {where}: {error.strerror or error}", remedy) from error
 
 

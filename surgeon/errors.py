@@ -59,7 +59,7 @@ class Diagnostic:
 
 
 class SurgeonError(Exception):
-    """A problem that the user can mend; its text, the message and the hint, is all that the user sees.
+    """A problem that the user can fix. Its text, the message and the hint, is all that the user sees.
 
     Args:
         message: What was found and what was expected.
@@ -78,13 +78,13 @@ class SurgeonError(Exception):
 
 
 class UsageError(SurgeonError):
-    """The call itself is wrong: an unknown name, an output folder that exists."""
+    """The call itself is wrong, such as an unknown name or an output folder that already exists."""
 
     exit_code = 2
 
 
 class RecipeError(SurgeonError):
-    """A recipe with problems, all of them at once."""
+    """All problems of a recipe, reported together."""
 
     exit_code = 2
 
@@ -94,7 +94,7 @@ class RecipeError(SurgeonError):
 
 
 class RunInterruptedError(SurgeonError):
-    """A person or the system asked for the end; the exit code is 128 and the signal's number, as a shell has it."""
+    """A user or the system stopped the work; the exit code is 128 plus the signal's number, as in a shell."""
 
     def __init__(self, number: int, hint: str | None = None) -> None:
         super().__init__("interrupted", hint)
@@ -102,7 +102,7 @@ class RunInterruptedError(SurgeonError):
 
 
 class BadImageError(Exception):
-    """An image that cannot be read or decoded wholly; never a reason to lose the others.
+    """An image that cannot be read or fully decoded; the other images are still processed.
 
     Args:
         reason: What is wrong with it, said to a person.
@@ -130,7 +130,7 @@ def require_modules(what: str, modules: Iterable[str], extra: str) -> None:
     """
     missing = [module for module in modules if find_spec(module) is None]
     if missing:
-        raise SurgeonError(f"{what} needs {', '.join(missing)}, which is not installed", install_hint(extra))
+        raise SurgeonError(f"{what} needs packages that are not installed: {', '.join(missing)}", install_hint(extra))
 
 
 @cache

@@ -102,7 +102,7 @@ def recognize(data: bytes) -> str:
             raise BadImageError(f"{what}, which surgeon does not read; convert it to PNG or JPEG")
     if re.match(_PAGE, head, re.DOTALL | re.IGNORECASE):
         raise BadImageError("a web page, not an image; download the image itself")
-    raise BadImageError(f"not a readable image ({_READ} are known by their content); convert or remove it")
+    raise BadImageError(f"not an image that surgeon reads ({_READ}); convert or remove it")
 
 
 def read_image(path: Path) -> bytes:

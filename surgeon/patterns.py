@@ -56,21 +56,21 @@ def first_groups(pattern: str, texts: Sequence[str]) -> list[str | None]:
         )
     except (subprocess.TimeoutExpired, subprocess.CalledProcessError) as error:
         slow = isinstance(error, subprocess.TimeoutExpired)
-        reason = f"takes more than {_SECONDS:g} s" if slow else "takes more memory than there is"
+        reason = f"takes more than {_SECONDS:g} s" if slow else "runs out of memory"
         raise SurgeonError(
             f"the pattern {spell_pattern(pattern)} {reason} for {len(texts):,} name{'s' * (len(texts) != 1)}",
-            r"repeat nothing that is repeated already, as in (\w+)+",
+            r"avoid nested repetition, as in (\w+)+",
         ) from error
     answer = json.loads(done.stdout)
     if isinstance(answer, str):
         raise SurgeonError(
             f"{spell_pattern(pattern)} is not a regular expression: {answer}",
-            r"expected one as Python's re has it, such as '^(\w+?)_'; write it in single quotes",
+            r"expected the syntax of Python's re, as in '^(\w+?)_'; write it in single quotes",
         )
     if answer == 0:
         raise SurgeonError(
             f"the pattern {spell_pattern(pattern)} has no group",
-            r"put what counts into parentheses, such as '^(\w+?)_'",
+            r"put the part that counts into parentheses, as in '^(\w+?)_'",
         )
     return [found or None for found in answer]
 

@@ -69,7 +69,7 @@ def check_version(path: Path, value: object, newest: int) -> None:
     version = record_of(value, _Versioned).version
     if version > newest:
         raise SurgeonError(
-            f"{path} has version {version} of its format, and this surgeon knows {newest}: a newer one wrote it",
+            f"{path} has format version {version}, but this release of surgeon reads versions up to {newest}",
             "update surgeon",
         )
 

@@ -62,12 +62,12 @@ class Run:
 
     @cached_property
     def plan(self) -> Plan:
-        """What it was to do, as it was written when it began."""
+        """The plan of the run, as recorded when it began."""
         return read_plan(self.folder)
 
     @cached_property
     def result(self) -> RunResult:
-        """What it came to.
+        """The result of the run.
 
         Raises:
             UsageError: If it is not finished.
@@ -142,16 +142,16 @@ class Run:
         return {}
 
     def predict(self, images: ImageLike | Iterable[ImageLike], top: int | None = None) -> list[Prediction]:
-        """Tells the classes of images.
+        """Classifies images.
 
         Args:
             images: One or several: paths, the bytes of image files, or RGB arrays of any size, uint8 of shape
                 (height, width, 3), or (n, height, width, 3) for several.
-            top: How many classes are told of each image, the likeliest first, at least 1; by default all.
+            top: How many classes to return per image, most likely first; at least 1, by default all.
 
         Returns:
-            A prediction per image, in their order. Of an image that cannot be read ``reason`` says why, and there
-            are no classes. Of one that is rejected, where the recipe has ``reject``, ``unknown`` says why.
+            One prediction per image, in the same order. If an image cannot be read, ``reason`` says why and there
+            are no classes. If it is rejected, because the recipe has ``reject``, ``unknown`` says why.
 
         Raises:
             UsageError: If the run has no network yet, or what is given is not an image.
@@ -164,7 +164,7 @@ class Run:
         from surgeon.inference.classify import classify
 
         if top is not None and top < 1:
-            raise UsageError(f"top is {top}", "give at least 1, or leave it out for all classes")
+            raise UsageError(f"expected top of 1 or more, found {top}", "leave it out for all classes")
         encoded = [_encoded(image, at) for at, image in enumerate(_several(images))]
         bundle, classifier = self._classifier(len(encoded))
         answers, bad = drive(classify(bundle, classifier, encoded))
@@ -175,13 +175,13 @@ class Run:
     def evaluate(
         self, data: str | Path, columns: Mapping[str, str] | None = None, out: str | Path | None = None
     ) -> OtherData:
-        """Measures the network on other images; classes are matched by name.
+        """Evaluates the network on other images; classes are matched by name.
 
         Args:
             data: A folder of class folders, a CSV file, a ZIP archive, or what else ``init`` takes.
-            columns: Of a CSV file: ``image_column`` and ``label_column``, where they are called otherwise than in the
+            columns: For a CSV file: ``image_column`` and ``label_column``, where their names differ from those in the
                 recipe.
-            out: A new folder for what was found: ``evaluation.json``, ``predictions.csv``, ``confusion.png``.
+            out: A new folder for the results: ``evaluation.json``, ``predictions.csv``, ``confusion.png``.
 
         Raises:
             UsageError: If ``data`` is none of these, or ``out`` exists.
@@ -202,11 +202,11 @@ class Run:
         Args:
             image: As ``predict`` takes it.
             label: The class; by default the likeliest.
-            method: ``grad-cam`` (Selvaraju et al., arXiv 1610.02391) or ``occlusion``, which looks at answers only.
-                Networks that Grad-CAM cannot follow are asked by occlusion.
+            method: ``grad-cam`` (Selvaraju et al., arXiv 1610.02391) or ``occlusion``, which uses only the outputs.
+                Occlusion is used for networks that Grad-CAM does not support.
 
         Returns:
-            The image with heat over it, RGB, at the size of the network's input.
+            The image with a heat map over it, RGB, at the size of the network's input.
 
         Raises:
             UsageError: If there is no such class or method, or what is given is not an image.
@@ -231,11 +231,11 @@ class Run:
         return self._explainers[method](pixels, number)
 
     def export(self, format: str, quantize: str | None = None, out: str | Path | None = None) -> ExportResult:  # noqa: A002
-        """Writes the network in another format, and compares it with the run before that counts.
+        """Exports the network to another format, after comparing it with the run.
 
         Args:
             format: ``keras``, ``savedmodel``, ``litert``, ``onnx``, or what another package adds.
-            quantize: ``float16`` or ``int8``, of ``litert`` only.
+            quantize: ``float16`` or ``int8``; ``litert`` only.
             out: A new folder; by default ``export/FORMAT`` in the run's.
 
         Raises:
@@ -253,7 +253,7 @@ class Run:
         return drive(export(self.plan, self.folder, spec, quantize, folder))
 
     def report(self, out: str | Path | None = None) -> Path:
-        """Writes the page that shows the run; by default ``report.html`` in its folder. Returns where it is."""
+        """Writes the report of the run, by default ``report.html`` in its folder, and returns its path."""
         from surgeon.publishing.page import write_report
 
         plan, result = read_run(self.folder)
@@ -317,7 +317,7 @@ def _encoded(image: ImageLike, number: int) -> LabelledImage:
     if not isinstance(image, np.ndarray):
         raise UsageError(
             f"image {number} is of the type {type(image).__name__}",
-            "give a path, the bytes of a file or an array; numpy.array(image.convert('RGB')) is one of a Pillow image",
+            "give a path, the bytes of a file or an array; for a Pillow image, numpy.array(image.convert('RGB'))",
         )
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3:
         raise UsageError(

@@ -51,12 +51,12 @@ def probe(
     """Finds out where to cut: the accuracy of a linear classifier on a network's features at each cut.
 
     A logistic regression is fitted to the pooled features of each cut, in a cross-validation on the training and
-    validation images; those of the test split are not looked at. Whatever the layers compute is kept for the next time.
+    validation images; test images are not used. What the layers compute is kept for later searches and runs.
 
     Args:
         recipe: A plan, or a recipe's file; only its images and its backbone count.
         backbones: Names of networks to measure instead of its backbone.
-        every_layer: Whether to measure every layer, and not the ends of blocks alone.
+        every_layer: Whether to measure every layer, not only the ends of blocks.
         on_event: Is told of progress.
 
     Raises:
@@ -78,7 +78,7 @@ def probe(
 def depth(
     recipe: Plan | str | Path, *, epochs: int = 5, seeds: int = 1, on_event: Subscriber | None = None
 ) -> DepthSearchResult:
-    """Finds out from where to train: the head alone, then from each block on, for the same epochs each.
+    """Finds the first layer to train: the head alone, then from each block on, each for the same number of epochs.
 
     The last phase of the recipe is varied, at 0.3, 1 and 3 times its learning rate, after the phases before it, which
     train the head alone. Accuracies are those of the validation images, or of a fifth of the training images if there
@@ -111,7 +111,7 @@ def depth(
 def lr_range(
     recipe: Plan | str | Path, phase: str | None = None, *, on_event: Subscriber | None = None
 ) -> LrRangeResult:
-    """Finds a learning rate for a phase: its loss over a few steps at rates that grow, after the phases before it.
+    """Finds a learning rate for a phase: its loss over a few steps at increasing rates, after the phases before it.
 
     Args:
         recipe: A plan, or a recipe's file.
@@ -144,20 +144,20 @@ def sweep(
     storage: str | None = None,
     on_event: Subscriber | None = None,
 ) -> SweepResult:
-    """Tries many recipes: what ``sweep`` in a recipe varies, at the price of little more than one run.
+    """Tries many recipes: what ``sweep`` in a recipe varies, at little more than the cost of one run.
 
     What frozen layers compute is shared by all trials, and heads of one shape are trained together. The test images are
-    not looked at, but for the final measure of the best recipe. Ctrl-C stops after the present step; with the same
-    folder it goes on from there.
+    used only for the final evaluation of the best recipe. Ctrl-C stops after the current step; with the same
+    folder it continues from there.
 
     Args:
         recipe: A plan or a recipe's file, with a ``sweep``.
         folder: Where its files go: a new folder, or that of a sweep of the same recipe; by default
             ``sweeps/NAME-TIME``.
-        final: With how many seeds the best recipe is trained in the end and measured on the test images.
+        final: With how many seeds to train the best recipe in the end and evaluate it on the test images.
         storage: The URL of the database in which Optuna keeps its study, as SQLAlchemy spells it; by default an SQLite
             file in the folder.
-        on_event: Is told of progress, and of every trial that ended.
+        on_event: Called with progress events and every trial that ended.
 
     Raises:
         RecipeError: With all problems of the recipe, of what is varied and of the combinations.
@@ -184,8 +184,8 @@ def sweep_opened(searched: Sweep, path: Path, final: int, storage: str | None, w
     """Does what ``sweep`` does, of a sweep that was checked."""
     if searched.plan.data.folds is not None and searched.plan.data.fold is None:
         raise UsageError(
-            "a sweep sees all folds but one (data.folds), so a cross-validation of its best recipe would be too good",
-            "say which one it does not see, data.fold: 1; sweep.folds cross-validates within the rest",
+            "a sweep uses all folds but one (data.folds), so cross-validating its best recipe would be optimistic",
+            "name the fold that it must not use, data.fold: 1; sweep.folds cross-validates within the rest",
         )
     with removed_unless(has_trials, path), _interruptions_told(path):
         begin_sweep(path, searched.plan.recipe)
@@ -211,7 +211,7 @@ def sweep_opened(searched: Sweep, path: Path, final: int, storage: str | None, w
 @contextmanager
 def _interruptions_told(folder: Path) -> Iterator[None]:
     """Says how a sweep that is stopped goes on."""
-    go_on = f"go on with `surgeon sweep {folder} --resume`"
+    go_on = f"continue with `surgeon sweep {folder} --resume`"
     try:
         yield
     except RunInterruptedError as error:
@@ -227,7 +227,7 @@ def _check_finished(result: SweepResult, folder: Path) -> None:
     failed = [trial for trial in result.trials if trial.state == "failed"]
     if failed:
         message = f"no trial finished, {len(failed)} failed; trial {failed[0].number}: {failed[0].reason}"
-        raise SurgeonError(message, f"`surgeon report {folder}` shows all")
+        raise SurgeonError(message, f"`surgeon report {folder}` shows all of them")
     raise SurgeonError(
         f"no trial finished{f': {result.stopped}' if result.stopped else ''}",
         "give it more time; what was computed is kept",
@@ -298,7 +298,7 @@ def measure_choices(draft: Document, folder: Path, seconds: float, watching: Sub
     except SurgeonError as error:
         if not holds_sweep(folder):
             raise
-        reasons += [f"The rest is as for most folders: {error.message}."]
+        reasons += [f"The rest are default values, since the sweep failed: {error.message}."]
         return Choices(cut=cuts.suggested.cut, trainable=starts[len(starts) // 2], reasons=tuple(reasons))
     if found.best is None:
         raise AssertionError("a sweep without a finished trial raises")

@@ -42,13 +42,13 @@ _SUMMARY = "series.json"
 
 @dataclass(frozen=True)
 class Series:
-    """Runs of one recipe, and what they came to.
+    """Runs of one recipe and their results.
 
     Attributes:
         folder: Where their folders are.
         runs: In their order.
         figures: What each came to, by name, from 0 to 1.
-        evaluation: Of a cross-validation: of all images, each as the network saw it that was not trained on it. Its
+        evaluation: For a cross-validation: over all images, each tested by the network not trained on it. Its
             probabilities are in ``predictions.csv``. None for runs with other seeds.
 
     Examples:
@@ -72,7 +72,7 @@ def repeat(
 ) -> Series:
     """Trains a recipe with its seed and the ones that follow, on the same images.
 
-    Runs that are there already are taken as they are, or up where they were stopped.
+    Finished runs in the folder are reused, and unfinished ones are resumed.
 
     Args:
         recipe: A plan, or a recipe's file.
@@ -94,8 +94,8 @@ def repeat(
         raise UsageError(f"expected 1 seed or more, found {seeds}")
     if plan.data.folds is not None and plan.data.fold is None:
         raise UsageError(
-            "the recipe asks for a cross-validation (data.folds), and runs with other seeds are another series",
-            "say which fold is repeated, data.fold: 1, or leave data.folds out",
+            "the recipe asks for a cross-validation (data.folds), which does not go with several seeds",
+            "name the fold to repeat, data.fold: 1, or leave out data.folds",
         )
     plans = {f"seed-{seed}": _with(plan, {"seed": seed}) for seed in range(plan.seed, plan.seed + seeds)}
     return _train_each(plans, new_folder(plan.name) if folder is None else Path(folder), on_event, log)
@@ -112,8 +112,8 @@ def cross_validate(
     """Trains a recipe once for each part of the images, and tests each network on the part that it did not see.
 
     Parts are of about the same size, stratified by class; images of one group are in one part. What frozen layers
-    compute is kept from one run to the next, as far as it is kept on disk. Runs that are there already are taken as
-    they are, or up where they were stopped.
+    compute is kept from one run to the next, as far as it is kept on disk. Finished runs in the folder are reused,
+    and unfinished ones are resumed.
 
     Args:
         recipe: A plan, or a recipe's file.
@@ -177,8 +177,8 @@ def _check_images(folders: Sequence[Path]) -> None:
     for folder, images in zip(folders[1:], others, strict=True):
         if images != first:
             raise SurgeonError(
-                f"{folders[0]} and {folder} are not of the same images, so they say nothing together",
-                "photographs were added, changed or removed between them; begin anew in another folder (--out)",
+                f"{folders[0]} and {folder} have different images, so their results cannot be combined",
+                "photographs were added, changed or removed between them; start again in another folder (--out)",
             )
 
 

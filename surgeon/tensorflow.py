@@ -35,7 +35,7 @@ def load_tensorflow() -> None:
     except (ValueError, AttributeError, AssertionError) as error:  # what Keras raises about its settings
         raise SurgeonError(
             f"Keras cannot be loaded: {error or type(error).__name__}",
-            "mend or remove keras.json in ~/.keras, or in the folder that KERAS_HOME names",
+            "fix or remove keras.json in ~/.keras or in the folder that KERAS_HOME names",
         ) from error
     if keras.config.backend() != "tensorflow":
         raise SurgeonError(

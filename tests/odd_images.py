@@ -801,11 +801,11 @@ def heic_files() -> Iterator[OddImage]:
 
 def other_files() -> Iterator[OddImage]:
     yield OddImage("empty", b"", None, refusal="empty")
-    yield OddImage("notes", b"notes, and a good many more of them", None, refusal="not a readable image")
+    yield OddImage("notes", b"notes, and a good many more of them", None, refusal="not an image that surgeon reads")
     yield OddImage("a page", b"<!DOCTYPE html><html><body>Not found</body></html>", None, refusal="web page")
-    yield OddImage("zeros", bytes(4000), None, refusal="not a readable image")
+    yield OddImage("zeros", bytes(4000), None, refusal="not an image that surgeon reads")
     for form in ("PPM", "JPEG2000", "ICO", "TGA", "PCX", "SGI"):
-        yield OddImage(form.lower(), save(PHOTO, form), None, refusal="convert|not a readable image")
+        yield OddImage(form.lower(), save(PHOTO, form), None, refusal="convert|not an image that surgeon reads")
     for name, start in {
         "psd": b"8BPS\0\1",
         "jxl": b"\xff\x0a\xfa\x7f",

@@ -90,7 +90,7 @@ def test_groups_are_those_of_the_source(recipe: Path) -> None:
             "{rename: {elm: x}, leave_out: [elm]}",
             "leave_out[0]",
             "'elm' is renamed and left out",
-            "do one or the other",
+            "do only one of the two",
         ),
         ("{rename: {elm: fir}, leave_out: [fir]}", "rename.elm", "'fir' is left out", None),
         ("{leave_out: [elm, fir, oak]}", "", "only 'pine' is left", None),

@@ -148,8 +148,8 @@ def test_auto_takes_openvino_where_it_is_faster(tiny: Path) -> None:
     ("module", "name", "answer", "reason"),
     [
         (engines, "find_spec", None, "OpenVINO is not installed"),
-        (engines, "cpu_flags", frozenset({"avx"}), "OpenVINO is faster on x86 processors with AVX2 only"),
-        (platform, "machine", "aarch64", "OpenVINO is faster on x86 processors with AVX2 only"),
+        (engines, "cpu_flags", frozenset({"avx"}), "OpenVINO is only faster on x86 processors with AVX2"),
+        (platform, "machine", "aarch64", "OpenVINO is only faster on x86 processors with AVX2"),
         (tf.config, "list_physical_devices", ["a GPU"], "there is a GPU"),
     ],
 )

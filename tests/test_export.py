@@ -480,7 +480,7 @@ class TestPredict:
         assert done.code == 1
         first, second = map(json.loads, done.out.splitlines())
         assert first["classes"] == []
-        assert first["reason"].startswith("not a readable image")
+        assert first["reason"].startswith("not an image that surgeon reads")
         assert second["classes"][0] == "along"
 
     @pytest.mark.parametrize("link", [False, True])

@@ -199,7 +199,7 @@ class TestDownload:
                 finish(fetch(download))
             assert download.url in error.value.message
             assert str(cache) in str(error.value.hint)
-            assert f"SURGEON_MIRROR name a folder that holds {download.mirror}" in str(error.value.hint)
+            assert f"set SURGEON_MIRROR to a folder that contains {download.mirror}" in str(error.value.hint)
             assert leftovers(cache) == []
 
 

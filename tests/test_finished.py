@@ -211,7 +211,7 @@ def test_ctrl_c_while_the_page_is_made_leaves_a_finished_run(
     monkeypatch.setattr("surgeon.publishing.page.render_page", raise_it(KeyboardInterrupt()))
     stopped = surgeon("run", run.parent / "recipe.yaml", "--out", tmp_path / "run")
     assert stopped.code == 130
-    assert "the run is finished; `surgeon report" in stopped.err
+    assert "the run itself is finished; `surgeon report" in stopped.err
     assert (tmp_path / "run" / "result.json").exists()
 
 

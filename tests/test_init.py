@@ -187,13 +187,13 @@ def misplaced(tmp_path: Path, write_image: Callable[..., Path]) -> Path:
 @pytest.mark.parametrize(
     ("given", "found", "advice"),
     [
-        ("gone", "does not exist", "folder of images for each class"),
+        ("gone", "does not exist", "one folder of images per class"),
         ("photos.tar.gz", "is an archive", "unpack"),
         ("download", "is an archive", "unpack"),
-        ("labels.tsv", "is a table", "data.source: {csv: labels.tsv}"),
+        ("labels.tsv", "is a table", "save it as CSV"),
         ("mine.yaml", "a recipe", "surgeon run"),
         ("one.jpg", "is a single image", "surgeon predict"),
-        ("empty", "it is empty", "folder of images for each class"),
+        ("empty", "it is empty", "one folder of images per class"),
         ("packed", "archives such as a.zip", "unpack"),
         ("flat", "3 unlabelled, such as 0.png", "CSV"),
         ("split", "its folders are splits", "splits: false"),

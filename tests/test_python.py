@@ -79,7 +79,7 @@ def test_images_may_be_paths_bytes_and_arrays(trained: Path, photos: Path) -> No
     predictions = run.predict([path, str(path), path.read_bytes(), array, b"none"])
     assert len({prediction.probabilities for prediction in predictions[:4]}) == 1
     assert predictions[4].classes == ()
-    assert "not a readable image" in str(predictions[4].reason)
+    assert "not an image that surgeon reads" in str(predictions[4].reason)
     assert run.predict(array) == run.predict([array])
     assert [len(prediction.classes) for prediction in run.predict([path, path], top=1)] == [1, 1]
     assert run.predict(np.stack([array, array])) == run.predict([array, array])
@@ -223,7 +223,7 @@ def test_what_cannot_be_is_said(desk: Path) -> None:
         surgeon.load_recipe("photos.yaml", {"phases[1].epochs": 0})
     with pytest.raises(surgeon.UsageError, match=r"holds no run: there is no recipe\.yaml in it"):
         surgeon.open_run("photos")
-    with pytest.raises(surgeon.UsageError, match="not a folder that exists"):
+    with pytest.raises(surgeon.UsageError, match="there is no such folder"):
         surgeon.open_run("photo")
     with pytest.raises(surgeon.UsageError, match="no tracker is called 'tensorbord'"):
         surgeon.train("photos.yaml", log="tensorbord")

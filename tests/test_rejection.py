@@ -219,7 +219,7 @@ def test_any_head_that_ends_in_a_dense_layer_rejects_and_can_be_handed_over(
 
 def test_a_head_without_a_dense_layer_cannot_reject(surgeon: Surgeon, tiny: Path) -> None:
     told = surgeon("validate", tiny, "--set", "head=[global_average_pooling, activation: softmax]", *REJECTING)
-    assert "what goes into the head's last dense layer is compared" in told.out + told.err
+    assert "reject compares the inputs of the head's last dense layer" in told.out + told.err
 
 
 @pytest.mark.slow
@@ -272,4 +272,4 @@ def test_training_images_are_looked_at_as_they_are_where_changed_copies_are_trai
 def test_without_validation_images_there_are_no_bounds(surgeon: Surgeon, tiny: Path, tmp_path: Path) -> None:
     told = surgeon("run", tiny, "--out", tmp_path / "run", *REJECTING, "--set", "data.split.validation=0")
     assert told.code == 2
-    assert "what is rejected is decided by validation images" in told.err
+    assert "reject sets its bounds by validation images" in told.err

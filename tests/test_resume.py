@@ -119,7 +119,7 @@ def test_a_run_that_was_stopped_anywhere_ends_as_if_it_had_not_been(
         stop_at(folder, stop)
     done = surgeon("resume", folder)
     assert done.code == 0, done.err
-    assert f"going on after epoch {said}" in done.err
+    assert f"resuming after epoch {said}" in done.err
     assert ends(folder) == ends(whole)
     assert not (folder / "checkpoint.npz").exists()
     again = surgeon("resume", folder)
@@ -143,7 +143,7 @@ def test_a_signal_stops_a_run_behind_its_step(
 ) -> None:
     out = tmp_path / "run"
     process = start(tiny, out, "phases[0].epochs=100000")
-    assert "is being worked on" in surgeon("resume", out).err
+    assert "is in use" in surgeon("resume", out).err
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 128 + number
@@ -209,7 +209,7 @@ def test_a_run_with_another_image_does_not_go_on(surgeon: Surgeon, stopped: Path
     (stopped / "lock.json").write_text(json.dumps(lock), encoding="utf-8")
     done = surgeon("resume", stopped)
     assert done.code == 1
-    assert "was begun with something else:\nimages along/3.png: was 000000000000..., is " in done.err
+    assert "was started with other inputs:\nimages along/3.png: was 000000000000..., is " in done.err
     assert "weights head_dense/bias: " in done.err
     assert "keras" not in done.err  # another release is worth a note, not a refusal
     assert (stopped / "checkpoint.npz").exists()
@@ -258,7 +258,7 @@ def test_only_a_run_can_go_on(surgeon: Surgeon, tmp_path: Path) -> None:
 
 
 def test_a_run_belongs_to_one_process(tmp_path: Path) -> None:
-    with run_in_use(tmp_path), pytest.raises(SurgeonError, match="is being worked on"), run_in_use(tmp_path):
+    with run_in_use(tmp_path), pytest.raises(SurgeonError, match="is in use"), run_in_use(tmp_path):
         pass
     with run_in_use(tmp_path):
         pass
@@ -315,7 +315,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(surgeon: Surgeon, tiny: Path, tmp
     assert "surgeon resume" in error
     assert "Traceback" not in error
     rows = (tmp_path / "full" / "events.jsonl").read_text(encoding="utf-8")
-    assert "going on after epoch 1" in rows
+    assert "resuming after epoch 1" in rows
     assert ends(tmp_path / "full") == ends(tmp_path / "whole")
 
 

@@ -42,7 +42,7 @@ def serving(*command: object) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     )
     assert process.stdout is not None
     try:
-        said = re.search(r"answers at (http://\S+:[1-9]\d*)", process.stdout.readline())
+        said = re.search(r"is served at (http://\S+:[1-9]\d*)", process.stdout.readline())
         assert said, process.communicate()[1]
         yield said[1], process
     finally:
@@ -135,13 +135,13 @@ def test_concurrent_clients_get_the_answers_of_predict(surgeon: Surgeon, trained
 GOOD = ("a.png", picture())
 BAD = ("a\x1b[31m.png", b"no image")
 REFUSED: dict[str, tuple[bytes, int, str]] = {
-    "no image": (form([BAD]), 422, "not a readable"),
+    "no image": (form([BAD]), 422, "not an image that surgeon reads"),
     "half an image": (form([("a.png", picture()[:50])]), 422, "a.png"),
     "an empty file": (form([("a.png", b"")]), 422, "empty"),
     "two bad images of one name": (form([BAD, GOOD, BAD]), 422, r'[{"file": "a\\x1b[31m.png", "reason": "not a'),
-    "too large an image": (form([("a.png", bytes(300_001))]), 413, "a.png: an image has at most 300,000 bytes"),
+    "too large an image": (form([("a.png", bytes(300_001))]), 413, "a.png: an image may have at most 300,000 bytes"),
     "too many images": (form([GOOD] * 9), 413, "at most 8"),
-    "too much altogether": (form([("a.png", bytes(5_000_000))]), 413, "a request has at most"),
+    "too much altogether": (form([("a.png", bytes(5_000_000))]), 413, "a request may have at most"),
     "no files": (form([]), 422, "files"),
     "another field": (form([GOOD], "image"), 422, "'image'"),
     "many other fields": (form([GOOD] * 9, "image"), 413, "nobody asked for"),
@@ -247,10 +247,15 @@ ATTACKS: dict[str, tuple[list[bytes], float, int, str]] = {
         [POST, b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n" % (len(START), START), *[CHUNK] * 500],
         0,
         413,
-        "an image has at most",
+        "an image may have at most",
     ),
     "a form in endless chunks": ([POST, b"Transfer-Encoding: chunked\r\n\r\n", *[CHUNK] * 500], 0, 400, "damaged"),
-    "a length beyond all": ([POST, b"Content-Length: 99999999999999999999\r\n\r\n"], 0, 413, "a request has at most"),
+    "a length beyond all": (
+        [POST, b"Content-Length: 99999999999999999999\r\n\r\n"],
+        0,
+        413,
+        "a request may have at most",
+    ),
     "a length that is none": ([POST, b"Content-Length: -1\r\n\r\n"], 0, 400, "not a valid HTTP request"),
     "endless headers": ([POST, *[b"X: " + b"y" * 8000 + b"\r\n"] * 3], 0, 400, "not a valid HTTP request"),
     "no HTTP": ([bytes(range(256))], 0, 400, "not a valid HTTP request"),
@@ -347,7 +352,7 @@ def test_an_unfinished_upload_does_not_outlive_the_service() -> None:
             time.sleep(0.5)
             started = time.monotonic()
             process.send_signal(signal.SIGTERM)
-            assert unfinished.result()[:2] == (503, {"detail": "the service ends"})
+            assert unfinished.result()[:2] == (503, {"detail": "the service is shutting down"})
             process.wait(timeout=20)
         assert time.monotonic() - started < 15
 
@@ -361,7 +366,7 @@ def test_a_port_that_is_taken_is_told_before_anything_is_loaded(surgeon: Surgeon
         outcome = surgeon("serve", tmp_path, "--port", taken.getsockname()[1])
     assert outcome.code == 1
     assert "cannot listen at 127.0.0.1, port" in outcome.err
-    assert "answers" not in outcome.out
+    assert "served" not in outcome.out
 
 
 def test_an_address_is_written_as_browsers_take_it() -> None:

@@ -132,7 +132,7 @@ class TestFolder:
             "a third folder": ("train/a train/b test/a test/b extra/a", "beside 'extra'"),
             "one of two is known": ("train/a train/b later/a later/b", "'train' is called as a split is"),
             "one class in each": ("train/a later/a", "'train' is called as a split is"),
-            "known by a word": ("seg_train/seg_train/a seg_test/seg_test/a", "nearly as splits"),
+            "known by a word": ("seg_train/seg_train/a seg_test/seg_test/a", "names that resemble splits"),
             "in another language": ("Lernen/a Lernen/b Prüfen/a Prüfen/b", "both hold 'a', 'b'"),
             "splits below classes": ("a/train a/test b/train b/test", "'test', 'train', which are called as splits"),
         }.values(),

@@ -125,7 +125,7 @@ def test_a_graph_with_files_beside_its_weights_is_refused(tmp_path: Path) -> Non
             self.asset = tf.saved_model.Asset(str(words))
 
     tf.saved_model.save(Table(), str(tmp_path / "saved_model"))
-    with pytest.raises(SurgeonError, match="an asset"):
+    with pytest.raises(SurgeonError, match="as assets"):
         check_saved_model(tmp_path / "saved_model")
 
 

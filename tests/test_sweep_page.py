@@ -140,7 +140,7 @@ def test_what_is_said_of_the_best_trial() -> None:
     sweep = make_sweep()
     text = shown(*best_text(sweep, Path("sweeps/night")), width=300)
     assert f"The best of 24 finished trials, trial {sweep.ranked[0].number}, reached a validation accuracy of" in text
-    assert "flatters it" in text
+    assert "it is optimistic" in text
     assert "peak 61%, trainable 29%, units 10%" in text
     assert "accuracy 0.9130 ± 0.0060" in text
     assert "surgeon run sweeps/night/best.yaml" in text

@@ -94,7 +94,7 @@ def test_a_tracker_that_is_not_installed_is_told_before_anything_is_written(
 ) -> None:
     monkeypatch.setattr("surgeon.errors.find_spec", lambda _: None)
     done = surgeon("run", tiny, "--out", tmp_path / "runs" / "new", "--log", "mlflow")
-    assert (done.code, "mlflow needs mlflow, which is not installed" in done.err) == (1, True)
+    assert (done.code, "mlflow needs packages that are not installed: mlflow" in done.err) == (1, True)
     assert not (tmp_path / "runs").exists()
 
 

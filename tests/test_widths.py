@@ -116,7 +116,7 @@ def test_an_epoch_is_a_line(shown: Callable[..., list[str]], desk: Path, columns
         assert lines[title].split()[-1] == "time"
         assert lines[title + 1].split()[0] == "1"
         assert lines[title + 1].split()[-1] == "s"
-    assert any(line.startswith("look at") for line in lines)
+    assert any(line.startswith("report:") for line in lines)
 
 
 def test_a_bar_keeps_the_time_left(columns: int, capsys: pytest.CaptureFixture[str]) -> None:

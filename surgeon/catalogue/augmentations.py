@@ -143,7 +143,7 @@ def _turn(description: str) -> Schema:
 
 
 def _alpha(default: float) -> Schema:
-    description = "Of the beta distribution that the parts are drawn from: 1 is uniform, less favours one of the two."
+    description = "Of the beta distribution of the mixing ratio: 1 is uniform, lower values favour one of the two."
     return number(description, default, minimum=0.01, maximum=10)
 
 
@@ -154,23 +154,23 @@ _STRENGTH = "Strength of the operations: at 1 up to 30 degrees, 0.3 of the size,
 AUGMENTATIONS = table(
     AugmentationSpec(
         name="flip",
-        summary="Mirrors half of the images.",
-        parameters={"mode": choice("The direction; `none` leaves all as they are.", _FLIPS, "horizontal")},
+        summary="Mirrors images, along each chosen axis half of the time.",
+        parameters={"mode": choice("The direction; `none` leaves all images unchanged.", _FLIPS, "horizontal")},
         shorthand="mode",
         build=_flip,
     ),
     AugmentationSpec(
         name="crop",
-        summary="Cuts out a part at random and enlarges it to the image's size.",
-        parameters={"fraction": _part("Part of height and width that is kept.")},
+        summary="Cuts out a random part and enlarges it to the image's size.",
+        parameters={"fraction": _part("Fraction of height and width that is kept.")},
         required=("fraction",),
         shorthand="fraction",
         build=_crop,
     ),
     AugmentationSpec(
         name="rotation",
-        summary="Turns to either side.",
-        parameters={"factor": _turn("Largest angle as part of a full turn: 0.04 for 15 degrees.")},
+        summary="Rotates in either direction.",
+        parameters={"factor": _turn("Largest angle, as a fraction of a full turn: 0.04 for 15 degrees.")},
         required=("factor",),
         shorthand="factor",
         build=_rotation,
@@ -178,7 +178,7 @@ AUGMENTATIONS = table(
     AugmentationSpec(
         name="zoom",
         summary="Zooms in or out.",
-        parameters={"factor": _part("Largest part of the size by which it grows or shrinks.")},
+        parameters={"factor": _part("Largest change in size, as a fraction of it.")},
         required=("factor",),
         shorthand="factor",
         build=_zoom,
@@ -186,7 +186,7 @@ AUGMENTATIONS = table(
     AugmentationSpec(
         name="translation",
         summary="Shifts along both axes.",
-        parameters={"factor": _part("Largest shift as part of the size.")},
+        parameters={"factor": _part("Largest shift, as a fraction of the size.")},
         required=("factor",),
         shorthand="factor",
         build=_translation,
@@ -202,31 +202,31 @@ AUGMENTATIONS = table(
     AugmentationSpec(
         name="brightness",
         summary="Brightens or darkens.",
-        parameters={"factor": _part("Largest shift as part of the range of values.")},
+        parameters={"factor": _part("Largest shift, as a fraction of the range of values.")},
         required=("factor",),
         shorthand="factor",
         build=_brightness,
     ),
     AugmentationSpec(
         name="hue",
-        summary="Turns colours around the colour circle.",
-        parameters={"factor": _turn("Largest turn as part of a full one: 0.05 for 18 degrees.")},
+        summary="Shifts hues around the colour circle.",
+        parameters={"factor": _turn("Largest shift, as a fraction of the full circle: 0.05 for 18 degrees.")},
         required=("factor",),
         shorthand="factor",
         build=_hue,
     ),
     AugmentationSpec(
         name="saturation",
-        summary="Strengthens or pales colours.",
-        parameters={"factor": _part("Largest part by which it changes; 1 reaches from grey to pure colours.")},
+        summary="Makes colours stronger or paler.",
+        parameters={"factor": _part("Largest change, as a fraction; 1 ranges from grey to fully saturated.")},
         required=("factor",),
         shorthand="factor",
         build=_saturation,
     ),
     AugmentationSpec(
         name="greyscale",
-        summary="Takes the colours of some images away.",
-        parameters={"probability": _part("Part of the images.")},
+        summary="Turns some images grey.",
+        parameters={"probability": _part("Fraction of the images.")},
         required=("probability",),
         shorthand="probability",
         build=_greyscale,
@@ -243,8 +243,8 @@ AUGMENTATIONS = table(
         name="erasing",
         summary="Fills a rectangle of some images with noise.",
         parameters={
-            "probability": _part("Part of the images.", 0.5),
-            "area": _part("Largest part of an image that is erased.", 0.33),
+            "probability": _part("Fraction of the images.", 0.5),
+            "area": _part("Largest fraction of an image that is erased.", 0.33),
         },
         shorthand="probability",
         build=_erasing,
@@ -257,7 +257,7 @@ AUGMENTATIONS = table(
         ),
         parameters={
             "strength": _part(_STRENGTH, 0.5),
-            "operations": integer("How many, one after the other.", 2, minimum=1, maximum=10),
+            "operations": integer("Number of operations, one after another.", 2, minimum=1, maximum=10),
         },
         shorthand="strength",
         build=_rand_augment,
@@ -275,13 +275,13 @@ AUGMENTATIONS = table(
     AugmentationSpec(
         name="mix_up",
         summary=(
-            "Mixup: each image of a batch is blended with another, and their classes as much; with `views` only of "
+            "Mixup: each image of a batch is blended with another, and their labels alike; with `views` only for "
             "features."
         ),
         parameters={
             "alpha": _alpha(0.2),
             "of": choice(
-                "What is blended: pixels, or what the frozen layers of each phase make of them.", _BLENDED, "images"
+                "What is blended: pixels, or the output of the frozen layers of each phase.", _BLENDED, "images"
             ),
         },
         shorthand="alpha",
@@ -291,7 +291,7 @@ AUGMENTATIONS = table(
     AugmentationSpec(
         name="cut_mix",
         summary=(
-            "CutMix: a rectangle of each image of a batch is that of another, and their classes count by the area; "
+            "CutMix: a rectangle of each image of a batch is taken from another, and labels are mixed by area; "
             "not with `views`."
         ),
         parameters={"alpha": _alpha(1.0)},

@@ -186,7 +186,7 @@ def find(kind: str, entries: Table[EntryT], name: str) -> EntryT:
         UsageError: If there is none; the nearest name is suggested.
     """
     if name not in entries:
-        absent = "if another package adds it, install that" if entries.group else None
+        absent = "if it belongs to another package, install that package" if entries.group else None
         raise UsageError(f"no {kind} is called {name!r}", did_you_mean(name, entries) or absent)
     return entries[name]
 

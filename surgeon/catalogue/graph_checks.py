@@ -16,7 +16,7 @@ from surgeon.records import damage_told
 from surgeon.text import first_few
 
 _MOST_BYTES = (2 << 30) - 1  # of one message, by protobuf's own bound
-_REMEDY = "if you trust whoever made it, give --trust"
+_REMEDY = "if you trust its source, give --trust"
 
 _VARIABLES = "AssignVariableOp DisableCopyOnRead ReadVariableOp ResourceGather VarHandleOp VarIsInitializedOp"
 _FLOW = """Assert Case EnsureShape Identity IdentityN If LoopCond Merge NextIteration NoOp Enter Exit PartitionedCall
@@ -70,7 +70,7 @@ def check_saved_model(folder: Path) -> None:
     if not graph.HasField("object_graph_def"):
         raise SurgeonError(f"{folder} was written by TensorFlow 1, which surgeon cannot look into", _REMEDY)
     if graph.asset_file_def or any(node.HasField("asset") for node in graph.object_graph_def.nodes):
-        raise SurgeonError(f"{folder} reads files beside its weights, as an asset", _REMEDY)
+        raise SurgeonError(f"{folder} reads files other than its weights, as assets", _REMEDY)
     functions = {function.signature.name: function for function in graph.graph_def.library.function}
     called = _called(_entries(graph), functions)
     operations = {node.op for node in graph.graph_def.node} - SAVING
@@ -79,7 +79,7 @@ def check_saved_model(folder: Path) -> None:
     if unknown := sorted(operations - ALLOWED):
         names = ", ".join(first_few(unknown, 5))
         raise SurgeonError(
-            f"{folder} does more than compute, or what surgeon does not know: its graph has the operations {names}",
+            f"{folder} may do more than compute: its graph has operations that surgeon does not allow: {names}",
             _REMEDY,
         )
 

@@ -54,7 +54,7 @@ def _folder_below_class(image: LabelledImage) -> str | None:
 
 def without_columns(source: SourceSpec) -> SurgeonError:
     """Returns what to say where a column of a source is named that has none."""
-    hint = "columns are those of the sources csv and hugging_face; folder and pattern go by the names of files"
+    hint = "only the sources csv and hugging_face have columns; folder and pattern group by file names"
     return SurgeonError(f"the source {source.name!r} has no columns", hint)
 
 
@@ -64,7 +64,7 @@ def _cells(parameters: Parameters, source: SourceSpec, of_source: Parameters, li
     cells = source.column(of_source, parameters["name"])
     if not any(cells):
         raise SurgeonError(
-            f"the column {quote(parameters['name'])} is empty", "name one that says which images are alike"
+            f"the column {quote(parameters['name'])} is empty", "name one that says which images belong together"
         )
     return [cell or None for cell in cells]
 
@@ -88,12 +88,12 @@ GROUPINGS = table(
     ),
     GroupingSpec(
         name="folder",
-        summary="Images of one folder directly below that of their class; those in none are each by themselves.",
+        summary="Images in the same folder directly below their class folder; other images are not grouped.",
         keys=_folders,
     ),
     GroupingSpec(
         name="column",
-        summary="Images with one cell in a column of a CSV source; those with an empty one are each by themselves.",
+        summary="Images with the same value in a column of a CSV or Hugging Face source; empty values do not group.",
         parameters={"name": {"description": "The column, such as `patient`.", "type": "string", "minLength": 1}},
         required=("name",),
         shorthand="name",
@@ -101,8 +101,8 @@ GROUPINGS = table(
     ),
     GroupingSpec(
         name="pattern",
-        summary="Images in whose file names a regular expression finds the same; others are each by themselves.",
-        parameters={"regex": regex("As Python's `re` has it; its first group counts.")},
+        summary="Images in whose file names a regular expression finds the same text; others are not grouped.",
+        parameters={"regex": regex("In the syntax of Python's `re`; its first group counts.")},
         required=("regex",),
         shorthand="regex",
         keys=_matches,

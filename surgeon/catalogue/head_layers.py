@@ -109,14 +109,14 @@ def _batch_normalization_weights(parameters: Parameters, shape: Shape) -> tuple[
 
 
 _SCALE_AND_CENTER = {
-    "scale": boolean("Learn a factor a channel (gamma).", True),
-    "center": boolean("Learn an offset a channel (beta).", True),
+    "scale": boolean("Learn a factor per channel (gamma).", True),
+    "center": boolean("Learn an offset per channel (beta).", True),
 }
 
 HEAD_LAYERS = table(
     HeadLayerSpec(
         name="flatten",
-        summary="Lays all features of an image into one row.",
+        summary="Flattens the features of each image into one vector.",
         keras_name="Flatten",
         build=_layer("Flatten"),
         output_shape=lambda parameters, shape: (math.prod(shape),),
@@ -143,11 +143,11 @@ HEAD_LAYERS = table(
         summary="A fully connected layer.",
         parameters={
             "units": _UNITS,
-            "activation": choice("What follows the sum.", ACTIVATIONS, "linear"),
-            "use_bias": boolean("Learn an offset a unit.", True),
+            "activation": choice("Activation function of the output.", ACTIVATIONS, "linear"),
+            "use_bias": boolean("Learn a bias per unit.", True),
             "kernel_initializer": choice(
-                "How the weights start; with `linear_probe` as those of a logistic regression on the features, "
-                "which takes the place of a warm-up.",
+                "Initial weights; `linear_probe` takes those of a logistic regression on the features, "
+                "which replaces a warm-up.",
                 INITIALIZERS,
                 "glorot_uniform",
             ),
@@ -163,7 +163,7 @@ HEAD_LAYERS = table(
     HeadLayerSpec(
         name="dropout",
         summary="Sets a random part of the features to zero while training.",
-        parameters={"rate": fraction("The part.", minimum=0, exclusiveMaximum=1)},
+        parameters={"rate": fraction("Fraction of the features.", minimum=0, exclusiveMaximum=1)},
         required=("rate",),
         shorthand="rate",
         keras_name="Dropout",
@@ -194,8 +194,8 @@ HEAD_LAYERS = table(
     ),
     HeadLayerSpec(
         name="activation",
-        summary="A nonlinearity of its own.",
-        parameters={"function": choice("Which one.", ACTIVATIONS)},
+        summary="An activation function as a separate layer.",
+        parameters={"function": choice("The activation function.", ACTIVATIONS)},
         required=("function",),
         shorthand="function",
         keras_name="Activation",

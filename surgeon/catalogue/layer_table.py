@@ -219,7 +219,7 @@ def open_model(path: Path) -> Any:
         hint = next((hint for part, hint in _OPENING_HINTS.items() if part in str(error)), "is it a .keras file?")
         raise SurgeonError(f"Keras cannot open {path}: {reason}", hint) from error
     if not isinstance(model, keras.Model):
-        raise SurgeonError(f"{path} holds a {type(model).__name__} and not a model", "save the model itself")
+        raise SurgeonError(f"{path} contains a {type(model).__name__}, not a model", "save the model itself")
     # What was frozen when it was saved says nothing about the next phases. Keras passes `trainable` on to the
     # layers only where it changes the model's own.
     for layer in model._flatten_layers():

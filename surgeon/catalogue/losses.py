@@ -33,10 +33,10 @@ LOSSES = table(
     LossSpec(name="cross_entropy", summary="The cross-entropy.", build=_cross_entropy),
     LossSpec(
         name="focal",
-        summary="The cross-entropy, in which an image counts less the surer the network is of it.",
+        summary="Focal loss: cross-entropy in which an image counts less, the surer the network is of it.",
         parameters={
             "gamma": number(
-                "How much less: the probability that is missing, to this power.", 2.0, minimum=0, maximum=10
+                "Focusing parameter: the exponent of the weight 1 - probability.", 2.0, minimum=0, maximum=10
             )
         },
         shorthand="gamma",

@@ -26,7 +26,7 @@ def image_sides(model: Any) -> Sides:
     shapes = [tuple(tensor.shape) for tensor in _flat(model).inputs]
     if len(shapes) != 1:
         taken = ", ".join(map(_spell, shapes))
-        raise SurgeonError(f"{model.name!r} takes {len(shapes)} inputs: {taken}", "surgeon gives a network one image")
+        raise SurgeonError(f"{model.name!r} takes {len(shapes)} inputs: {taken}", "expected one, the image")
     (shape,) = shapes
     if len(shape) != 4:
         expected = "save a network that takes (height, width, 3)"
@@ -34,10 +34,10 @@ def image_sides(model: Any) -> Sides:
     first = next((layer for layer in model._flatten_layers() if _is_channels_first(layer)), None)
     if first is not None or (shape[-1] != 3 and shape[1] == 3):
         name = model.name if first is None else first.name
-        raise SurgeonError(f"{name!r} takes its channels first", "save the network with data_format 'channels_last'")
+        raise SurgeonError(f"{name!r} takes channels first", "save the network with data_format 'channels_last'")
     if shape[-1] != 3:
         raise SurgeonError(
-            f"{model.name!r} takes images of {shape[-1]} channels, and images are read as RGB, which has 3",
+            f"{model.name!r} takes images of {shape[-1]} channels, but images are read as RGB, with 3 channels",
             "save a network that takes (height, width, 3)",
         )
     odd = next((weight for weight in model.weights if weight.dtype in ("float16", "bfloat16", "float64")), None)
@@ -99,9 +99,9 @@ def cut_problem(model: Any, cut: str, kept: Collection[str]) -> str | None:
         if name in kept and id(node) not in reached:
             return f"layer {name!r} is called in several places, and not all of them lead to {cut!r}"
         if name in kept and len(node.outputs) > 1:
-            return f"layer {name!r} puts out {len(node.outputs)} tensors, and one is expected of a layer"
+            return f"layer {name!r} has {len(node.outputs)} outputs, expected one"
         if name in kept and None in node.outputs[0].shape[1:]:
-            return f"the shape that layer {name!r} puts out is unknown: {_spell(node.outputs[0].shape)}"
+            return f"the output shape of layer {name!r} is unknown: {_spell(node.outputs[0].shape)}"
     inner = (inner.name for layer in model.layers if layer.name in kept for inner in layer._flatten_layers())
     unspeakable = next((name for name in inner if not _SCOPE.fullmatch(name)), None)
     if unspeakable is not None:

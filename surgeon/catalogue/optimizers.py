@@ -32,7 +32,7 @@ class OptimizerSpec(Entry):
         """Yields what cannot act in a phase of that length, or beside the optimizer's other parameters."""
         clips = [name for name in _CLIPS if name in parameters]
         for name in clips[1:]:
-            yield Misfit(name, f"{clips[0]!r} is given too, and gradients are clipped in one way", "keep one of them")
+            yield Misfit(name, f"{clips[0]!r} is given too, but only one way of clipping can apply", "keep one of them")
         default, momentum = self.parameters["ema_momentum"]["default"], parameters["ema_momentum"]
         if not parameters["use_ema"] and momentum != default:
             yield Misfit("ema_momentum", "no average of the weights is kept", "add use_ema: true, or leave it out")
@@ -40,7 +40,7 @@ class OptimizerSpec(Entry):
             yield Misfit("ema_momentum", "with a momentum of 1 the average never moves", f"the default is {default:g}")
         asks_for_nesterov = parameters.get("nesterov") and not self.parameters["nesterov"]["default"]
         if asks_for_nesterov and not parameters["momentum"]:
-            yield Misfit("nesterov", "there is no momentum that it could act on", "give momentum: 0.9, or leave it out")
+            yield Misfit("nesterov", "it has no effect without momentum", "give momentum: 0.9, or leave it out")
         if phase.steps is None:
             return
         accumulated, warmup = parameters.get("gradient_accumulation_steps", 1), parameters.get("warmup_steps", 0)
@@ -68,8 +68,8 @@ def optimizer_class(spec: OptimizerSpec) -> Any:
 
 
 _WEIGHT_DECAY = (
-    "Decoupled weight decay: what a step takes off a weight, as a factor of the weight times its learning rate. "
-    "Biases and normalizations have none."
+    "Decoupled weight decay: each step subtracts this factor times the learning rate times the weight. "
+    "It does not apply to biases and normalizations."
 )
 # What every optimizer of Keras takes.
 _COMMON: Mapping[str, Schema] = {
@@ -206,7 +206,7 @@ OPTIMIZERS = table(
         "Orthogonalized momentum for matrices, AdamW for the rest.",
         momentum=number("Momentum.", 0.95, minimum=0, exclusiveMaximum=1),
         nesterov=boolean("Nesterov momentum.", True),
-        ns_steps=integer("Newton-Schulz iterations a step.", 5, minimum=1, maximum=100),
+        ns_steps=integer("Newton-Schulz iterations per step.", 5, minimum=1, maximum=100),
         rms_rate=number("Scale of an update's root mean square.", 0.2, exclusiveMinimum=0),
         exclude_embeddings=boolean("Leave embeddings to AdamW.", True),
         muon_a=number("First coefficient of the Newton-Schulz polynomial.", 3.4445),

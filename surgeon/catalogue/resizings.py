@@ -5,14 +5,14 @@ from __future__ import annotations
 from surgeon.catalogue.entry import Entry, fraction, table
 
 RESIZINGS = table(
-    Entry(name="squash", summary="The whole picture, squeezed along its longer side."),
+    Entry(name="squash", summary="The whole image, squashed to the right aspect ratio."),
     Entry(
         name="crop",
-        summary="The middle of the picture in the right shape.",
+        summary="The centre of the image, cropped to the right aspect ratio.",
         parameters={
-            "scale": fraction("Part of the longest possible sides that is kept.", 1.0, exclusiveMinimum=0, maximum=1)
+            "scale": fraction("Fraction of the largest possible sides to keep.", 1.0, exclusiveMinimum=0, maximum=1)
         },
         shorthand="scale",
     ),
-    Entry(name="pad", summary="The whole picture in its own shape, with black above and below or left and right."),
+    Entry(name="pad", summary="The whole image in its own aspect ratio, padded with black on two sides."),
 )

@@ -54,7 +54,7 @@ def _cosine_misfits(parameters: Parameters, phase: PhaseLength) -> Iterator[Misf
         yield Misfit("warmup_epochs", message, "warm up for less than the phase, or train for more epochs")
     if parameters["final"] > parameters["peak"]:
         message = f"the rate at the end, {parameters['final']:g}, is above the peak, {parameters['peak']:g}"
-        yield Misfit("final", message, "a cosine falls; exchange them, or name the highest rate as the peak")
+        yield Misfit("final", message, "a cosine falls: swap the two, or give the highest rate as the peak")
 
 
 def _start(epoch: float, phase: PhaseLength) -> float:
@@ -89,19 +89,19 @@ def _piecewise(parameters: Parameters, steps_per_epoch: int, epochs: int) -> Any
 def _piecewise_misfits(parameters: Parameters, phase: PhaseLength) -> Iterator[Misfit]:
     values, epochs = parameters["values"], parameters["epochs"]
     if len(values) != len(epochs) + 1:
-        message = f"expected one value more than epochs, found {len(values)} values and {len(epochs)} epochs"
+        message = f"expected one more value than epochs, found {len(values)} values and {len(epochs)} epochs"
         yield Misfit("values", message, "each epoch stands between two values")
     if sorted(set(epochs)) != epochs:
         yield Misfit("epochs", "epochs have to ascend", "put them, and the values between them, in order")
         return
     for before, epoch in itertools.pairwise((0, *epochs)):
         if _start(epoch, phase) >= _end(phase):
-            message = f"the rate after epoch {epoch:g} never holds in a phase of {phase}"
+            message = f"the rate after epoch {epoch:g} never applies in a phase of {phase}"
             yield Misfit("epochs", message, "change it before the phase ends, or train for more epochs")
             return
         if _start(before, phase) == _start(epoch, phase):
             message = f"no step lies between {before:g} and {epoch:g} in a phase of {phase}"
-            yield Misfit("epochs", message, "leave a rate that never holds out")
+            yield Misfit("epochs", message, "leave out the rate that never applies")
 
 
 def _one_cycle(parameters: Parameters, steps_per_epoch: int, epochs: int) -> Any:
@@ -131,7 +131,7 @@ def _one_cycle(parameters: Parameters, steps_per_epoch: int, epochs: int) -> Any
 
 def _one_cycle_misfits(parameters: Parameters, phase: PhaseLength) -> Iterator[Misfit]:
     if phase.steps is not None and parameters["rise"] * phase.steps > phase.steps - 1:
-        message = f"the rate rises to the last step of a phase of {phase}: the peak is never reached"
+        message = f"the rate rises until the last step of a phase of {phase}: the peak is never reached"
         yield Misfit("rise", message, "lower it, or train for more epochs")
 
 
@@ -175,7 +175,7 @@ SCHEDULES = table(
     ),
     ScheduleSpec(
         name="cosine",
-        summary="A linear warm-up, then half a cosine down.",
+        summary="A linear warm-up, then a decay along half a cosine.",
         parameters={
             "peak": number("The highest rate.", exclusiveMinimum=0),
             "final": number("The rate at the end.", 0.0, minimum=0),
@@ -188,10 +188,10 @@ SCHEDULES = table(
     ),
     ScheduleSpec(
         name="exponential",
-        summary="Multiplied by the same factor each epoch, smoothly.",
+        summary="Decays smoothly by the same factor each epoch.",
         parameters={
             "initial": number("The rate at the start.", exclusiveMinimum=0),
-            "factor": number("What an epoch multiplies it by.", 0.9, exclusiveMinimum=0, maximum=1),
+            "factor": number("Factor per epoch.", 0.9, exclusiveMinimum=0, maximum=1),
         },
         required=("initial",),
         shorthand="initial",
@@ -199,7 +199,7 @@ SCHEDULES = table(
     ),
     ScheduleSpec(
         name="piecewise",
-        summary="One rate until an epoch, the next rate after it.",
+        summary="Constant rates that change after the given epochs.",
         parameters={
             "values": {
                 "description": "The rates, one more than `epochs`.",
@@ -208,7 +208,7 @@ SCHEDULES = table(
                 "items": {"type": "number", **_RATE},
             },
             "epochs": {
-                "description": "The epochs after which the next rate holds, ascending.",
+                "description": "The epochs after which the next rate applies, ascending.",
                 "type": "array",
                 "minItems": 1,
                 "items": {"type": "number", **_RATE},
@@ -220,10 +220,10 @@ SCHEDULES = table(
     ),
     ScheduleSpec(
         name="one_cycle",
-        summary="Up to the peak and far below the start again, both along a cosine.",
+        summary="Rises to the peak, then falls far below the initial rate, both along a cosine.",
         parameters={
             "peak": number("The highest rate.", exclusiveMinimum=0),
-            "rise": number("Part of the steps that go up.", 0.3, exclusiveMinimum=0, exclusiveMaximum=1),
+            "rise": number("Fraction of the steps that go up.", 0.3, exclusiveMinimum=0, exclusiveMaximum=1),
             "initial_divisor": number("The peak divided by the first rate.", 25.0, minimum=1),
             "final_divisor": number("The peak divided by the last rate.", 10000.0, minimum=1),
         },
@@ -237,11 +237,11 @@ SCHEDULES = table(
         summary="Multiplied by a factor when a figure no longer improves, as by Keras' `ReduceLROnPlateau`.",
         parameters={
             "initial": number("The rate at the start.", exclusiveMinimum=0),
-            "factor": number("What a plateau multiplies it by.", 0.1, exclusiveMinimum=0, exclusiveMaximum=1),
+            "factor": number("Factor applied at each plateau.", 0.1, exclusiveMinimum=0, exclusiveMaximum=1),
             "patience": integer("Epochs without improvement before it falls.", 10, minimum=1),
             "monitor": choice("The figure to watch.", MONITORS, "val_loss"),
-            "min_delta": number("The least change that counts as improvement.", 1e-4, minimum=0),
-            "min_lr": number("The rate falls no lower.", 0.0, minimum=0),
+            "min_delta": number("The smallest change that counts as an improvement.", 1e-4, minimum=0),
+            "min_lr": number("Lower bound of the rate.", 0.0, minimum=0),
         },
         required=("initial",),
         shorthand="initial",

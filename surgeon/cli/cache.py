@@ -17,7 +17,7 @@ from surgeon.report.terminal import table
 if TYPE_CHECKING:
     from surgeon.store.cache import ShelfSummary
 
-app = typer.Typer(help="What frozen layers computed and is kept for the next runs.", no_args_is_help=True)
+app = typer.Typer(help="Cached outputs of frozen layers, kept for later runs.", no_args_is_help=True)
 
 _SECONDS = {"h": 3600, "d": 86_400, "w": 604_800}
 
@@ -32,7 +32,7 @@ def _age(text: str) -> float:
 
 @app.command("list")
 def list_shelves(output_format: FormatOption = Format.text) -> None:
-    """List what is kept, the least recently used first."""
+    """List the entries of the cache, least recently used first."""
     from surgeon.store import cache
 
     shelves = cache.list_shelves(cache.cache_root())
@@ -61,7 +61,7 @@ def _network(shelf: ShelfSummary) -> str:
 
 @app.command()
 def size(output_format: FormatOption = Format.text) -> None:
-    """Print how much is kept."""
+    """Print the size of the cache."""
     from surgeon.store import cache
 
     total = sum(shelf.size for shelf in cache.list_shelves(cache.cache_root()))
@@ -78,16 +78,16 @@ def clear(
         typer.Option(
             parser=_age,
             metavar="AGE",
-            help="Remove only what no run has used for so long, such as `12h`, `30d` or `8w`.",
+            help="Remove only entries that no run has used for this long, such as `12h`, `30d` or `8w`.",
             show_default=False,
         ),
     ] = None,
     network: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Remove only what `surgeon cache list` shows for it.", show_default=False),
+        typer.Option(metavar="NAME", help="Remove only entries of this network.", show_default=False),
     ] = None,
 ) -> None:
-    """Remove what no run uses at this moment."""
+    """Remove the entries that no run is using."""
     from surgeon.store import cache
 
     shelves = [
@@ -105,6 +105,6 @@ def clear(
             continue
         freed += shelf.size if removed else 0
         in_use += not removed
-    print_text(f"{decimal(freed)} removed, {in_use} in use")
+    print_text(f"{decimal(freed)} removed; {in_use} in use and kept")
     if failed:
         raise SurgeonError("\n".join(failed), "check the permissions of these folders, or remove them by hand")

@@ -15,7 +15,7 @@ def command(
     run: RunArgument,
     out: Annotated[Path | None, typer.Option(help="The card; by default RUN/README.md.", show_default=False)] = None,
 ) -> None:
-    """Write a model card in Markdown, in the form that model hubs read."""
+    """Write a model card in Markdown, in the format that model hubs read."""
     from surgeon.run import open_run
 
-    print_text(styled("the card is ", (str(open_run(run).card(out)), "bold")))
+    print_text(styled("model card written to ", (str(open_run(run).card(out)), "bold")))

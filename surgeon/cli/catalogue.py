@@ -16,7 +16,7 @@ from surgeon.report.recipe import entries_table, entry_table
 def register(app: typer.Typer) -> None:
     """Adds a command for each kind of the catalogue."""
     for kind in LISTED:
-        what = f"what a recipe may name as {kind}" if kind in KINDS else f"what `surgeon export` may write: each {kind}"
+        what = f"every {kind} that a recipe may name" if kind in KINDS else f"every {kind}, for `surgeon export --to`"
         app.command(listing_command(kind), help=f"List {what}.")(_command(kind))
 
 

@@ -36,7 +36,7 @@ def command(
         Path,
         typer.Argument(
             metavar="RECIPE|IMAGES",
-            help="A recipe's file, or images as `init` takes them.",
+            help="A recipe's file, or images in any form that `init` accepts.",
             autocompletion=complete_recipe,
             show_default=False,
         ),
@@ -48,7 +48,7 @@ def command(
     sheet: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Draw the images of the findings into a `.png` or `.html` file.", show_default=False
+            metavar="FILE", help="Write a sheet with the images of the findings, `.png` or `.html`.", show_default=False
         ),
     ] = None,
     fail_on: Annotated[
@@ -56,7 +56,7 @@ def command(
     ] = FailOn.error,
     output_format: FormatOption = Format.text,
 ) -> None:
-    """Find what is wrong with the images: damaged, doubled, leaking between splits, labelled twice."""
+    """Find problems with the images: damaged files, duplicates, leaks between splits, conflicting labels."""
     from surgeon.api import check, plan_to_check
 
     _check_options(labels, sheet)
@@ -86,9 +86,9 @@ def _check_options(labels: bool, sheet: Path | None) -> None:
     if labels:
         require_modules("--labels", ("cleanlab",), "labels")
     if sheet is not None and sheet.suffix.lower() not in (".png", ".html"):
-        raise UsageError(f"cannot draw a sheet into {sheet}", "give --sheet a file that ends in .png or .html")
+        raise UsageError(f"cannot write a sheet to {sheet}", "give --sheet a file that ends in .png or .html")
     if sheet is not None and sheet.exists():
-        raise UsageError(f"{sheet} exists", "give another --sheet")
+        raise UsageError(f"{sheet} already exists", "give another file with --sheet")
 
 
 def _draw(sheet: Path, index: Index, findings: Sequence[Finding], name: str) -> None:

@@ -20,13 +20,13 @@ def command(
         typer.Argument(metavar="RUN RUN...", help="Finished runs.", autocompletion=complete_run, show_default=False),
     ],
     out: Annotated[
-        Path | None, typer.Option(metavar="PAGE", help="Write them as a page too, such as compare.html.")
+        Path | None, typer.Option(metavar="PAGE", help="Also write an HTML page, such as compare.html.")
     ] = None,
     output_format: FormatOption = Format.text,
 ) -> None:
-    """Show runs side by side, and whether each differs from the first by more than chance on the same test images."""
+    """Show runs side by side, and test whether each differs significantly from the first on the same test images."""
     if len(runs) < 2:
-        raise UsageError("there is nothing to compare one run with", "give two runs or more")
+        raise UsageError("expected two runs or more, found one", "name all runs that are to be compared")
     from surgeon.publishing.comparison import read_runs, write_comparison
 
     compared = read_runs(runs)
@@ -50,4 +50,4 @@ def command(
     figures, tests = [run.figures for run in compared], [run.test for run in compared]
     print_text(comparison_table([str(run) for run in runs], figures, tests))
     if out is not None:
-        print_text(styled("the page is ", (str(out), "bold")))
+        print_text(styled("page written to ", (str(out), "bold")))

@@ -23,9 +23,9 @@ def command(
     write: WriteOption = None,
     output_format: FormatOption = Format.text,
 ) -> None:
-    """Find from where to train: the head alone, then from each block on, with a small grid of learning rates.
+    """Find the first layer to train: the head alone, then from each block on, with a small grid of learning rates.
 
-    The images of the test split are not looked at.
+    Test images are not used.
     """
     from surgeon.recipe.derived import with_depth, write_derived
     from surgeon.report.depth import depths_table, draw_depths, reasons, suggestion_text

@@ -19,7 +19,7 @@ def command(
     b: Annotated[Path, typer.Argument(metavar="B", help=_SIDE, show_default=False)],
     output_format: FormatOption = Format.text,
 ) -> None:
-    """Compare two recipes or two runs: what was asked differently, what came out differently."""
+    """Compare two recipes or two runs: differences in the inputs and in the results."""
     from surgeon.runs.differences import compare
 
     (asked_a, came_a), (asked_b, came_b) = _sides(a), _sides(b)
@@ -36,11 +36,11 @@ def command(
         return
     from surgeon.report.results import differences_table
 
-    for title, differences in (("asked differently", asked), ("came out differently", came)):
+    for title, differences in (("different inputs", asked), ("different results", came)):
         if differences:
             print_text(differences_table(title, differences, str(a), str(b)))
     if not asked and not came:
-        print_text("no difference")
+        print_text("no differences")
 
 
 def _sides(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -24,11 +24,11 @@ def command(
     ],
     image_column: Annotated[
         str | None,
-        typer.Option(help="Of a CSV: the column of image paths; by default the recipe's.", show_default=False),
+        typer.Option(help="For a table: the column of images; by default as in the recipe.", show_default=False),
     ] = None,
     label_column: Annotated[
         str | None,
-        typer.Option(help="Of a CSV: the column of class names; by default the recipe's.", show_default=False),
+        typer.Option(help="For a table: the column of classes; by default as in the recipe.", show_default=False),
     ] = None,
     out: Annotated[
         Path | None,
@@ -39,7 +39,7 @@ def command(
     output_format: FormatOption = Format.text,
     trust: TrustOption = False,
 ) -> None:
-    """Measure a run on other images; classes are matched by their names."""
+    """Evaluate a run on other images; classes are matched by name."""
     from surgeon.recipe.bundle import read_bundle
 
     read_bundle(run)  # said before the images are read

@@ -25,17 +25,17 @@ def command(
     run: BundleArgument,
     paths: ImagesArgument,
     label: Annotated[
-        str | None, typer.Option("--class", help="The class to trace; by default the likeliest.", show_default=False)
+        str | None, typer.Option("--class", help="The class to explain; by default the likeliest.", show_default=False)
     ] = None,
     method: Annotated[
-        Method, typer.Option(help="`occlusion` looks at answers only; it takes longer.")
+        Method, typer.Option(help="`occlusion` uses only the network's outputs and takes longer.")
     ] = Method.grad_cam,
     out: Annotated[Path, typer.Option(help="The folder for the pictures.")] = Path("explanations"),
     trust: TrustOption = False,
 ) -> None:
-    """Show where in images a network sees a class: a PNG for each, what it sees of the image with heat over it.
+    """Show where in images a network sees a class: one PNG per image, with a heat map over it.
 
-    Those that cannot be read are named, and the exit code is 1.
+    Images that cannot be read are reported, and the exit code is then 1.
     """
     from surgeon.data.images import decode_image, fit_image, undo_fit
     from surgeon.errors import BadImageError
@@ -52,7 +52,7 @@ def command(
     bundle, classifier = open_classifier(run, trust=trust)
     explain = build_explainer(run, bundle, method.value, classifier)
     if explain.method != method.value:
-        Terminal(stderr=True).show(f"{method.value} does not work on this network; asked by {explain.method}")
+        Terminal(stderr=True).show(f"{method.value} does not work with this network; using {explain.method} instead")
     out.mkdir(parents=True, exist_ok=True)
     numbers: dict[Path, int] = {}
     bad = 0

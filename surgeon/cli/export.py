@@ -19,14 +19,14 @@ def command(
     to: Annotated[str, typer.Option(help="The format, as `surgeon exporters` lists them.", show_default=False)],
     quantize: Annotated[
         str | None,
-        typer.Option(help="Narrow its numbers: `float16` or `int8`, of `litert` only.", show_default=False),
+        typer.Option(help="Quantize to `float16` or `int8`; `litert` only.", show_default=False),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="The new folder; by default RUN/export/FORMAT.", show_default=False)
+        Path | None, typer.Option(help="A new folder; by default RUN/export/FORMAT.", show_default=False)
     ] = None,
     output_format: FormatOption = Format.text,
 ) -> None:
-    """Write the network of a run in another format, and compare it with the run before that counts."""
+    """Export the network of a run to another format, after comparing it with the run."""
     from surgeon.runs.plan_file import read_plan
 
     spec = find("format", EXPORTERS, to)
@@ -41,4 +41,4 @@ def command(
     else:
         from surgeon.report.use import export_table
 
-        print_text(export_table(result), styled("it is in ", (str(folder), "bold")))
+        print_text(export_table(result), styled("the export is in ", (str(folder), "bold")))

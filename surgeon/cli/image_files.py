@@ -32,7 +32,7 @@ def image_files(paths: Sequence[str]) -> list[Path]:
     """
     files = list(dict.fromkeys(_files(paths)))
     if not files:
-        raise UsageError("there is no image in what was given", "give files, folders or globs of images")
+        raise UsageError("no images found", "give files, folders or globs of images")
     return files
 
 
@@ -51,7 +51,7 @@ def _files(paths: Sequence[str]) -> Iterator[Path]:
             continue
         found = _matching(text)
         if not found:
-            raise UsageError(f"there is no {text}", "give a file, a folder or a glob that matches something")
+            raise UsageError(f"nothing matches {text}", "give an existing file or folder, or a glob that matches files")
         yield from found
 
 

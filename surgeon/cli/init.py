@@ -30,31 +30,31 @@ def command(
     ],
     out: Annotated[
         Path | None,
-        typer.Option(help="The recipe's file; by default of the same name with .yaml, here.", show_default=False),
+        typer.Option(help="The recipe's file; by default NAME.yaml in the current folder.", show_default=False),
     ] = None,
     measure: Annotated[
         str | None,
         typer.Option(
             metavar="TIME",
-            help="Find where to cut, what to train and how fast, in a time such as `10min`.",
+            help="Measure where to cut, what to train and the learning rate, within a time such as `10min`.",
             show_default=False,
         ),
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="A recipe whose run ends within two minutes here.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Draft a recipe that runs within two minutes here.")] = False,
 ) -> None:
-    """Look at images and write a commented recipe fit for them."""
+    """Look at images and write a commented recipe that suits them."""
     from surgeon.data.draft import draft_recipe
     from surgeon.data.survey import survey_images
 
     name = images.stem if images.is_file() else images.resolve().name
     target = out or Path(f"{name}.yaml")
     if target.exists():
-        raise UsageError(f"{target} exists", "give another --out")
+        raise UsageError(f"{target} already exists", "give another file with --out")
     seconds = None if measure is None else seconds_of(measure)
     if measure is not None and seconds is None:
         raise UsageError(f"--measure {measure} is not a duration", "give one such as 10min, 90s or 1h")
     if quick and measure is not None:
-        raise UsageError("--quick and --measure choose the same things", "keep one of them")
+        raise UsageError("--quick and --measure cannot be combined", "give only one of them")
     survey = survey_images(images)
     if quick:
         from surgeon.planning.quick import draft_quick_recipe

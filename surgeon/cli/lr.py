@@ -26,9 +26,9 @@ def command(
     write: WriteOption = None,
     output_format: FormatOption = Format.text,
 ) -> None:
-    """Find a phase's learning rate: train a few steps at rates that grow, after the phases before it.
+    """Find a learning rate for a phase: train a few steps at increasing rates, after the phases before it.
 
-    The images of the test split are not looked at.
+    Test images are not used.
     """
     from surgeon.recipe.derived import with_rate, write_derived
     from surgeon.report.lr_range import draw_lr_range, suggestion_text
@@ -42,10 +42,13 @@ def command(
         print_json({**dataclasses.asdict(found), "lowest": found.lowest, "suggested": found.suggested})
     else:
         print_text(suggestion_text(found))
-    if write is not None:
-        if found.suggested is None:
-            raise SurgeonError(f"{write} is not written, since no rate is suggested", "look at the --chart")
-        reasons = [f"Found by `surgeon lr`: {suggestion_text(found).plain}"]
-        write_derived(recipe, {"phases": with_rate(recipe, found.number, found.suggested)}, reasons, write)
     if chart is not None:
         draw_lr_range(found, chart)
+    if write is not None:
+        if found.suggested is None:
+            raise SurgeonError(
+                f"{write} was not written: no learning rate is suggested",
+                "look at the curve with --chart, and set the rate by hand",
+            )
+        reasons = [f"Found by `surgeon lr`: {suggestion_text(found).plain}"]
+        write_derived(recipe, {"phases": with_rate(recipe, found.number, found.suggested)}, reasons, write)

@@ -51,11 +51,11 @@ SetOption = Annotated[
         show_default=False,
     ),
 ]
-FormatOption = Annotated[Format, typer.Option("--format", help="For people or for programs.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no details of a run.")]
+FormatOption = Annotated[Format, typer.Option("--format", help="Output format: for people or for programs.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print neither progress nor details of a run.")]
 TrustOption = Annotated[
     bool,
-    typer.Option("--trust", help="Open an exported network even if it may do more than compute; it can be a program."),
+    typer.Option("--trust", help="Open an exported network even if it may do more than compute: only if you trust it."),
 ]
 RunArgument = Annotated[
     Path,
@@ -65,7 +65,7 @@ BundleArgument = Annotated[
     Path,
     typer.Argument(
         metavar="RUN|BUNDLE",
-        help="A run, or what was exported of one.",
+        help="The folder of a run or of an export.",
         autocompletion=complete_run,
         show_default=False,
     ),

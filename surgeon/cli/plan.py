@@ -66,7 +66,7 @@ def command(recipe: RecipeArgument, overrides: SetOption = None, output_format: 
     print_text(values_table(values), counts_table(index.counts(), index.classes), *forecast_text(forecast))
     print_text(*remarks)
     if downloads:
-        print_text(f"downloaded, unless a mirror or a cache has it: {', '.join(downloads)}")
+        print_text(f"to be downloaded, unless in a mirror or the cache: {', '.join(downloads)}")
 
 
 def _uncompared(index: Index) -> Iterator[str]:
@@ -76,8 +76,8 @@ def _uncompared(index: Index) -> Iterator[str]:
     if index.uncompared:
         count, seconds = index.uncompared, math.ceil(index.uncompared * LOOK_SECONDS)
         yield (
-            f"near copies stay on one side (data.split.group); to find them, a run first decodes {count:,} images that "
-            f"were not compared yet, about {seconds:,} s; what it draws may then differ a little from these counts"
+            f"near copies share a split (data.split.group); to find them, a run first decodes {count:,} images that "
+            f"were not compared yet (about {seconds:,} s); the splits may then differ slightly from these counts"
         )
 
 

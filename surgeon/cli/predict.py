@@ -51,22 +51,20 @@ class _Image:
 def command(
     run: BundleArgument,
     paths: ImagesArgument,
-    top: Annotated[int, typer.Option(min=1, help="How many classes are told of an image.")] = 3,
+    top: Annotated[int, typer.Option(min=1, help="Number of classes to print per image.")] = 3,
     out: Annotated[
         Path | None,
-        typer.Option(help="Copy the images into a folder for each class in this new one.", show_default=False),
+        typer.Option(help="Copy the images into one folder per class inside this new folder.", show_default=False),
     ] = None,
-    link: Annotated[bool, typer.Option("--link", help="With --out: symbolic links instead of copies.")] = False,
-    output_format: Annotated[PredictFormat, typer.Option("--format", help="For people or for programs.")] = (
-        PredictFormat.text
-    ),
+    link: Annotated[bool, typer.Option("--link", help="With --out: make symbolic links instead of copies.")] = False,
+    output_format: Annotated[PredictFormat, typer.Option("--format", help="Output format.")] = (PredictFormat.text),
     trust: TrustOption = False,
 ) -> None:
-    """Tell the classes of images. Those that cannot be read are named, and the exit code is 1."""
+    """Classify images. Images that cannot be read are reported, and the exit code is then 1."""
     if link and out is None:
-        raise UsageError("--link says how images get into --out, which is missing", "give --out a new folder")
+        raise UsageError("--link needs --out, which is missing", "give a new folder with --out")
     if out is not None and out.exists():
-        raise UsageError(f"{out} exists", "give another --out")
+        raise UsageError(f"{out} already exists", "give a new folder with --out")
     files = image_files(paths)
     from surgeon.evaluation.rejection import read_answers
     from surgeon.inference.classify import classify, open_classifier

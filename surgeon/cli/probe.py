@@ -26,7 +26,7 @@ def command(
         typer.Option(metavar="NAME,...", help="Measure these networks instead of the recipe's.", show_default=False),
     ] = "",
     every_layer: Annotated[
-        bool, typer.Option("--every-layer", help="Measure every layer, and not the ends of blocks alone.")
+        bool, typer.Option("--every-layer", help="Measure every layer, not only the ends of blocks.")
     ] = False,
     chart: ChartOption = None,
     write: WriteOption = None,
@@ -34,7 +34,7 @@ def command(
 ) -> None:
     """Find out where to cut: the accuracy of a linear classifier on the features of each block, and their cost.
 
-    The images of the test split are not looked at.
+    Test images are not used.
     """
     from surgeon.recipe.derived import write_derived
     from surgeon.report.probe import cuts_table, draw_cuts, reasons, suggestion_text

@@ -27,7 +27,7 @@ NameArgument = Annotated[
 
 @app.command("list")
 def list_recipes(output_format: FormatOption = Format.text) -> None:
-    """List the recipes with what they are for."""
+    """List the recipes and what they are for."""
     recipes = {name: yaml.safe_load(path.read_text(encoding="utf-8")) for name, path in _paths().items()}
     described = {name: str(recipe.get("description", "")) for name, recipe in recipes.items()}
     if output_format is Format.json:
@@ -49,7 +49,7 @@ def show(name: NameArgument) -> None:
 def copy(
     name: NameArgument,
     to: Annotated[
-        Path | None, typer.Argument(metavar="[TO]", help="A file or a folder; by default here.", show_default=False)
+        Path | None, typer.Argument(metavar="[TO]", help="A file or folder; by default here.", show_default=False)
     ] = None,
 ) -> None:
     """Copy a recipe to edit it; its first lines name the schema and the file as they are here."""
@@ -59,7 +59,7 @@ def copy(
     if target.exists():
         raise UsageError(f"{target} exists", "give another name")
     if not target.parent.is_dir():
-        raise UsageError(f"there is no folder {target.parent}", "make it first")
+        raise UsageError(f"there is no folder {target.parent}", "create it first")
     text = source.read_text(encoding="utf-8")
     text = text.replace("../schemas/recipe.schema.json", schema_address(), 1)
     text = text.replace(f"surgeon run recipes/{source.name}", f"surgeon run {shlex.quote(str(target))}", 1)

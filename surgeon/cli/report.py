@@ -21,7 +21,7 @@ def command(
     ],
     out: Annotated[Path | None, typer.Option(help="The page; by default RUN/report.html.", show_default=False)] = None,
 ) -> None:
-    """Write a finished run, or a sweep, as one page that needs nothing else to be looked at; a run's pictures too."""
+    """Write the report of a finished run or of a sweep as one self-contained page, and a run's pictures."""
     from surgeon.publishing.page import publish, write_report
     from surgeon.publishing.sweep import write_sweep_page
     from surgeon.runs.folder import REPORT
@@ -31,11 +31,11 @@ def command(
     console = Terminal(stderr=True)
     if holds_sweep(run):
         write_sweep_page(run, out or run / PAGE)
-        print_text(styled("the report is ", (str(out or run / PAGE), "bold")))
+        print_text(styled("report written to ", (str(out or run / PAGE), "bold")))
         return
     plan, result = read_run(run)
     if out is not None:
         show_progress(write_report(plan, run, result, out), console)
     elif not show_progress(publish(plan, run, result), console):
         raise typer.Exit(1)
-    print_text(styled("the report is ", (str(out or run / REPORT), "bold")))
+    print_text(styled("report written to ", (str(out or run / REPORT), "bold")))

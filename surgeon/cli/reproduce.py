@@ -17,7 +17,7 @@ def command(
     output_format: FormatOption = Format.text,
     quiet: QuietOption = False,
 ) -> None:
-    """Run the recipe of a finished run again and tell, figure by figure, what is the same."""
+    """Run the recipe of a finished run again and report, figure by figure, what is the same."""
     from surgeon.api import reproduce
     from surgeon.results.run import result_figures
     from surgeon.run import open_run
@@ -43,9 +43,9 @@ def command(
         from surgeon.report.results import differences_table
 
         if differences and not quiet:
-            print_text(differences_table("what came out differently", differences, "before", "now"))
+            print_text(differences_table("different results", differences, "before", "now"))
         if causes and not quiet:
-            print_text(differences_table("what they stand on", causes, "before", "now"))
+            print_text(differences_table("different inputs or environment", causes, "before", "now"))
         print_text(
             _verdict(len(figures), len(differences), has_causes=bool(causes), deterministic=before.plan.deterministic)
         )
@@ -55,10 +55,10 @@ def command(
 
 def _verdict(figures: int, differing: int, *, has_causes: bool, deterministic: bool) -> str:
     if not differing:
-        return f"all {figures} figures match, bit for bit, the weights after every phase among them"
-    matching = f"{figures - differing} of {figures} figures match, bit for bit"
+        return f"all {figures} figures match bit for bit, including the weights after every phase"
+    matching = f"{figures - differing} of {figures} figures match bit for bit"
     if has_causes:
-        return f"{matching}; what the runs stand on differs, see above"
+        return f"{matching}; the inputs or the environment of the runs differ"
     if not deterministic:
-        return f"{matching}; both stand on the same, but only `deterministic: true` promises the same bits"
-    return f"{matching}, though both stand on the same and are deterministic; please report this"
+        return f"{matching}; inputs and environment are the same, but only `deterministic: true` guarantees equal bits"
+    return f"{matching}, although inputs and environment are the same and deterministic; please report this"

@@ -13,14 +13,14 @@ def command(
     quiet: QuietOption = False,
     log: LogOption = None,
 ) -> None:
-    """Go on with a run that was stopped, after its last finished epoch."""
+    """Resume a run that was stopped, after its last finished epoch."""
     from surgeon.api import train
     from surgeon.runs.folder import is_finished, recipe_of
     from surgeon.runs.plan_file import has_plan, read_plan
 
     recipe = recipe_of(run)
     if is_finished(run):
-        print_text(f"{run} is finished; there is nothing to go on with. `surgeon report {run}` draws it again")
+        print_text(f"{run} is finished; there is nothing to resume. `surgeon report {run}` writes its report again")
         return
     with ProgressDisplay(progress_console(output_format, quiet=quiet)) as display:
         done = train(read_plan(run) if has_plan(run) else recipe, run, on_event=display.show, log=log or ())

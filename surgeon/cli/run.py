@@ -20,14 +20,14 @@ def command(
     out: OutOption = None,
     repeat: Annotated[
         int | None,
-        typer.Option(min=2, metavar="N", help="Run with N seeds and tell mean and spread.", show_default=False),
+        typer.Option(min=2, metavar="N", help="Run with N seeds and report mean and spread.", show_default=False),
     ] = None,
     folds: Annotated[
         int | None,
         typer.Option(
             min=2,
             metavar="N",
-            help="Cross-validate: run N times, each time testing another part of the images.",
+            help="Cross-validate: run N times, each time testing on a different part of the images.",
             show_default=False,
         ),
     ] = None,
@@ -35,9 +35,9 @@ def command(
     quiet: QuietOption = False,
     log: LogOption = None,
 ) -> None:
-    """Train what a recipe asks for, phase by phase, and measure it."""
+    """Train a recipe, phase by phase, and evaluate the result."""
     if repeat is not None and folds is not None:
-        raise UsageError("--repeat and --folds are two series of runs", "give one of them")
+        raise UsageError("--repeat and --folds cannot be combined", "give only one of them")
     plan = compile_recipe(recipe, [*(overrides or ()), *([] if folds is None else [f"data.folds={folds}"])])
     if repeat is not None or folds is not None or (plan.data.folds is not None and plan.data.fold is None):
         train_series(plan, repeat, out, output_format, quiet=quiet, log=log or ())

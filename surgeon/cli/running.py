@@ -20,7 +20,7 @@ LogOption = Annotated[
     list[Tracker] | None,
     typer.Option(
         "--log",
-        help="Log epochs for TensorBoard into the run, or to MLflow where its environment variables say. Repeatable.",
+        help="Also log to TensorBoard (in the run) or MLflow (where its environment variables say). Repeatable.",
         show_default=False,
     ),
 ]
@@ -69,7 +69,7 @@ def _print_result(result: RunResult, folder: Path) -> None:
         print_text(*acceptance_lines(result.acceptance))
     print_text(*verdict(result))
     print_text(frozen_text(result.frozen))
-    print_text(styled(f"{result.seconds:.0f} s; everything is in ", (str(folder), "bold")))
+    print_text(styled(f"{result.seconds:.0f} s; all files are in ", (str(folder), "bold")))
     page = folder / REPORT
     if page.exists():
-        print_text(f"look at {page}; use it: surgeon predict {shlex.quote(str(folder))} PHOTOGRAPH...")
+        print_text(f"report: {page}; to classify images: surgeon predict {shlex.quote(str(folder))} PATH...")

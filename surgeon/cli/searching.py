@@ -11,9 +11,9 @@ import typer
 
 from surgeon.errors import UsageError
 
-ChartOption = Annotated[Path | None, typer.Option(metavar="PNG", help="Draw what was measured.", show_default=False)]
+ChartOption = Annotated[Path | None, typer.Option(metavar="PNG", help="Draw the measurements.", show_default=False)]
 WriteOption = Annotated[
-    Path | None, typer.Option(metavar="RECIPE", help="Write the recipe with what is suggested.", show_default=False)
+    Path | None, typer.Option(metavar="RECIPE", help="Write a recipe with the suggestion.", show_default=False)
 ]
 
 
@@ -29,11 +29,11 @@ def check_outputs(recipe: Path | None, chart: Path | None, overrides: Sequence[s
         UsageError: If the folder of one of them is missing, the recipe is there already, or the chart is a folder.
     """
     if recipe is not None and overrides:
-        raise UsageError("--write extends the recipe's file, which --set is no part of", "write it into the file first")
+        raise UsageError("--write and --set cannot be combined", "put the values into the recipe's file first")
     if recipe is not None and os.path.lexists(recipe):
-        raise UsageError(f"{recipe} exists", "give another --write")
+        raise UsageError(f"{recipe} already exists", "give another file with --write")
     if chart is not None and chart.is_dir():
         raise UsageError(f"{chart} is a folder", "give --chart a file, such as chart.png")
     for path in filter(None, (recipe, chart)):
         if not path.parent.is_dir():
-            raise UsageError(f"there is no folder {path.parent}", "make it, or give another path")
+            raise UsageError(f"there is no folder {path.parent}", "create it, or give another path")

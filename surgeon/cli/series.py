@@ -50,4 +50,4 @@ def _expected(spreads: Mapping[str, Spread]) -> list[str]:
         for name, spread in spreads.items()
         if name.startswith("network ")
     ]
-    return ["in the recipe:", "expected:", *lines]
+    return ["to record this in the recipe:", "expected:", *lines]

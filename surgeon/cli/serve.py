@@ -13,26 +13,26 @@ from surgeon.report.terminal import styled
 
 def command(
     bundle_folder: BundleArgument,
-    host: Annotated[str, typer.Option(help="Where to listen; `0.0.0.0` is for everybody.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="`0` takes one that is free.")] = 8000,
+    host: Annotated[str, typer.Option(help="Address to listen on; `0.0.0.0` is open to other machines.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="`0` picks a free port.")] = 8000,
     allow_host: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="A name, such as that of a proxy, by which others reach the service; `*` is any. Repeatable.",
+            help="A host name that clients may use, such as that of a proxy; `*` allows any. Repeatable.",
             show_default=False,
         ),
     ] = None,
-    max_images: Annotated[int, typer.Option(min=1, help="Images in a request.")] = 32,
-    max_megabytes: Annotated[float, typer.Option(min=0.001, help="Of one image.")] = 10.0,
-    max_megapixels: Annotated[float, typer.Option(min=0.001, help="Of one decoded image.")] = 50.0,
+    max_images: Annotated[int, typer.Option(min=1, help="Maximum number of images per request.")] = 32,
+    max_megabytes: Annotated[float, typer.Option(min=0.001, help="Maximum size of one encoded image.")] = 10.0,
+    max_megapixels: Annotated[float, typer.Option(min=0.001, help="Maximum size of one decoded image.")] = 50.0,
     timeout: Annotated[
         float, typer.Option(min=0.1, help="Seconds that a request may take to arrive, and again to be answered.")
     ] = 30.0,
-    batch: Annotated[int, typer.Option(min=1, help="Images that go through the network at once.")] = 32,
+    batch: Annotated[int, typer.Option(min=1, help="Maximum number of images per batch.")] = 32,
     trust: TrustOption = False,
 ) -> None:
-    """Answer over HTTP: `POST /predict`, `/explain`, `/health`, `/ready`, `/docs`, and a page to drop an image on."""
+    """Serve over HTTP: `POST /predict`, `/explain`, `/health`, `/ready`, `/docs`, and a page to drop an image on."""
     from surgeon.recipe.bundle import read_bundle
 
     read_bundle(bundle_folder)
@@ -54,5 +54,5 @@ def command(
         limits = Limits(max_images, round(max_megabytes * 1e6), batch, max_megapixels, timeout)
         explain = build_explainer(bundle_folder, bundle, "grad-cam", classifier)
         app = build_app(bundle, classifier, explain, limits, hosts_of(host, allow_host or ()))
-        answers = styled((bundle.name, "bold"), f" answers at {url_of(listener)}, Ctrl-C ends it")
+        answers = styled((bundle.name, "bold"), f" is served at {url_of(listener)}; press Ctrl-C to stop")
         serve(app, listener, timeout, on_ready=lambda: print_text(answers))

@@ -34,11 +34,9 @@ def command(
         Path | None, typer.Option(help="Folder for the sweep; by default sweeps/NAME-TIME.", show_default=False)
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the sweep in --out, or with the latest of this recipe.")
+        bool, typer.Option("--resume", help="Resume the sweep in --out, or the latest sweep of this recipe.")
     ] = False,
-    final: Annotated[
-        int, typer.Option(min=0, help="Train the best recipe with so many seeds and measure the test images.")
-    ] = 0,
+    final: Annotated[int, typer.Option(min=0, help="Train the best recipe with this many seeds and test it.")] = 0,
     storage: Annotated[
         str | None,
         typer.Option(metavar="URL", help="Optuna's database; by default an SQLite file.", show_default=False),
@@ -47,9 +45,9 @@ def command(
     output_format: FormatOption = Format.text,
     quiet: QuietOption = False,
 ) -> None:
-    """Try many recipes: what `sweep` in the recipe varies, trained behind the frozen layers that they share.
+    """Try many recipes: what `sweep` in the recipe varies, trained on shared features of the frozen layers.
 
-    The images of the test split are not looked at, but for --final.
+    Test images are used only with --final.
     """
     from surgeon.report.sweep import best_text, draw_sweep, failures_text, trials_table
     from surgeon.runs.sweep_folder import new_sweep_folder
@@ -79,7 +77,7 @@ def _taken_up(recipe: Path, out: Path | None, overrides: list[str] | tuple[()]) 
     from surgeon.runs.sweep_folder import latest_sweep, sweep_recipe
 
     if overrides:
-        raise UsageError("a sweep that goes on keeps its recipe", "leave --set out, or begin another one")
+        raise UsageError("a resumed sweep keeps its recipe", "leave out --set, or start a new sweep")
     folder = recipe if recipe.is_dir() else out
     if folder is None:
         folder = latest_sweep(compile_recipe(recipe).name)

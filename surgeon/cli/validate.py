@@ -22,7 +22,7 @@ def command(
     overrides: SetOption = None,
     output_format: FormatOption = Format.text,
 ) -> None:
-    """Check recipes: every problem of every file at once."""
+    """Check recipes and list every problem of every file."""
     found = {recipe: validate_recipe(recipe, overrides or ()) for recipe in recipes}
     if output_format is Format.json:
         print_json([dataclasses.asdict(problem) for problems in found.values() for problem in problems])

@@ -31,7 +31,7 @@ _DISTORTION = 2.5  # of a photograph of 16:9 for a square network it is 1.8
 _MADE_FIT = {  # what becomes of an image of such a shape, by the rule of resizing
     "squash": f"squeezed more than {_DISTORTION:g} times along one side",
     "crop": f"cut to less than 1/{_DISTORTION:g} along one side",
-    "pad": f"framed in black, which takes more than {1 - 1 / _DISTORTION:.0%},",
+    "pad": f"padded with more than {1 - 1 / _DISTORTION:.0%} black",
 }
 _EMPTY = hashlib.sha256().hexdigest()
 _FORMAT_OF_SUFFIX = {suffix: name for name, suffixes in FORMATS.items() for suffix in suffixes}
@@ -103,10 +103,10 @@ def _same(index: Index, groups: Iterable[Sequence[int]], near: str) -> Iterator[
         labels = _by(group, lambda at: index.images[at].label)
         splits = _by(group, index.splits.__getitem__)
         if len(splits) > 1:
-            message = f"{what} is in {_spell(index, splits)}, so measures are too good; keep one"
+            message = f"{what} is in {_spell(index, splits)}, so test figures would be too good; keep one copy"
             yield Finding(f"{near}leak", "error", _mixed(index, splits), message)
         if len(labels) > 1:
-            message = f"{what} is labelled {_spell(index, labels)}; keep the right one"
+            message = f"{what} is labelled {_spell(index, labels)}; keep the correct label"
             yield Finding(f"{near}two-labels", "error", _mixed(index, labels), message)
         if len(splits) == len(labels) == 1:
             message = f"{what} {len(group)} times: {_some(index, group)}; keep one"
@@ -130,7 +130,7 @@ def _imbalance(index: Index) -> Iterator[Finding]:
     least, few = ordered[-1]
     if many > _IMBALANCE * few:
         message = (
-            f"{most} has {many:,} training images and {least} {few:,}, {many / few:.1f} times fewer; "
+            f"{most} has {many:,} training images and {least} {few:,}, a ratio of {many / few:.1f}; "
             "add images, or set class_weight: balanced in each phase"
         )
         yield Finding("imbalance", "warning", (), message)
@@ -152,7 +152,7 @@ def _suffixes(index: Index, facts: Mapping[int, Facts]) -> Iterator[Finding]:
     suffixes = {at: PurePath(index.images[at].name).suffix.lower() for at in facts}
     wrong = [at for at, found in facts.items() if _FORMAT_OF_SUFFIX.get(suffixes[at], found.format) != found.format]
     for (suffix, content), group in _by(wrong, lambda at: (suffixes[at], facts[at].format)).items():
-        message = f"{_count(group)} {suffix} but {content} inside: {_some(index, group)}; surgeon reads it all the same"
+        message = f"{_count(group)} named {suffix} but {content} inside: {_some(index, group)}; surgeon reads these too"
         yield Finding("suffix", "warning", _names(index, group), message)
 
 
@@ -163,7 +163,7 @@ def _sizes(index: Index, facts: Mapping[int, Facts], resizing: Resizing) -> Iter
         least = min((facts[at].size for at in small), key=min)
         message = (
             f"{_count(small)} much smaller than the {height} x {width} pixels that the network sees, the smallest "
-            f"{least[0]} x {least[1]}: {_some(index, small)}; if they are thumbnails, take the originals"
+            f"{least[0]} x {least[1]}: {_some(index, small)}; if they are thumbnails, use the originals"
         )
         yield Finding("small", "warning", _names(index, small), message)
     narrow = [at for at, found in facts.items() if _distortion(found.size, resizing.size) > _DISTORTION]
@@ -190,7 +190,7 @@ def _grey(index: Index, facts: Mapping[int, Facts]) -> Iterator[Finding]:
     if 0 < len(grey) < len(facts) / 2:
         message = (
             f"{_count(grey)} grey among {len(facts) - len(grey):,} in colour: {_some(index, grey)}; "
-            "a class with more of them than others is told by that"
+            "if one class has more of them than others, the network may learn that instead"
         )
         yield Finding("grey", "info", _names(index, grey), message)
 
@@ -199,7 +199,7 @@ def _turned(index: Index, facts: Mapping[int, Facts]) -> Iterator[Finding]:
     turned = [at for at, found in facts.items() if found.orientation != 1]
     if turned:
         message = (
-            f"{_count(turned)} stored turned or mirrored, as EXIF says: {_some(index, turned)}; "
+            f"{_count(turned)} stored rotated or mirrored, according to EXIF: {_some(index, turned)}; "
             "surgeon turns them upright, other tools may not"
         )
         yield Finding("orientation", "info", _names(index, turned), message)

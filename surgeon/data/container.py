@@ -46,4 +46,4 @@ class Container:
 
 def damaged(what: str) -> BadImageError:
     """Returns the error for a file that does not hold all the pixels that it should."""
-    return BadImageError(f"damaged: {what}; get it again or remove it")
+    return BadImageError(f"damaged: {what}; replace or remove it")

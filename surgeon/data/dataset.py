@@ -205,7 +205,7 @@ def decode_images(
     trained = {index.images[at].label for at, split in zip(good, splits, strict=True) if split == "train"}
     if len(trained) < 2:
         raise SurgeonError(
-            f"images to train on are left in only {len(trained)} of {len(index.classes)} classes; expected two or more",
+            f"only {len(trained)} of {len(index.classes)} classes have training images left; expected two or more",
             "add training images, or repair those that were skipped",
         )
     numbers = {label: number for number, label in enumerate(index.classes)}
@@ -352,4 +352,4 @@ def _digest_of_name(image: LabelledImage) -> str:
 def _bad_images(bad: Sequence[BadImage], total: int) -> SurgeonError:
     lines = [f"{len(bad)} of {total} images cannot be decoded:"]
     lines += [f"  {line}" for line in first_few((f"{image.name}: {image.reason}" for image in bad), NAMED_BAD_IMAGES)]
-    return SurgeonError("\n".join(lines), "mend them as it says, or leave them out: data.on_bad_image: skip")
+    return SurgeonError("\n".join(lines), "fix them as described, or skip them: data.on_bad_image: skip")

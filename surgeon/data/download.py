@@ -70,11 +70,11 @@ def _stream(url: str, file: str, _: object, *, transfer: _Transfer) -> None:
 
 
 def _not_to_be_had(download: Download, file: Path, error: Exception) -> SurgeonError:
-    mirror = f"let SURGEON_MIRROR name a folder that holds {download.mirror}"
+    mirror = f"set SURGEON_MIRROR to a folder that contains {download.mirror}"
     if isinstance(error, OSError) and not isinstance(error, requests.RequestException):
         return SurgeonError(
             f"cannot keep a download at {file}: {error.strerror or error}",
-            f"free some disk space, let XDG_CACHE_HOME name a folder that can be written, or {mirror}",
+            f"free some disk space, set XDG_CACHE_HOME to a writable folder, or {mirror}",
         )
     return SurgeonError(
         f"cannot download {download.url}: {_reason(error, download.url)}",

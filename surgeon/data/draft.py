@@ -28,15 +28,15 @@ name: $name
 data:
   source:
     $source
-  image_size: $size # pixels; the images' shorter side is $side in the median
+  image_size: $size # pixels; the median of the images' shorter sides is $side
   split: $split
   on_bad_image: $on_bad_image # fail names them and stops; skip names them and goes on
 augment: # training images only
-  views: $views # so many changed copies are kept of each; without it every epoch makes new ones, and takes longer
-  flip: horizontal # remove it where left and right matter, as in text
-  rotation: 0.05 # part of a full turn
+  views: $views # changed copies to keep of each image; without this, every epoch makes new ones and takes longer
+  flip: horizontal # remove this if left and right matter, as in text
+  rotation: 0.05 # fraction of a full turn
 backbone:
-  name: efficientnetlite0 # small and quick, its weights came with surgeon; see `surgeon backbones`
+  name: efficientnetlite0 # small and fast, and its weights came with surgeon; see `surgeon backbones`
   weights: imagenet$cut
 head:
   - global_average_pooling
@@ -57,7 +57,7 @@ evaluate:
 _LEAST_VIEWS = 2
 _COPIES = 20_000  # of all images, that a disk has room for
 _UNTIL = """
-    until: {{monitor: val_accuracy, patience: {}, restore_best: false}} # ends as it began if that was better"""
+    until: {{monitor: val_accuracy, patience: {}, restore_best: false}} # keeps initial weights if they were better"""
 
 
 @dataclass(frozen=True)
@@ -136,14 +136,14 @@ def _split(survey: Survey) -> str:
     values = f"{{test: {split.test:g}, validation: {split.validation:g}, seed: 0}}"
     if survey.splits:
         found = ", ".join(f"{split} ({number})" for split, number in survey.splits.items())
-        return f"{values} # only for splits that the images do not have; they have {found}"
+        return f"{values} # only for splits that the images lack; they have {found}"
     least, few = min(survey.classes.items(), key=lambda item: item[1])
     too_few = f"{printable(least)!r} has only {few} image{'s, or too few that differ' if few > 1 else ''}"
     if split.validation:
-        return f"{values} # parts of all images, every class alike"
+        return f"{values} # fractions of all images, stratified by class"
     if split.test:
         return f"{values} # no validation images, since {too_few}: every phase runs to its last epoch"
-    return f"{values} # nothing is held out, and nothing measured, since {too_few}"
+    return f"{values} # nothing is held out or tested, since {too_few}"
 
 
 def _has_validation(survey: Survey) -> bool:

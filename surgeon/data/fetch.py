@@ -60,7 +60,7 @@ def mirror_path(relative: str) -> Path | None:
     if not Path(mirror).is_dir():
         raise SurgeonError(
             f"SURGEON_MIRROR names {mirror!r}, which is not a folder",
-            "let it name the folder that holds datasets/ and weights/, or unset it",
+            "set it to the folder that contains datasets/ and weights/, or unset it",
         )
     path = Path(mirror) / relative
     return path if path.exists() else None

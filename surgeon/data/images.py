@@ -168,7 +168,7 @@ def _decoded(data: bytes, max_megapixels: float, side: int | None = None) -> Ite
     except UnidentifiedImageError as error:
         raise damaged(f"it cannot be opened as {form}, or is of a kind of it that surgeon does not read") from error
     except Image.DecompressionBombError as error:
-        raise _too_large("more than any photograph", max_megapixels) from error
+        raise _too_large("too many pixels", max_megapixels) from error
     except Exception as error:  # decoders meet arbitrary bytes with arbitrary exceptions
         raise damaged(printable(error)[:200] or type(error).__name__) from error
 
@@ -187,12 +187,12 @@ def _check_size(size: tuple[int, int], scans: int, max_megapixels: float) -> Non
         raise _too_large(f"{size[0]} x {size[1]}, {megapixels:,.0f} megapixels", max_megapixels)
     if megapixels * scans > max_megapixels * _MOST_SCANS:
         raise LargeImageError(
-            f"{scans} scans of {megapixels:,.0f} megapixels take too long; save it anew or make it smaller"
+            f"{scans} scans of {megapixels:,.0f} megapixels take too long; save it again or make it smaller"
         )
 
 
 def _too_large(what: str, max_megapixels: float) -> LargeImageError:
-    return LargeImageError(f"{what}; at most {max_megapixels:g} megapixels are decoded, make it smaller")
+    return LargeImageError(f"{what}; the limit is {max_megapixels:g} megapixels, make it smaller")
 
 
 def _with_metadata(container: Container, image: ImageFile.ImageFile) -> Container:

@@ -115,7 +115,7 @@ def _take_scan(scans: _Scans, header: bytes, *, progressive: bool) -> None:
     scans.count += 1
     if scans.count > MAX_SCANS:
         raise BadImageError(
-            f"a JPEG image of more than {MAX_SCANS} scans, made to waste time; save it anew or remove it"
+            f"a JPEG image of more than {MAX_SCANS} scans, too slow to decode; save it again or remove it"
         )
     *_, first, last, bits = b"\0\0\0" + header
     if not progressive:

@@ -88,7 +88,7 @@ def size_notes(index: Index, plan: DataPlan) -> Iterator[str]:
         asked = drawn_count(part, total)
         found = {digest for digest, drawn in zip(index.digests, index.splits, strict=True) if drawn == split}
         if total and len(found) != asked:
-            because = f"where {asked:,} were asked for, since groups stay together"
+            because = f"instead of the {asked:,} requested, since groups stay together"
             yield f"{split} has {len(found):,} of {total:,} images {because}"
 
 
@@ -111,7 +111,7 @@ def draw_folds(labels: Sequence[str], groups: Sequence[str], count: int, seed: i
     label, least = min(different.items(), key=lambda item: (item[1], item[0]))
     if least < count:
         raise SurgeonError(
-            f"{count} folds need {count} different images of each class; {label!r} has {least}, a group counted once",
+            f"{count} folds need {count} different images of each class; {label!r} has {least} (a group counts as one)",
             "ask for fewer folds, or add images",
         )
     folds = StratifiedGroupKFold(count, shuffle=True, random_state=seed)

@@ -54,7 +54,7 @@ def open_tiff(data: bytes) -> Container:
     except struct.error as error:
         raise damaged("truncated, it ends before its directory") from error
     if _DNG in entries or _number(entries, layout, _SUBFILE, 0) & 1:
-        raise BadImageError("a camera's raw photograph with a preview, not read by surgeon; convert it to TIFF or JPEG")
+        raise BadImageError("a camera raw file with a preview, which surgeon does not read; convert it to TIFF or JPEG")
     width, height = (_number(entries, layout, tag, 0) for tag in (_WIDTH, _HEIGHT))
     depth = _number(entries, layout, _BITS, 1)
     inverted = depth > 8 and _number(entries, layout, _PHOTOMETRIC, 1) == 0

@@ -79,8 +79,8 @@ def export(
     seen = replace(bundle, resize="squash", scale=1.0) if images and resized else bundle
     if quantize == "int8" and not any(image.split == "train" for image in images):
         raise SurgeonError(
-            "int8 is fitted to training images, and the run keeps none",
-            f"bring its photographs back and remove {PICTURES}",
+            "int8 needs training images for calibration, but the run keeps none",
+            f"restore its photographs and remove {PICTURES}",
         )
     reference = yield from find_reference(run, seen, network, images, narrow=narrow)
     partial = out.with_name(f"{out.name}.partial")

@@ -60,7 +60,7 @@ def label_findings(features: FrozenFeatures) -> Generator[Event, None, tuple[Fin
     rare = sorted(number for number, count in counts.items() if count < _FOLDS)
     if len(counts) - len(rare) < 2:
         raise SurgeonError(
-            f"finding wrong labels needs {_FOLDS} images of two classes or more; {len(counts) - len(rare)} has so many",
+            f"finding wrong labels needs two classes with {_FOLDS} images each; found {len(counts) - len(rare)}",
             "add images, or check without --labels",
         )
     if rare:
@@ -69,7 +69,7 @@ def label_findings(features: FrozenFeatures) -> Generator[Event, None, tuple[Fin
     positions = np.sort(first[~np.isin(dataset.labels[first], rare)])
     yield from features.keep([probe_frontier(features.setup.plan)])
     gathered = yield from gather_features(features, positions)
-    yield Note(f"looking for wrong labels among {len(positions):,}")
+    yield Note(f"checking the labels of {len(positions):,} images")
     numbers, labels = np.unique(dataset.labels[positions], return_inverse=True)
     issues, probabilities = find_label_issues(gathered, labels, seed)
     return tuple(
@@ -116,7 +116,7 @@ def find_label_issues(
 def _finding(name: str, probabilities: dict[str, float], label: str) -> Finding:
     likely = max(probabilities, key=probabilities.__getitem__)
     message = (
-        f"{name} is labelled {label}, but the linear probe takes it for {likely} "
-        f"({probabilities[likely]:.2f} against {probabilities[label]:.2f}); look at it"
+        f"{name} is labelled {label}, but a linear probe predicts {likely} "
+        f"({probabilities[likely]:.2f} against {probabilities[label]:.2f}); check the label"
     )
     return Finding("label", "warning", (name,), message)

@@ -1,4 +1,4 @@
-"""The story's other method: a logistic regression on the frozen features."""
+"""The method to compare with: a logistic regression on the frozen features."""
 
 from __future__ import annotations
 
@@ -60,7 +60,8 @@ def check_size(what: str, images: int, width: int, hint: str) -> None:
     """
     needed, available = 4 * width * images, virtual_memory().available
     if needed > available // 2:
-        raise FeaturesTooLargeError(f"{what} take {needed / 1e9:,.1f} GB, and {available / 1e9:,.1f} GB are free", hint)
+        too_much = f"{needed / 1e9:,.1f} GB, more than half of the {available / 1e9:,.1f} GB of free memory"
+        raise FeaturesTooLargeError(f"{what} take {too_much}", hint)
 
 
 def gather_features(

@@ -14,7 +14,9 @@ _HEAD = """\
 
 Generated from the commands by `make generate`.
 
-Exit codes: 0 done, 1 failed, 2 the recipe or the call is wrong. `SURGEON_MIRROR` names a folder that is looked in
+Exit codes: 0 done, 1 failed, 2 the recipe or the call is wrong, 128 + N stopped by signal N (130 by Ctrl-C).
+
+`SURGEON_MIRROR` names a folder that is searched
 before anything is downloaded: `datasets/flowers17/jpg/` and `weights/BACKBONE_notop.weights.h5` (with the top
 `weights/BACKBONE.weights.h5`).
 """

@@ -15,7 +15,7 @@ _HEAD = """\
 
 Generated from the schema and the catalogue by `make generate`.
 
-A recipe is a YAML file. Read strictly: duplicate keys, unknown tags and aliases that multiply are errors, `1e-4` is a
+A recipe is a YAML file, read strictly: duplicate keys, unknown tags and aliases that multiply are errors, `1e-4` is a
 number and `on` is a string. Paths are relative to the file that they are written in. Editors that read
 `# yaml-language-server: $schema=...` complete and check recipes with `schemas/recipe.schema.json`.
 
@@ -36,7 +36,7 @@ branches drops the layers that do not feed it, and the numbers of the others sta
 | `15..18`, `block5_conv1..block5_conv3` | a range with both ends included |
 | `15..`, `..10` | from a layer to the end, from the beginning to a layer |
 | `block5_*` | every layer whose name matches |
-| `[block5_*, head]` | all that any of them means |
+| `[block5_*, head]` | all layers that any of them matches |
 
 The head's layers are called `head_` and their kind, from the second of a kind with its number: `head_dense`,
 `head_dropout`, `head_dense_2`. Names that the backbone has, as a former run's network does, are skipped. `head` is the

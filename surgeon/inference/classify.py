@@ -117,14 +117,14 @@ def classify(
             outputs = np.asarray(classifier(np.stack([pixels for _, pixels in good])))
             if outputs.shape != (len(good), len(bundle.answers)):
                 raise SurgeonError(
-                    f"the network's answers have the shape {outputs.shape}, and {len(good)} images of "
-                    f"{len(bundle.classes)} classes were expected",
+                    f"the network's outputs have the shape {outputs.shape}, which does not fit {len(good)} images and "
+                    f"{len(bundle.answers)} answers",
                     "bundle.json is that of another network: export it again",
                 )
             if not np.isfinite(outputs).all():
                 raise SurgeonError(
                     "the network answers with numbers that are not finite (NaN or infinity)",
-                    "its weights or its precision are broken: train it again with a lower lr, or export it otherwise",
+                    "its weights or its precision are broken: train it again with a lower lr, or export it another way",
                 )
             answers[[at for at, _ in good]] = outputs
         yield Progress("classify", decoded[-1][0] + 1, len(images), "images")

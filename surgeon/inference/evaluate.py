@@ -52,7 +52,7 @@ def evaluate_images(
     if not asked:
         raise SurgeonError(
             f"the network knows none of the classes {', '.join(first_few(listing.classes, 5))}",
-            f"its own are {', '.join(first_few(bundle.classes, 5))}; name the folders or labels like them",
+            f"its classes are {', '.join(first_few(bundle.classes, 5))}; name the folders or labels like them",
         )
     answers, bad = yield from classify(bundle, classifier, asked)
     good = [at for at in range(len(asked)) if at not in bad]

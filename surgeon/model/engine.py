@@ -81,11 +81,11 @@ def _obstacle_to_openvino(kinds: Set[str]) -> str | None:
     flags = cpu_flags()
     # Where the flags are unknown the processor is taken for one of the last ten years.
     if platform.machine().lower() not in {"x86_64", "amd64"} or (flags is not None and "avx2" not in flags):
-        return "OpenVINO is faster on x86 processors with AVX2 only"
+        return "OpenVINO is only faster on x86 processors with AVX2"
     if tf.config.list_physical_devices("GPU"):
         return "there is a GPU"
     untried = kinds - _tried() if kinds else set()
-    return f"OpenVINO is untried on a {min(untried)} layer" if untried else None
+    return f"OpenVINO is untested with {min(untried)} layers" if untried else None
 
 
 def _tried() -> set[str]:
@@ -220,6 +220,6 @@ def narrow(array: NDArray[np.float32], dtype: str) -> NDArray[Any]:
     if lost.size:
         raise SurgeonError(
             f"{lost[0]:,.0f}, an output of the frozen layers, is out of the range of {dtype}",
-            "set features_dtype: bfloat16, which reaches almost as far as float32, or float32",
+            "set features_dtype: bfloat16, which has almost the range of float32, or float32",
         )
     return narrowed

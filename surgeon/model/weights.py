@@ -37,7 +37,7 @@ def load_weights(model: Any, spec: BackboneSpec, weights: str, include_top: bool
         where = mirrored if weights == "imagenet" and mirrored is not None else weights
         reason = " ".join(str(error).split())[:400]
         hint = (
-            "they are downloaded once; without internet, SURGEON_MIRROR names a folder that holds them"
+            "they are downloaded once; without internet, set SURGEON_MIRROR to a folder with them"
             if weights == "imagenet" and mirrored is None
             else f"they have to be those of {spec.name}, {'with' if include_top else 'without'} its top"
         )

@@ -64,7 +64,7 @@ def _refuse_beyond(most: int, size: int, path: Path, when: str) -> None:
     if size > most:
         raise SurgeonError(
             f"{path} has {path.stat().st_size / 1e6:,.1f} MB and would take {size / 1e6:,.0f} MB when it is {when}",
-            "a file that holds its weights takes about its own size; ask whoever made it for the network itself",
+            "a file normally takes about its own size in memory; ask its author for the original network",
         )
 
 

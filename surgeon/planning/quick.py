@@ -47,7 +47,7 @@ def draft_quick_recipe(survey: Survey, file: Path) -> Generator[Event, None, tup
         seconds = forecast_run(plan, index, machine).expected_seconds.all
         if seconds <= _FORECAST:
             break
-    reason = f"Made to end within {MINUTES} minutes on the machine that it was written on."
+    reason = f"Sized to finish within {MINUTES} minutes on the machine where it was drafted."
     if seconds > _FORECAST:
-        reason = f"The smallest recipe that is drafted; it may take more than {MINUTES} minutes."
+        reason = f"The smallest recipe that `init --quick` drafts; it may take more than {MINUTES} minutes."
     return draft_recipe(survey, file, replace(choices, reasons=(reason,))), reason

@@ -58,7 +58,7 @@ def publish(plan: Plan, run: Path, result: RunResult) -> Generator[Event, None, 
     with _survived(REPORT, failed):
         yield from write_report(plan, run, result, run / REPORT)
     for said in failed:
-        yield Note(f"{said}; `surgeon report {run}` makes it later")
+        yield Note(f"{said}; `surgeon report {run}` writes it later")
     return not failed
 
 

@@ -160,9 +160,9 @@ def read_bundle(folder: Path) -> Bundle:
     path = folder / _FILE
     if not path.exists():
         raise UsageError(
-            f"{folder} holds no network: there is no {_FILE} in it", "give a run or what was exported of one"
+            f"{folder} holds no network: there is no {_FILE} in it", "give the folder of a run or of an export"
         )
-    with damage_told(path, "export it again; of a run, bring it back from a copy or run the recipe again", UsageError):
+    with damage_told(path, "export it again, or restore the run from a copy or run its recipe again", UsageError):
         record = json.loads(read_regular(path, _MOST_BYTES))
         version = record_of(record, _Versioned).bundle
         check_version(path, {"version": version}, _VERSION)

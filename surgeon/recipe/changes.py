@@ -31,7 +31,7 @@ def in_short(document: Document, known: Collection[Diagnostic]) -> tuple[Documen
     short: dict[str, Any] = {name: value for name, value in augment.items() if name != "changes"}
     beside = [name for name in short if name != "views"]
     problems = [
-        _problem(document, (*_AUGMENT, name), "conflicting-keys", f"{name!r} stands beside 'changes'", "list it there")
+        _problem(document, (*_AUGMENT, name), "conflicting-keys", f"{name!r} is outside 'changes'", "list it in there")
         for name in beside
     ]
     locations = {path: place for path, place in document.locations.items() if path[:2] != _CHANGES}

@@ -20,11 +20,11 @@ _EXPECTED = {
     "maximum": "at most {:,}",
     "exclusiveMinimum": "more than {}",
     "exclusiveMaximum": "less than {}",
-    "minItems": "a list of at least {}",
-    "maxItems": "a list of at most {}",
+    "minItems": "a list of length {} or more",
+    "maxItems": "a list of length {} or less",
     "minLength": "at least {} character",
     "maxLength": "at most {:,} characters",
-    "const": "{}, the version of the recipe language that this surgeon reads",
+    "const": "{}, the version of the recipe language that this release of surgeon reads",
 }
 _TYPES = {
     "object": "a mapping",
@@ -39,7 +39,7 @@ _UNITS = {
     "percent": ("the whole", 100),
 }  # of what a value is a part; how many make one
 _WITH_UNIT = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(?:%|percent|°|deg|degrees?)")
-_NO_PARAMETERS = "write {}, it has no parameters"
+_NO_PARAMETERS = "write `{}`: it has no parameters"
 
 
 @functools.cache
@@ -84,7 +84,7 @@ def _unknown_keys(kind: str, error: Any) -> _Explained:
             if key == "<<":
                 hint = "YAML 1.2 has no merge keys; write the values out"
             elif key.partition(".")[0] in known:
-                hint = "write its parts below each other; only --set joins them with dots"
+                hint = "nest the keys below each other; only --set accepts dotted paths"
             yield "unknown-key", f"unknown key {quote(key)}", hint, (key,)
 
 
@@ -112,7 +112,7 @@ def _not_an_option(kind: str, error: Any) -> _Explained:
 def _wrong_type(kind: str, error: Any) -> _Explained:
     wanted, found = error.validator_value, error.instance
     if found is None and not error.absolute_path:
-        yield "empty", "the recipe is empty", "`surgeon recipes list` names some to start from", ()
+        yield "empty", "the recipe is empty", "`surgeon recipes list` shows some to start from", ()
         return
     types = [wanted] if isinstance(wanted, str) else wanted
     spelled = _TYPES | ({"string": f"the {kind}'s name"} if kind in KINDS else {})
@@ -132,7 +132,7 @@ def _type_hint(kind: str, types: Sequence[str], schema: Mapping[str, Any], found
     hint = None
     if found is None:
         is_optional = "object" in types and "then" not in schema and "required" not in schema
-        hint = "write {} for the defaults" if is_optional else "give it a value, or remove it"
+        hint = "write `{}` for the defaults" if is_optional else "give it a value, or remove it"
     elif {"integer", "number"} & set(types) and _is_quoted_number(found):
         hint = "remove the quotes"
     elif kind in KINDS and isinstance(found, str):
@@ -144,7 +144,7 @@ def _type_hint(kind: str, types: Sequence[str], schema: Mapping[str, Any], found
     elif isinstance(found, list) and "object" in types:
         hint = "write it without dashes"
     elif "properties" in schema:
-        hint = f"its keys: {', '.join(map(repr, keys))}" if keys else _NO_PARAMETERS
+        hint = f"its keys are {', '.join(map(repr, keys))}" if keys else _NO_PARAMETERS
     return hint
 
 
@@ -165,7 +165,7 @@ def _many_keys(kind: str, error: Any) -> _Explained:
     unknown = [key for key in found if key not in KINDS.get(kind, found)]
     hint = "keep one of them"
     if bare:
-        hint = f"indent what belongs to {quote(bare[0])} deeper than it"
+        hint = f"indent the parameters of {quote(bare[0])} below it"
     elif unknown and (near := did_you_mean(unknown[0], KINDS[kind])):
         hint = near
     yield "one-key", f"expected one key, the {kind}'s name, found {', '.join(map(quote, found))}", hint, ()
@@ -190,7 +190,7 @@ def _unit_hint(error: Any) -> str | None:
     if unit is None or not isinstance(found, int | float) or not 1 < found <= _UNITS[unit][1]:
         return None
     whole, size = _UNITS[unit]
-    return f"it is a part of {whole}: write {found / size:.2g} for {found:g} {unit}"
+    return f"it is a fraction of {whole}: write {found / size:.2g} for {found:g} {unit}"
 
 
 _EXPLANATIONS: Mapping[str, Callable[[str, Any], _Explained]] = {
@@ -209,7 +209,7 @@ def describe(value: object) -> str:
     if isinstance(value, dict):
         return "a mapping" if value else "an empty mapping"
     if isinstance(value, list):
-        return f"a list of {len(value)}" if value else "an empty list"
+        return f"a list of length {len(value)}" if value else "an empty list"
     if value is None:
         return "nothing"
     if isinstance(value, bool):

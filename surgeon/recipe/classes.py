@@ -41,10 +41,10 @@ def class_problems(plan: ClassesPlan, names: Collection[str]) -> Iterator[ClassP
     asked += [(("leave_out", at), name) for at, name in enumerate(leave_out)]
     for path, name in asked:
         if name not in names:
-            hint = did_you_mean(name, names) or f"there are {', '.join(first_few(sorted(names), _NAMED))}"
+            hint = did_you_mean(name, names) or f"expected {', '.join(first_few(sorted(names), _NAMED))}"
             yield ClassProblem(path, f"the source has no class {name!r}", hint)
         elif path[0] == "leave_out" and name in rename:
-            yield ClassProblem(path, f"{name!r} is renamed and left out", "do one or the other")
+            yield ClassProblem(path, f"{name!r} is both renamed and left out", "do only one of the two")
         elif path[0] == "rename" and rename[name] in leave_out:
             yield ClassProblem(path, f"{rename[name]!r} is left out", "take another name, or do not leave it out")
     left = set(renamed_classes(plan, names))
@@ -57,11 +57,9 @@ def class_problems(plan: ClassesPlan, names: Collection[str]) -> Iterator[ClassP
 def _order_problems(order: Sequence[str], left: Collection[str]) -> Iterator[ClassProblem]:
     for at, name in enumerate(order):
         if name not in left:
-            yield ClassProblem(
-                ("order", at), f"{name!r} is none of the classes that are left", did_you_mean(name, left)
-            )
+            yield ClassProblem(("order", at), f"{name!r} is not one of the remaining classes", did_you_mean(name, left))
         elif name in order[:at]:
-            yield ClassProblem(("order", at), f"{name!r} is there twice", None)
+            yield ClassProblem(("order", at), f"{name!r} is listed twice", None)
     missing = sorted(set(left) - set(order))
     if order and missing:
         named = ", ".join(first_few(map(repr, missing), _NAMED))

@@ -54,7 +54,7 @@ def _with_cause(
         return problem
     every = [list(zip(space, values, strict=True)) for values in combinations]
     causes = [_spelled(one) for one in ([shared] if shared else every)]
-    hint = "what does not go together can stand in mappings of its own: vary: [{...}, {...}]"
+    hint = "put values that do not go together into separate mappings: vary: [{...}, {...}]"
     return replace(
         problem,
         message=f"{problem.message}, with {'; '.join(first_few(causes, _SHOWN))}",

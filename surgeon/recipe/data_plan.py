@@ -27,14 +27,14 @@ class SplitPlan:
     """How images are held out, unless the source has splits of its own."""
 
     test: Annotated[
-        float, fraction("Part of all images that is held out for the test.", 0.25, minimum=0, exclusiveMaximum=1)
+        float, fraction("Fraction of all images that is held out for testing.", 0.25, minimum=0, exclusiveMaximum=1)
     ]
     validation: Annotated[
-        float, fraction("Part of all images that training watches itself by.", 0.0, minimum=0, exclusiveMaximum=1)
+        float, fraction("Fraction of all images that is held out for validation.", 0.0, minimum=0, exclusiveMaximum=1)
     ]
-    seed: Annotated[int, integer("Chooses among the possible splits.", 0, minimum=0, maximum=2**32 - 1)]
+    seed: Annotated[int, integer("Seed of the random split.", 0, minimum=0, maximum=2**32 - 1)]
     group: Annotated[
-        Choice, one_of("grouping", "Which images stay on one side.", default="near_copies"), Formerly("none")
+        Choice, one_of("grouping", "Which images stay in the same split.", default="near_copies"), Formerly("none")
     ]
 
 
@@ -52,18 +52,18 @@ def drawn_count(part: float, images: int) -> int:
 
 @dataclass(frozen=True)
 class ClassesPlan:
-    """What becomes of the classes that the source has."""
+    """How the classes of the source are renamed, left out and ordered."""
 
     rename: Annotated[
         Mapping[str, str] | None,
-        renames("Other names for some classes; several with one new name become one class, and so does a taken one."),
+        renames("New names for some classes; classes that get the same name, or that of another class, are merged."),
     ]
     leave_out: Annotated[
-        Sequence[str] | None, sequence("Classes that there are no images of.", text("A class of the source."))
+        Sequence[str] | None, sequence("Classes to leave out, with their images.", text("A class of the source."))
     ]
     order: Annotated[
         Sequence[str] | None,
-        sequence("All classes that are left, as the network puts them out; by default sorted.", text("A class.")),
+        sequence("All remaining classes, in the order of the network's outputs; by default sorted.", text("A class.")),
     ]
 
 
@@ -81,14 +81,14 @@ class DataPlan:
         tuple[int, int],
         sides(
             "Side in pixels, or [height, width], to which images are resized; "
-            "by default what the backbone was trained on, and 224 for a model file that takes any size."
+            "by default the size that the backbone was trained on, or 224 for a model file that takes any size."
         ),
     ]
     split: Annotated[SplitPlan, section(SplitPlan)]
     folds: Annotated[
         int | None,
         integer(
-            "Cross-validation: the number of parts, each of which is tested by a network trained on the others. "
+            "Cross-validation: the number of folds, each tested by a network that was trained on the others. "
             "`split.test` is ignored.",
             minimum=2,
             maximum=100,
@@ -96,11 +96,11 @@ class DataPlan:
     ]
     fold: Annotated[
         int | None,
-        integer("The part, from 1, that is tested; by default `surgeon run` tests one after the other.", minimum=1),
+        integer("The fold to test, from 1; by default `surgeon run` tests each in turn.", minimum=1),
     ]
-    resize: Annotated[Choice, one_of("resizing", "What becomes of a picture of another shape.", default="squash")]
+    resize: Annotated[Choice, one_of("resizing", "How images of another aspect ratio are resized.", default="squash")]
     interpolation: Annotated[
-        str, choice("How pixels are interpolated, antialiased: a filter of Pillow's.", INTERPOLATIONS, "bilinear")
+        str, choice("Interpolation, with antialiasing: one of Pillow's filters.", INTERPOLATIONS, "bilinear")
     ]
     batch_size: Annotated[int, integer("Images per step.", 32, minimum=1, maximum=1_000_000)]
     on_leak: Annotated[

@@ -66,6 +66,6 @@ def write_derived(base: Path, changed: Mapping[str, Any], reasons: Sequence[str]
         target.unlink()
         lines = "\n".join(map(str, problems))
         raise SurgeonError(
-            f"{target} is not written, since the rest of the recipe does not fit what was found:\n{lines}",
-            "change that in the recipe, or take over by hand what was found",
+            f"{target} was not written, since the suggestion does not fit the rest of the recipe:\n{lines}",
+            "change that in the recipe, or copy the suggestion by hand",
         )

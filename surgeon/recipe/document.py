@@ -88,8 +88,8 @@ def _read_with_bases(path: Path, asked_at: Location, readers: tuple[Path, ...]) 
         return document
     where = document.location(("extends",))
     if len(readers) == _MOST_BASES:
-        message = f"more than {_MOST_BASES} recipes are laid upon each other"
-        raise RecipeError([Diagnostic("extends-too-deep", message, where, "extends", "write some of them as one")])
+        message = f"more than {_MOST_BASES} recipes extend one another"
+        raise RecipeError([Diagnostic("extends-too-deep", message, where, "extends", "merge some of them")])
     return _merge(_read_with_bases(path.parent / base, where, (*readers, real)), document)
 
 
@@ -105,7 +105,7 @@ def _read_base(path: Path, asked_at: Location) -> Document:
             raise
         is_recipe = False
     if not is_recipe:
-        message, hint = f"{path} is not a recipe", "name one that this recipe is to be laid upon"
+        message, hint = f"{path} is not a recipe", "name a recipe that this one is to extend"
         raise RecipeError([Diagnostic("no-recipe", message, asked_at, "extends", hint)])
     return document
 
@@ -186,7 +186,7 @@ def _override(document: Document, override: str) -> Document:
         message = f"expected KEY=VALUE such as data.split.seed=1, found {quote(override)}"
         raise RecipeError([Diagnostic("set", message, Location("--set"))])
     if _split(target)[0] == "extends":
-        message = "a recipe can only say itself what it extends"
+        message = "--set cannot change 'extends'; write it in the recipe"
         raise RecipeError([Diagnostic("set", message, location, target)])
     try:
         value = parse_document(text, Path(location.file))
@@ -225,7 +225,7 @@ def _find(values: Any, parts: Sequence[str], location: Location) -> ValuePath:
         step: str | int = part
         if isinstance(values, list):
             if part not in map(str, range(len(values))):
-                expected = f"an index from 0 to {len(values) - 1}" if values else "no index of an empty list"
+                expected = f"an index from 0 to {len(values) - 1}" if values else "no index, since the list is empty"
                 message = f"expected {expected}, found {quote(part)}"
                 raise RecipeError([Diagnostic("set", message, location, spell_path((*path, part)))])
             step = int(part)

@@ -18,7 +18,7 @@ def check_head_end(findings: Findings, network: Network, head: tuple[HeadLayer, 
     shape = network.rows[-1].shape
     last = len(head) - 1
     if shape != (classes,):
-        message = f"the head puts out {shape}, expected ({classes},), one per class"
+        message = f"the head's output shape is {shape}, expected ({classes},), one value per class"
         if len(shape) == 3:
             hint = "pool or flatten the feature maps first"
         else:
@@ -26,11 +26,11 @@ def check_head_end(findings: Findings, network: Network, head: tuple[HeadLayer, 
         findings.report(("head", last), "head-outputs", message, hint)
     end, nonlinearity = _last_nonlinearity(head)
     if nonlinearity not in (None, "softmax"):
-        message = f"the head ends in {nonlinearity!r}, expected 'softmax' or 'linear'"
+        message = f"the head ends with {nonlinearity!r}, expected 'softmax' or 'linear'"
         findings.report(("head", end), "head-activation", message)
     for at, layer in enumerate(head[:-1]):
         if activation(layer) == "softmax":
-            findings.report(("head", at), "softmax-inside", "a softmax inside the head", "keep it for the last layer")
+            findings.report(("head", at), "softmax-inside", "softmax before the last layer", "keep it for that layer")
 
 
 def check_probe_start(findings: Findings, head: tuple[HeadLayer, ...]) -> None:
@@ -41,10 +41,10 @@ def check_probe_start(findings: Findings, head: tuple[HeadLayer, ...]) -> None:
         after = any(layer.kind == "dense" for layer in head[at + 1 :])
         own = head[at].parameters
         if after or not all(layer.kind == "dropout" for layer in before):
-            message = "a layer that begins with a linear probe is the only one of its head that computes"
-            hint = "before it only layers that pool, flatten or scale to length one, then dropout; after it no dense"
+            message = "a layer that begins with a linear probe has to be the only computing layer of the head"
+            hint = "before it, use only pooling, flatten or unit_norm, then dropout; after it, no dense layer"
         elif not own["use_bias"] or own["activation"] not in ("linear", "softmax"):
-            message, hint = "a linear probe has a bias, and no activation but softmax", "leave use_bias and activation"
+            message, hint = "a linear probe needs a bias and no activation but softmax", "keep the defaults"
         else:
             continue
         findings.report(("head", at, "dense", "kernel_initializer"), "probe-start", message, hint)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from surgeon.recipe.findings import Findings
     from surgeon.recipe.text import ValuePath
 
-RELATIVE = "a path is relative to the recipe, or with --set to the current folder"
+RELATIVE = "paths are relative to the recipe or, with --set, to the current folder"
 
 
 def check_data(findings: Findings) -> None:
@@ -56,7 +56,7 @@ def _check_fold(findings: Findings, data: Values) -> None:
     """Makes sure that there is a fold of that number."""
     fold, folds = data.get("fold"), data.get("folds")
     if fold is not None and "folds" not in data:
-        message, hint = "there are no folds", "say how many there are: data.folds: 5"
+        message, hint = "data.fold is given without data.folds", "say how many folds there are: data.folds: 5"
         findings.report(("data", "fold"), "fold-out-of-range", message, hint)
     elif fold is not None and folds is not None and fold > folds:
         message = f"there is no fold {fold} of {folds}"

@@ -155,7 +155,7 @@ def sides(description: str) -> Schema:
 
 def weights_by_name(description: str, bare: str) -> Schema:
     """Returns the schema of a mapping of names to weights, or of a word instead."""
-    weight = number("What it counts, as a factor.", minimum=0.001, maximum=1000)
+    weight = number("The weight of the class, as a factor.", minimum=0.001, maximum=1000)
     return {
         "description": description,
         "type": ["string", "object"],
@@ -174,10 +174,10 @@ def renames(description: str) -> Schema:
 def figure(label: str) -> Schema:
     """Returns the schema of a measured figure, with what it spreads over seeds if that is known."""
     spread = {
-        "mean": number("The figure, or its mean over runs with other seeds.", minimum=0, maximum=1),
-        "std": number("Their standard deviation, as `surgeon run --repeat` gives it.", minimum=0, maximum=1),
+        "mean": number("The figure, or its mean over several seeds.", minimum=0, maximum=1),
+        "std": number("The standard deviation over seeds, as `surgeon run --repeat` reports it.", minimum=0, maximum=1),
     }
-    description = f"Its {label} on the test images: a number, or `{{mean: 0.9, std: 0.01}}` over seeds."
+    description = f"The {label} on the test images: a number, or `{{mean: 0.9, std: 0.01}}` over seeds."
     return or_bare(mapping(description, spread, ("mean",)), "mean")
 
 

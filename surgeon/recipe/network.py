@@ -188,7 +188,7 @@ def compose(table: LayerTable, cut: int, head: Sequence[HeadLayer]) -> Network:
         if layer.kind.startswith("global_") and len(before.shape) != 3:
             raise HeadError(
                 f"{layer.kind} pools feature maps, but {before.name!r} puts out {before.shape}, "
-                "which is no (height, width, channels)",
+                "which is not (height, width, channels)",
                 at,
             )
         rows.append(_head_row(layer, cut + 1 + at, before))

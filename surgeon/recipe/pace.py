@@ -59,7 +59,7 @@ def check_pace(plan: Plan, images: int) -> None:
 def nothing_to_fold() -> SurgeonError:
     """Returns what to say of folds where the source has test images of its own."""
     return SurgeonError(
-        "the source has test images of its own, so there is nothing to draw folds for",
+        "the source has its own test images, so there are no folds to draw",
         "leave out data.folds, or give the images without that split",
     )
 
@@ -100,10 +100,10 @@ def draw_splits(
             images = f"{size:,} image{'s' * (size > 1)}"
             if least < size:
                 images += f" in {least} group{'s' * (least > 1)}"
-            what = f"{folds} folds" if in_folds else f"{name} with every class on both sides"
+            what = f"{folds} folds" if in_folds else f"a {name} split with every class on both sides"
             failures.append((name, f"{label!r} has {images}, too few for {what}"))
         elif not len(sizes) <= count <= left - len(sizes):
             message = f"{count} of {left} images for {name} are too {'few' if count < len(sizes) else 'many'}"
-            failures.append((name, f"{message} for every class of {len(sizes)} on both sides"))
+            failures.append((name, f"{message} to have all {len(sizes)} classes on both sides"))
         left -= count
     return left, failures

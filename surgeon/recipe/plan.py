@@ -53,7 +53,7 @@ class BackbonePlan:
     model: Annotated[
         Path | None, path("Instead of `name`: the folder of a run, or a functional Keras model in a `.keras` file.")
     ]
-    preprocessing: Annotated[str, name_of("preprocessing", "With `model`: how it wants its pixels; a run knows.")]
+    preprocessing: Annotated[str, name_of("preprocessing", "With `model`: the one that it needs; a run knows its own.")]
     weights: Annotated[
         str | None, text("`imagenet`, `none`, or a weights file for the network.", default="imagenet", minLength=1)
     ]
@@ -66,12 +66,12 @@ class UntilPlan:
 
     monitor: Annotated[str, choice("The figure to watch.", MONITORS, "val_loss")]
     patience: Annotated[int, integer("Epochs without improvement before the phase stops.", 5, minimum=1)]
-    min_delta: Annotated[float, number("The least change that counts as improvement.", 0.0, minimum=0)]
+    min_delta: Annotated[float, number("The smallest change that counts as an improvement.", 0.0, minimum=0)]
     restore_best: Annotated[
         bool,
         boolean(
-            "End with the weights of the best epoch, without with those of the last; a phase that began better ends as "
-            "it began.",
+            "End with the weights of the best epoch, not with those of the last; a phase that did not improve ends "
+            "with its initial weights.",
             True,
         ),
     ]
@@ -84,7 +84,7 @@ class UntilPlan:
 
 @dataclass(frozen=True)
 class PhasePlan:
-    """One phase of the training.
+    """One phase of training.
 
     Attributes:
         trainable: Names of the layers whose weights are trained, in the network's order.
@@ -102,7 +102,7 @@ class PhasePlan:
         ),
         REQUIRED,
     ]
-    optimizer: Annotated[Choice, one_of("optimizer", "How gradients become updates.", default="adam")]
+    optimizer: Annotated[Choice, one_of("optimizer", "The optimizer.", default="adam")]
     lr: Annotated[
         Choice,
         one_of("schedule", "The learning rate: a number or a schedule.", {"type": "number", "exclusiveMinimum": 0}),
@@ -111,29 +111,29 @@ class PhasePlan:
     lr_scale: Annotated[
         Mapping[str, float] | None,
         by_selector(
-            "What the learning rate is multiplied by, for some of the trained layers, by selectors as in `trainable`: "
-            "`{'block5_*': 0.1}`. No layer may be meant by two of them.",
+            "Factors of the learning rate for some of the trained layers, by selectors as in `trainable`: "
+            "`{'block5_*': 0.1}`. No layer may match two of them.",
             number("The factor.", exclusiveMinimum=0),
         ),
     ]
     layer_decay: Annotated[
         float,
         number(
-            "What each block's learning rate is of the next one's towards the output; the head has the whole rate.",
+            "Each block's learning rate as a factor of the next one's towards the output; the head has the full rate.",
             1.0,
             exclusiveMinimum=0,
             maximum=1,
         ),
     ]
     epochs: Annotated[
-        int, integer("Passes over the training images, at the most.", minimum=1, maximum=1_000_000), REQUIRED
+        int, integer("Maximum number of passes over the training images.", minimum=1, maximum=1_000_000), REQUIRED
     ]
     until: Annotated[UntilPlan | None, section(UntilPlan)]
-    loss: Annotated[Choice, one_of("loss", "What is lowered.", default="cross_entropy")]
+    loss: Annotated[Choice, one_of("loss", "The loss to minimize.", default="cross_entropy")]
     class_weight: Annotated[
         Mapping[str, float] | str | None,
         weights_by_name(
-            "Weigh classes by the inverse of their frequency, or by their names: `{rose: 2}`; others weigh 1.",
+            "Weight classes by inverse frequency (`balanced`), or by name: `{rose: 2}`, where the others weigh 1.",
             "balanced",
         ),
     ]
@@ -142,13 +142,13 @@ class PhasePlan:
         choice("Draw each class equally often, as many images per epoch as there are.", ("balanced",)),
     ]
     label_smoothing: Annotated[
-        float, fraction("Part of the probability that is spread over all classes.", 0.0, minimum=0, exclusiveMaximum=1)
+        float, fraction("Share of the probability that is spread over all classes.", 0.0, minimum=0, exclusiveMaximum=1)
     ]
     anchor: Annotated[
         float,
         number(
-            "L2-SP: adds half of it times the squared distance of the backbone's trained weights from those that the "
-            "run began with to the loss.",
+            "L2-SP: adds to the loss half of this value times the squared distance of the backbone's trained weights "
+            "from those that the run began with.",
             0.0,
             minimum=0,
         ),
@@ -161,7 +161,7 @@ class PhasePlan:
                 "it.",
                 {
                     "alpha": fraction(
-                        "What the trained weights count in it.", 0.5, exclusiveMinimum=0, exclusiveMaximum=1
+                        "Share of the trained weights in it.", 0.5, exclusiveMinimum=0, exclusiveMaximum=1
                     ),
                     "with": choice("What they are averaged with.", ("start",), "start"),
                 },
@@ -171,9 +171,7 @@ class PhasePlan:
     ]
     batch_norm: Annotated[
         str,
-        choice(
-            "Mode of the backbone's BatchNormalization layers that are trained.", ("inference", "train"), "inference"
-        ),
+        choice("Mode of the backbone's trained BatchNormalization layers.", ("inference", "train"), "inference"),
     ]
 
 
@@ -184,7 +182,7 @@ class RejectPlan:
     accept: Annotated[
         float,
         fraction(
-            "Part of the validation images that is accepted: it sets the bounds.", 0.95, exclusiveMinimum=0, maximum=1
+            "Fraction of the validation images to accept, which sets the bounds.", 0.95, exclusiveMinimum=0, maximum=1
         ),
     ]
 
@@ -197,7 +195,7 @@ _VARIED = (
 
 @dataclass(frozen=True)
 class SweepPlan:
-    """What `surgeon sweep` varies and how it searches; nothing else looks at it.
+    """What `surgeon sweep` varies and how it searches; other commands ignore it.
 
     Attributes:
         vary: As it is written; see ``recipe/sweep.py``.
@@ -207,17 +205,17 @@ class SweepPlan:
     vary: Annotated[Any, {"description": _VARIED, "type": ["object", "array"]}, REQUIRED]
     objective: Annotated[
         str,
-        choice("What decides: a figure of the validation images.", ("val_accuracy", "val_loss"), "val_accuracy"),
+        choice("The objective: a figure of the validation images.", ("val_accuracy", "val_loss"), "val_accuracy"),
     ]
     folds: Annotated[
         int | None,
         integer(
-            "Cross-validation: its mean over so many parts of the training and validation images.",
+            "Cross-validation: the objective's mean over this many folds of the training and validation images.",
             minimum=2,
             maximum=100,
         ),
     ]
-    trials: Annotated[int | None, integer("How many recipes are tried, at the most.", minimum=1, maximum=100_000)]
+    trials: Annotated[int | None, integer("Maximum number of recipes to try.", minimum=1, maximum=100_000)]
     budget: Annotated[str | None, text("How long the search may take, such as `20 min`: `s`, `min` or `h`.")]
     method: Annotated[
         str,
@@ -226,7 +224,7 @@ class SweepPlan:
     pruning: Annotated[
         str,
         choice(
-            "What ends hopeless trials early, in their last phase: compared with others after as many epochs.",
+            "How unpromising trials are stopped early, in their last phase: by comparison after as many epochs.",
             ("none", "median", "hyperband"),
             "none",
         ),
@@ -234,21 +232,21 @@ class SweepPlan:
 
 
 _AUGMENT = mapping(
-    "Random changes of training images, in this order.",
+    "Random changes to training images, applied in this order.",
     {
         "views": integer(
-            "Keep so many changed copies of each image and draw one per epoch.", minimum=1, maximum=10_000
+            "Keep this many changed copies of each image and use one per epoch.", minimum=1, maximum=10_000
         ),
         "changes": sequence(
-            "The changes as a list, which says their order; instead of one key for each.",
+            "The changes as a list, applied in its order, instead of one key per change.",
             one_of("augmentation", "A change."),
         ),
         **{entry.name: parameters_of(entry) for entry in AUGMENTATIONS.values()},
     },
 )
-_EVALUATE = Section("evaluate", "What is measured on the test images at the end.")
+_EVALUATE = Section("evaluate", "What to evaluate on the test images at the end.")
 _EXPECTED = mapping(
-    "What the author measured; a run compares itself with it.",
+    "What the author measured; runs are compared with it.",
     {
         "accuracy": figure("accuracy"),
         "macro_f1": figure("macro average of F1"),
@@ -275,12 +273,10 @@ class Plan:
 
     name: Annotated[
         str,
-        text(
-            "What runs are called; by default the file's name.", minLength=1, **{"not": {"pattern": r"[/\\\x00-\x1f]"}}
-        ),
+        text("Name of the runs; by default the file's name.", minLength=1, **{"not": {"pattern": r"[/\\\x00-\x1f]"}}),
     ]
     description: Annotated[str, text("What the recipe is for.", default="")]
-    seed: Annotated[int, integer("Seeds weights, order, dropout and augmentation.", 0, minimum=0, maximum=2**31 - 1)]
+    seed: Annotated[int, integer("Seed of weights, order, dropout and augmentation.", 0, minimum=0, maximum=2**31 - 1)]
     data: Annotated[DataPlan, section(DataPlan), REQUIRED]
     augment: Annotated[tuple[Choice, ...], _AUGMENT]
     views: int
@@ -291,7 +287,7 @@ class Plan:
         REQUIRED,
     ]
     loss_from_logits: bool
-    phases: Annotated[tuple[PhasePlan, ...], sequence("The training.", section(PhasePlan)), REQUIRED]
+    phases: Annotated[tuple[PhasePlan, ...], sequence("The phases of training.", section(PhasePlan)), REQUIRED]
     features: Annotated[
         str,
         choice(
@@ -303,7 +299,7 @@ class Plan:
     features_dtype: Annotated[
         str,
         choice(
-            "The numbers that are kept of it; narrower ones take half the room and are less exact.",
+            "Number format of the kept output; 16-bit formats take half the space and are less exact.",
             ("float32", "bfloat16", "float16"),
             "float32",
         ),
@@ -311,7 +307,7 @@ class Plan:
     engine: Annotated[
         str,
         choice(
-            "What computes frozen layers; `auto` takes OpenVINO where it is installed and can.",
+            "What computes frozen layers; `auto` uses OpenVINO where it is installed and suitable.",
             ("auto", "tensorflow", "openvino"),
             "auto",
         ),
@@ -319,17 +315,15 @@ class Plan:
     precision: Annotated[
         str,
         choice(
-            "The numbers that layers compute with; weights stay float32. bfloat16 is faster on processors that "
-            "have it, and less exact.",
+            "Number format of computations; weights stay float32. bfloat16 is faster on processors that "
+            "support it, and less exact.",
             ("float32", "bfloat16"),
             "float32",
         ),
     ]
-    deterministic: Annotated[
-        bool, boolean("Bit-identical results on one machine, whatever may be faster without.", False)
-    ]
+    deterministic: Annotated[bool, boolean("Bit-identical results on the same machine, even if that is slower.", False)]
     reject: Annotated[RejectPlan | None, section(RejectPlan)]
-    linear_probe: Annotated[bool, boolean("Also a logistic regression on the same frozen features.", False), _EVALUATE]
+    linear_probe: Annotated[bool, boolean("Also evaluate a logistic regression on frozen features.", False), _EVALUATE]
     expected: Annotated[Mapping[str, Mapping[str, float]], _EXPECTED]
     sweep: Annotated[SweepPlan | None, section(SweepPlan)]
     classes: tuple[str, ...]

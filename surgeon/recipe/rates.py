@@ -36,7 +36,7 @@ def check_rates(findings: Findings, phase: Values, path: ValuePath) -> None:
     acting = {"layer_decay": phase["layer_decay"] not in (None, 1.0), "anchor": bool(phase["anchor"])}
     if trained and trained.isdisjoint(row.name for row in network.backbone):
         for key in (key for key, acts in acting.items() if acts):
-            message = f"{key!r} acts on trained layers of the backbone, and the phase trains none"
+            message = f"{key!r} acts on trained layers of the backbone, but the phase trains none"
             findings.report((*path, key), "misfit", message, "leave it out, or train more than the head")
 
 
@@ -64,9 +64,9 @@ def _check_scales(findings: Findings, network: Network, scales: Values, trained:
             continue
         twice = next((name for name in names if name in owners), None)
         if trained.isdisjoint(names):
-            message = f"the phase trains no layer of {quote(selector)}"
+            message = f"the phase trains none of the layers that {quote(selector)} matches"
             findings.report((*path, selector), "misfit", message, "leave it out, or train the layer")
         elif twice is not None:
-            message = f"{quote(owners[twice])} and {quote(selector)} both mean {quote(twice)}"
+            message = f"{quote(owners[twice])} and {quote(selector)} both match {quote(twice)}"
             findings.report((*path, selector), "misfit", message, "give each layer one factor")
         owners |= dict.fromkeys(names, selector)

@@ -15,7 +15,7 @@ def recipe_schema() -> Schema:
     plan = section(Plan)
     properties = {
         "recipe": {"description": "Version of the recipe language.", "const": 1},
-        "extends": path("Another recipe that this one is laid upon; null removes a key of it."),
+        "extends": path("Another recipe that this one builds on; null removes one of its keys."),
         **plan["properties"],
     }
     return {

@@ -121,7 +121,7 @@ def _varied(document: Document, where: ValuePath, given: Any, problems: list[Dia
 
 def _values(given: Any) -> tuple[Any, ...]:
     if not isinstance(given, list) or not given:
-        raise ValueError(f"expected a list of values or a range, found {describe(given)}", "such as [128, 256]")
+        raise ValueError(f"expected a list of values or a range, found {describe(given)}", "for example [128, 256]")
     spelled = [json.dumps(value, sort_keys=True) for value in given]
     twice = [value for value, text in zip(given, spelled, strict=True) if spelled.count(text) > 1]
     if twice:
@@ -133,7 +133,7 @@ def _range(given: Mapping[str, Any]) -> Range:
     name = next(iter(given), "")
     if len(given) != 1 or name not in _RANGES:
         hint = did_you_mean(name, _RANGES) or f"write {{{_RANGES[1]}: [1e-5, 1e-3]}}, or a list of values"
-        raise ValueError(f"expected a range: {', '.join(_RANGES)}; found {', '.join(given) or 'nothing'}", hint)
+        raise ValueError(f"expected one range of {', '.join(_RANGES)}, found {', '.join(given) or 'nothing'}", hint)
     ends, is_integer = given[name], name == "int_uniform"
     numbers = isinstance(ends, list) and all(
         isinstance(end, int if is_integer else (int, float)) and not isinstance(end, bool) for end in ends
@@ -142,7 +142,7 @@ def _range(given: Mapping[str, Any]) -> Range:
         kind = "whole numbers" if is_integer else "numbers"
         raise ValueError(f"expected two {kind}, the lower one first, found {describe(ends)}", f"{name}: [low, high]")
     if name == "log_uniform" and ends[0] <= 0:
-        raise ValueError(f"a logarithm needs numbers above 0, found {ends[0]:g}", "begin with a small one, or uniform")
+        raise ValueError(f"a logarithm needs numbers above 0, found {ends[0]:g}", "start above 0, or use uniform")
     return Range(ends[0], ends[1], is_log=name == "log_uniform", is_integer=is_integer)
 
 
@@ -160,7 +160,7 @@ def _settings_problems(
                 hint = "list values, or choose another method"
                 yield Diagnostic("not-an-option", message, varied.location, spell_path(("sweep", "method")), hint)
     elif not settings.keys() & {"trials", "budget"}:
-        message, hint = "nothing says when to stop", "add trials: 30 or budget: 20 min"
+        message, hint = "neither 'trials' nor 'budget' says when to stop", "add trials: 30 or budget: 20 min"
         yield _problem(document, ("sweep",), "missing-key", message, hint)
 
 

@@ -70,14 +70,14 @@ def parse_text(content: bytes | str, file: str) -> tuple[Any, dict[ValuePath, Lo
 
 def too_large(file: str) -> Diagnostic:
     """Returns what is wrong with a file of more than ``MOST_BYTES``."""
-    return Diagnostic("too-large", f"a recipe has at most {MOST_BYTES:,} bytes", Location(file))
+    return Diagnostic("too-large", f"a recipe may have at most {MOST_BYTES:,} bytes", Location(file))
 
 
 def first_problems(problems: Sequence[Diagnostic]) -> list[Diagnostic]:
     """Returns as many problems as a person may want to read at once."""
     first = list(problems[:MOST_PROBLEMS])
     if len(problems) > MOST_PROBLEMS:
-        first.append(Diagnostic("more", "and more problems", first[-1].location, hint="mend these first"))
+        first.append(Diagnostic("more", "more problems are not shown", first[-1].location, hint="fix these first"))
     return first
 
 
@@ -152,7 +152,7 @@ class _NodeReader:
             self._report("encoding", f"the byte {found} is not {error.encoding.upper()}", _end(before), hint=hint)
             return None
         except (ValueError, OverflowError):  # of chr(), for an escape such as \UFFFFFFFF
-            self._report("yaml", "not YAML: an escape sequence is no character", None, hint=_YAML_HINTS["escape"])
+            self._report("yaml", "not YAML: an escape sequence is not a character", None, hint=_YAML_HINTS["escape"])
             return None
         self.locations[()] = Location(self.file, 1, 1)
         return None if node is None else self._value(node, ())
@@ -197,7 +197,7 @@ class _NodeReader:
         if isinstance(node, yaml.ScalarNode) and tag in {"str", *_SCALARS}:
             return self._scalar(node, tag, path)
         message = f"unknown tag {quote(node.tag)}"
-        self._report("unknown-tag", message, node.start_mark, path, "recipes hold plain values")
+        self._report("unknown-tag", message, node.start_mark, path, "recipes may contain only plain values")
         return None
 
     def _mapping(self, node: Any, path: ValuePath) -> dict[str, Any]:
@@ -207,7 +207,7 @@ class _NodeReader:
             key = self._key(key_node, path)
             inside = (*path, key or "")
             if key in values:
-                hint = f"first in line {self.locations[inside].line}"
+                hint = f"first given in line {self.locations[inside].line}"
                 self._report("duplicate-key", f"key {quote(key)} is given twice", mark, path, hint)
             elif key is not None:
                 self.locations[inside] = Location(self.file, mark.line + 1, mark.column + 1)
@@ -220,7 +220,7 @@ class _NodeReader:
             self._report("key-not-a-string", "a key has to be plain text", node.start_mark, path)
             return None
         if len(node.value) > _MAX_KEY:
-            self._report("key-too-long", f"a key has at most {_MAX_KEY} characters", node.start_mark, path)
+            self._report("key-too-long", f"a key may have at most {_MAX_KEY} characters", node.start_mark, path)
             return None
         text = self._scalar(node, "str", path)
         return None if text is None else str(text)
@@ -242,9 +242,9 @@ def _scalar_problem(tag: str, text: str) -> tuple[str, str] | None:
     if tag == "str":
         # Half of a character, from an escape such as \ud83d; \udc80 to \udcff are bytes of a path that is not UTF-8.
         is_text = not re.search("[\ud800-\udc7f\udd00-\udfff]", text)
-        return None if is_text else (f"{quote(text)} holds half of a character", "write the character itself")
+        return None if is_text else (f"{quote(text)} contains half of a surrogate pair", "write the character itself")
     if not re.fullmatch(_SCALARS[tag][0], text):
-        return f"{quote(text)} is no !!{tag}", "remove the tag"
+        return f"{quote(text)} is not a valid !!{tag}", "remove the tag"
     if tag in {"int", "float"} and abs(_number(text)) > _LARGEST:
         return f"{quote(text)} is too large", f"numbers go up to {_LARGEST:,}"
     return None

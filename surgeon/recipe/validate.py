@@ -97,11 +97,11 @@ def _check_augment(findings: Findings) -> None:
     blends_features = (augment.get("mix_up") or {}).get("of") == "features"
     named = [name for name in augment if not (name == "mix_up" and blends_features)]
     if named == ["views"]:
-        message = "views of what? no change of the images is named"
-        findings.report(("augment", "views"), "missing-key", message, "name one, such as flip: horizontal")
+        message = "views are set, but no change to the images"
+        findings.report(("augment", "views"), "missing-key", message, "add one, such as flip: horizontal")
     mixing = next((name for name in named if name in AUGMENTATIONS and AUGMENTATIONS[name].mixes), None)
     if "views" in named and mixing is not None:
-        message = f"{mixing} mixes the images of a batch, and what comes of that cannot be kept"
+        message = f"{mixing} mixes the images of a batch, and the result cannot be kept"
         remedy = f"leave out views or {mixing}{', or write mix_up: {of: features}' if mixing == 'mix_up' else ''}"
         findings.report(("augment", "views"), "conflicting-keys", message, remedy)
 
@@ -126,7 +126,7 @@ def _check_backbone(findings: Findings) -> None:
         if key in backbone and other in backbone and (key == "model" or "model" not in backbone):
             at = ("backbone", other)
             is_extended = findings.document.location(at).file != findings.document.location(("backbone",)).file
-            advice = f"{hint}; null removes what is extended" if is_extended else hint
+            advice = f"{hint}; null removes an inherited key" if is_extended else hint
             findings.report(at, "conflicting-keys", f"{other!r} does not go with {key!r}", advice)
     if "model" in backbone:
         _open_model_file(findings, backbone)
@@ -141,7 +141,7 @@ def _open_model_file(findings: Findings, backbone: Values) -> None:
     path = Path(backbone["model"] or "")
     # A run knows its preprocessing; what has a suffix was meant to be a file.
     if "preprocessing" not in backbone and (path.suffix or is_file(path)):
-        hint = "a model file does not say how it wants its pixels"
+        hint = "a model file does not say which one it needs; `surgeon preprocessing` lists them"
         findings.report(("backbone", "preprocessing"), "missing-key", "'preprocessing' is missing", hint)
     if "cut" not in backbone:
         findings.report(("backbone", "cut"), "missing-key", "'cut' is missing", "name the last layer to keep")
@@ -156,7 +156,7 @@ def _open_model_file(findings: Findings, backbone: Values) -> None:
         model = open_model(path)
         sides = image_sides(model)
         if takes_integers(model) and backbone.get("preprocessing") not in (None, "none"):
-            message = "the model takes whole numbers, pixels from 0 to 255 as they are"
+            message = "the model takes integers: unscaled pixels from 0 to 255"
             findings.report(("backbone", "preprocessing"), "unusable-model", message, "write preprocessing: none")
         size = _image_size_of(findings, sides)
         findings.model = on_images(model, size)
@@ -232,7 +232,7 @@ def _check_cut_and_head(findings: Findings) -> None:
         return
     for row, message in layers_beyond_memory(findings.network):
         at = ("head", row.index - cut - 1) if row.index > cut else ("data", "image_size")
-        findings.report(at, "too-large", f"{message}, more than this machine has", "make it, or the images, smaller")
+        findings.report(at, "too-large", f"{message}, more than this machine's memory", "use smaller layers or images")
     if findings.classes is not None or any(parameters.get("units") == "classes" for _, parameters in layers):
         check_head_end(findings, findings.network, findings.head, count)
     check_probe_start(findings, findings.head)
@@ -308,12 +308,12 @@ def _check_trainable(findings: Findings, phase: Values, path: ValuePath) -> None
             if len(findings.problems) > MOST_PROBLEMS:
                 return  # the nearest name is looked for each time
     if findings.network is not None and trains_beyond_memory(findings.network, trained):
-        message = "its weights and their gradients take more than the memory of this machine"
+        message = "the weights and gradients take more memory than this machine has"
         findings.report(path, "too-large", message, "train fewer layers")
     if not (trains or trained):
         named = ", ".join(first_few(map(quote, selectors), 5))
         message = f"the phase would train nothing: no layer of {named} has weights"
-        findings.report(path, "trains-nothing", message, f"`surgeon layers {network.name}` shows where weights are")
+        findings.report(path, "trains-nothing", message, f"`surgeon layers {network.name}` shows which layers do")
 
 
 def _check_pace(findings: Findings, phase: Values, path: ValuePath) -> None:
@@ -338,8 +338,8 @@ def _check_monitors(findings: Findings, phase: Values, path: ValuePath) -> None:
             findings.report((*path, key), "no-validation", message, remedy)
     if until and until["monitor"] == rate.get("monitor") and until["patience"] <= rate["patience"]:
         message = f"the phase ends after {until['patience']} epochs without improvement; "
-        message += f"the rate would fall after {rate['patience']}"
-        findings.report((*path, "until"), "misfit", message, "let `until` wait for longer than the plateau")
+        message += f"the learning rate would fall only after {rate['patience']}"
+        findings.report((*path, "until"), "misfit", message, "give `until` more patience than the schedule")
 
 
 def _lacks_validation(findings: Findings) -> bool:
@@ -356,14 +356,14 @@ def _check_reject(findings: Findings) -> None:
     if "reject" not in findings.values:
         return
     if _lacks_validation(findings):
-        message = "what is rejected is decided by validation images, and data.split.validation is 0"
+        message = "reject sets its bounds by validation images, but data.split.validation is 0"
         findings.report(("reject",), "no-validation", message, "hold some out (data.split.validation: 0.15)")
     head = findings.values.get("head")
     if is_whole(head) and head and not any("dense" in layer for layer in head):
-        message = "what goes into the head's last dense layer is compared, and there is none"
+        message = "reject compares the inputs of the head's last dense layer, but there is none"
         findings.report(("reject",), "conflicting-keys", message, "end the head with a dense layer")
     if findings.classes is not None and UNKNOWN in findings.classes:
-        message = f"a class is called {UNKNOWN!r}, as what is rejected is"
+        message = f"a class is called {UNKNOWN!r}, the answer for rejected images"
         remedy = f"rename it, `data.classes: {{rename: {{{UNKNOWN}: other}}}}`, or leave it out"
         findings.report(("reject",), "conflicting-keys", message, remedy)
 
@@ -379,7 +379,7 @@ def _check_balance(findings: Findings, phase: Values, path: ValuePath) -> None:
         for name in (name for name in weights if name not in findings.classes):
             if len(findings.problems) > MOST_PROBLEMS:
                 return  # the nearest name is looked for each time
-            hint = did_you_mean(name, findings.classes) or f"there are {', '.join(first_few(findings.classes, 5))}"
+            hint = did_you_mean(name, findings.classes) or f"expected {', '.join(first_few(findings.classes, 5))}"
             findings.report((*path, "class_weight", name), "unknown-class", f"no class is called {quote(name)}", hint)
 
 

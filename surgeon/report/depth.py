@@ -42,7 +42,7 @@ def suggestion_text(found: DepthSearchResult) -> list[Text]:
     best, shallow = found.best, found.suggested
     lines = [styled("best: ", (best.start, "bold"), f", accuracy {best.accuracy:.3f} ± {found.standard_error:.3f}")]
     if shallow == best:
-        lines.append(styled("nothing shallower is within a standard error of it"))
+        lines.append(styled("no shallower depth is within a standard error of it"))
     else:
         text = f", accuracy {shallow.accuracy:.3f}; {shallow.parameters / best.parameters:.0%} of the parameters"
         lines.append(styled("shallowest within a standard error: ", (shallow.start, "bold"), text))
@@ -52,7 +52,7 @@ def suggestion_text(found: DepthSearchResult) -> list[Text]:
 def reasons(found: DepthSearchResult) -> list[str]:
     """Returns why a recipe trains from the suggested depth, as comments for it."""
     return [
-        f"What is trained is what `surgeon depth` suggests, by trials of {found.epochs} epochs "
+        f"The trained layers are those that `surgeon depth` suggests, from trials of {found.epochs} epochs "
         f"and {found.images:,} validation images.",
         *(text.plain for text in suggestion_text(found)),
     ]

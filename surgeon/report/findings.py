@@ -29,7 +29,7 @@ def findings_table(findings: Sequence[Finding]) -> Table:
             severity = styled((finding.severity, _STYLES[finding.severity]))
             made.add_row(severity, finding.kind, str(len(finding.files) or ""), finding.message)
         elif shown[finding.kind] == _ROWS_A_KIND + 1:
-            more = f"{counts[finding.kind] - _ROWS_A_KIND:,} more; --format json names all, --sheet shows them"
+            more = f"{counts[finding.kind] - _ROWS_A_KIND:,} more; --format json lists all, --sheet shows them"
             made.add_row("", finding.kind, "", styled((more, "dim")))
     return made
 

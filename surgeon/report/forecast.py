@@ -72,17 +72,17 @@ def _expectation(forecast: Forecast) -> str:
     parts = {
         "for frozen layers once": seconds.passes,
         f"for {epochs:,} epochs": seconds.epochs,
-        "for measuring": seconds.evaluation,
+        "for evaluation": seconds.evaluation,
     }
     by_part = ", ".join(f"{duration(part)} {what}" for what, part in parts.items() if part >= 1)
     return (
-        f"{_about(seconds.all)} on this processor, when it is idle and nothing is kept yet"
-        f"{f': {by_part}' if by_part else ''}; starting, decoding and fitting the linear probe come on top"
+        f"{_about(seconds.all)} on this processor, if it is idle and the cache is empty"
+        f"{f': {by_part}' if by_part else ''}; startup, decoding and fitting the linear probe are not included"
     )
 
 
 def _views_advice(views: ViewsForecast, now: float) -> str:
-    comparison = "would make that" if views.seconds < now else "would save nothing, it would take"
+    comparison = "would take" if views.seconds < now else "would not be faster: it would take"
     reason, remedy = "augment without views", f"views: {views.views}"
     if views.without:
         mixing = " and ".join(views.without)

@@ -26,7 +26,7 @@ def layer_table(layers: LayerTable) -> Table:
         made.add_row(*_layer_cells(row), style="dim" if row.index >= layers.top else "", end_section=is_last)
     cut, top = layers.rows[layers.top - 1], layers.rows[layers.top :]
     begins = f"The top begins at {top[0].index} ({top[0].name})" if top else "It has no top"
-    made.caption = f"{begins}; the default cut is {cut.index} ({cut.name})."
+    made.caption = f"{begins}; the default cut is after layer {cut.index} ({cut.name})."
     made.caption_justify = "left"
     return made
 
@@ -58,9 +58,9 @@ def network_table(
             made.add_row("", styled(("--- cut ---", "bold red")))
     trainable = sum(row.trainable for row in network.rows)
     made.caption = (
-        f"{network.name} is cut after {network.cut}; the head begins at {network.cut + 1}. "
+        f"{network.name} is cut after layer {network.cut}; the head begins at layer {network.cut + 1}. "
         f"{trainable + sum(row.fixed for row in network.rows):,} parameters. "
-        "What is kept is computed once per image; each phase trains what follows it."
+        "Outputs marked `kept` are computed once per image; each phase starts from them."
     )
     made.caption_justify = "left"
     return made

@@ -28,7 +28,7 @@ def suggestion_text(result: LrRangeResult) -> Text:
         (result.phase, "bold"),
         ": ",
         (f"{result.suggested:.1e}", "bold"),
-        f", a tenth of {result.lowest:.1e}, where the smoothed loss is least",
+        f", a tenth of {result.lowest:.1e}, where the smoothed loss is lowest",
     )
 
 

@@ -75,7 +75,7 @@ def _compared(cheap: CutResult, best: CutResult) -> str:
 def reasons(result: ProbeResult) -> list[str]:
     """Returns why a recipe has the suggested cut, as comments for it."""
     return [
-        "The cut is what `surgeon probe` suggests: a logistic regression on the pooled features of each cut,",
+        "The cut is the one that `surgeon probe` suggests: a logistic regression on the pooled features of each cut,",
         f"in a {result.folds}-fold cross-validation on {result.images:,} training and validation images.",
         *(text.plain for text in suggestion_text(result)),
     ]

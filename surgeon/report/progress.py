@@ -46,10 +46,10 @@ _WIDE, _WIDEST = 76, 120  # columns of a terminal that has room for the rate and
 
 
 def show_progress(event: Event) -> None:
-    """Writes what happens to standard output: a line per phase and epoch and, meanwhile, how far the work is.
+    """Prints events to standard output: a line per phase and epoch and, in between, the progress of the work.
 
-    It is for ``on_event``, in a notebook as in a terminal. How far the work is stands in one line, which is written
-    anew; where output goes to a file, that line is left out.
+    Use it as ``on_event``, in a notebook or a terminal. Progress is shown on one line, which is overwritten;
+    when the output goes to a file, that line is left out.
 
     Examples:
         >>> run = surgeon.train("photos.yaml", "runs/night", on_event=surgeon.show_progress)
@@ -209,7 +209,7 @@ def _end(event: PhaseResult | TrialEnded) -> str | Text:
     """Returns the line of a phase or a trial that is over."""
     if isinstance(event, TrialEnded):
         return trial_line(event.trial)
-    ends = {None: "", 0: ", ends as it began, as that was better"}.get(
+    ends = {None: "", 0: ", ends with its initial weights, which were better"}.get(
         event.best_epoch, f", ends with epoch {event.best_epoch}"
     )
     return f"  {counted(event.epochs, 'epoch')} in {event.seconds:.1f} s{ends}; {_audit(event.audit)}"
@@ -231,15 +231,15 @@ def _figures_so_far(event: BatchEnded) -> str:
 
 def _audit(audit: AuditResult) -> str:
     """Returns what is proven of a phase."""
-    but = f" but {', '.join(audit.unmoved)}" if audit.unmoved else ""
-    moved = f"{audit.trained_layers} trained, all moved{but}" if audit.trained_layers else "none changed"
+    but = f" except {', '.join(audit.unmoved)}" if audit.unmoved else ""
+    moved = f"{audit.trained_layers} trained, all changed{but}" if audit.trained_layers else "none changed"
     return f"{audit.frozen_layers} layers frozen, bit-identical; {moved}"
 
 
 def _kept(event: FeaturesKept) -> str:
     """Returns where frozen features are kept; where that is nowhere, there is nothing to count."""
     kept = f"frozen features of {', '.join(event.layers)}, {event.size / 1e6:,.0f} MB, are kept {event.place}"
-    counts = f"; {event.known:,} images known, {event.computed:,} to compute" if event.known + event.computed else ""
+    counts = f"; {event.known:,} images cached, {event.computed:,} to compute" if event.known + event.computed else ""
     return kept + counts
 
 

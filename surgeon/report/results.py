@@ -46,7 +46,7 @@ def averages_text(evaluation: Evaluation) -> str | None:
     if not missing:
         return None
     named = ", ".join(first_few(missing, _NAMED))
-    return f"no image of {named}; the averages are over the {len(evaluation.measured):,} classes that have images"
+    return f"no images of {named}; the averages are over the {len(evaluation.measured):,} classes that have images"
 
 
 def methods_table(result: RunResult) -> Table:
@@ -73,12 +73,10 @@ def expectation_text(result: RunResult) -> str | None:
     for name, expected in result.expected.items():
         off = figure(result.evaluation, name) - expected["mean"]
         if abs(off) < 5e-5:  # which would show as 0.0000
-            said.append(f"{name} is what the author measured")
+            said.append(f"{name} matches the author's result")
             continue
-        spread = (
-            f", {abs(off) / expected['std']:.1f} standard deviations of a change of seed" if expected.get("std") else ""
-        )
-        said.append(f"{name} is {abs(off):.4f} {'above' if off > 0 else 'below'} what the author measured{spread}")
+        spread = f", {abs(off) / expected['std']:.1f} standard deviations over seeds" if expected.get("std") else ""
+        said.append(f"{name} is {abs(off):.4f} {'above' if off > 0 else 'below'} the author's result{spread}")
     return "; ".join(said)
 
 
@@ -97,11 +95,11 @@ def acceptance_lines(found: Acceptance) -> list[str]:
 
 def frozen_text(frozen: FrozenResult) -> str:
     """Returns what the store was good for."""
-    done = f"frozen layers: {frozen.known:,} images known, {frozen.computed:,} computed in {frozen.seconds:.0f} s"
+    done = f"frozen layers: {frozen.known:,} images cached, {frozen.computed:,} computed in {frozen.seconds:.0f} s"
     if frozen.saved_seconds is None or frozen.saved_seconds < 0.5:  # which would show as 0 s
         return done
     saved = f"{frozen.saved_seconds / 60:,.0f} min" if frozen.saved_seconds >= 60 else f"{frozen.saved_seconds:.0f} s"
-    return f"{done}; without the store the run would have taken about {saved} more"
+    return f"{done}; without kept features the run would have taken about {saved} longer"
 
 
 def spread_table(spreads: Mapping[str, Spread]) -> Table:
@@ -140,7 +138,7 @@ def comparison_rows(
     _, *others = tests
     if any(others):
         told = (
-            "other test images" if test is None else f"{test.p_value:.3f} ({test.only_first} : {test.only_second})"
+            "different test images" if test is None else f"{test.p_value:.3f} ({test.only_first} : {test.only_second})"
             for test in others
         )
         rows.append(("McNemar's p, right alone", [(text, False) for text in ("", *told)]))

@@ -107,14 +107,12 @@ def caution(result: SweepResult) -> str:
     if count < 2:
         return ""
     if result.standard_error is None:
-        return (
-            f"That it is the best of {count:,} flatters it; without folds, the standard error of a loss is not known."
-        )
+        return f"As the best of {count:,}, it is optimistic; without folds, the standard error of a loss is not known."
     others = ", ".join(first_few((str(trial.number) for trial in level), _NAMED))
     within = f"trial{'s' * (len(level) > 1)} {others}" if level else "no other trial"
-    expected = "less" if result.is_maximized else "more"
+    expected = "lower" if result.is_maximized else "higher"
     return (
-        f"That it is the best of {count:,} flatters it: expect {expected} on other images. "
+        f"As the best of {count:,}, it is optimistic: expect a {expected} figure on other images. "
         f"Within a standard error of it: {within}."
     )
 
@@ -154,20 +152,20 @@ def best_text(result: SweepResult, folder: Path) -> list[Text]:
     """
     lines = [styled((verdict(result), "bold"))]
     if result.stopped:
-        lines.append(styled(f"it was stopped: {result.stopped}"))
+        lines.append(styled(f"stopped early: {result.stopped}"))
     if result.best is None:
         return lines
     lines += [styled(caution(result))] if caution(result) else []
     if result.importances:
         names = varied(result.trials)
         parts = [f"{names.get(path, path)} {part:.0%}" for path, part in result.importances.items()]
-        lines.append(styled("of the differences, explained by each value: ", ", ".join(first_few(parts, _NAMED))))
+        lines.append(styled("share of the differences explained by each value: ", ", ".join(first_few(parts, _NAMED))))
     if result.final is not None:
         lines.append(styled((final_text(result.final), "bold")))
     run, final = next_commands(folder)
     lines.append(styled("its recipe: ", (str(folder / "best.yaml"), "bold"), "; train it: ", (run, "bold")))
     if result.final is None:
-        lines.append(styled("with three seeds and the test images: ", (final, "bold")))
+        lines.append(styled("test it with three seeds: ", (final, "bold")))
     return lines
 
 
@@ -201,7 +199,7 @@ def sweep_figure(result: SweepResult) -> Figure:
         names = varied(result.trials)
         shown = list(result.importances.items())[:_BARS][::-1]
         beside.barh([short_label(names.get(path, path)) for path, _ in shown], [part for _, part in shown], color=_BLUE)
-        beside.set(xlabel="part of the differences that it explains", xlim=(0, 1))
+        beside.set(xlabel="share of the differences explained", xlim=(0, 1))
         beside.spines[["top", "right"]].set_visible(False)
     else:
         _plot_history(beside, result, "seconds", [trial.ended for trial in result.trials])

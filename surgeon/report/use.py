@@ -23,16 +23,16 @@ def export_table(result: ExportResult) -> Table:
         made.add_row(f"accuracy on {result.images:,} {result.split} images", before, after)
     else:
         made.add_row(f"{result.split} images", "", f"{result.images:,}")
-    made.add_row("images with another class", "", f"{result.changed_decisions:,}")
-    made.add_row("largest difference of a probability", "", f"{result.largest_difference:.2g}")
+    made.add_row("images classified differently", "", f"{result.changed_decisions:,}")
+    made.add_row("largest difference in a probability", "", f"{result.largest_difference:.2g}")
     made.add_row("size", "", f"{result.size / 1e6:,.1f} MB")
-    made.add_row("one image", "", f"{result.seconds_per_image * 1e3:,.1f} ms")
+    made.add_row("time per image", "", f"{result.seconds_per_image * 1e3:,.1f} ms")
     return made
 
 
 def predictions_table(predictions: Sequence[Prediction]) -> Table:
     """Renders the likeliest classes of each image, a line per image."""
-    made = table(None, "image", "class", "probability", "then", numbers=("probability",))
+    made = table(None, "image", "class", "probability", "next", numbers=("probability",))
     for prediction in predictions:
         if prediction.reason is not None:
             made.add_row(prediction.file, "", "", styled((prediction.reason, "red")))

@@ -20,18 +20,18 @@ def verdict(result: RunResult) -> list[str]:
         return []
     images = network.weighted.support
     sentences = [
-        f"{network.accuracy:.1%} of {images:,} test images are classified correctly, give or take "
-        f"{_standard_error(network):.1%} (a standard error)."
+        f"{network.accuracy:.1%} of {images:,} test images are classified correctly, with a standard error of "
+        f"{_standard_error(network):.1%}."
     ]
     if probe is not None:
         gained = network.accuracy - probe.accuracy
         if gained < -_standard_error(network):
-            end = ", which is more: lower rates, or fewer trained layers, may help (surgeon lr, surgeon depth)."
+            end = ", which is better: lower rates or fewer trained layers may help (surgeon lr, surgeon depth)."
         elif gained <= 0:
-            end = ", which is as good."
+            end = ", which is about as good."
         else:
             end = "."
-        sentences.append(f"The linear probe on the frozen features has {probe.accuracy:.1%}{end}")
+        sentences.append(f"The linear probe on the frozen features reaches {probe.accuracy:.1%}{end}")
     return sentences + list(_advice(result.phases[-1]))
 
 
@@ -45,7 +45,7 @@ def _standard_error(evaluation: Evaluation) -> float:
 def _advice(phase: PhaseResult) -> Iterator[str]:
     """Yields what the curves of the last phase say of the network that it ends with."""
     if phase.best_epoch == 0:
-        yield f"Phase {phase.name!r} ends as it began: what it came to was no better on the validation images."
+        yield f"Phase {phase.name!r} ends with its initial weights: training did not improve the validation figures."
         return
     accuracy, loss = phase.history.get("val_accuracy"), phase.history.get("val_loss")
     if not accuracy or not loss:
@@ -56,6 +56,6 @@ def _advice(phase: PhaseResult) -> Iterator[str]:
         yield "Validation was still getting better in the last epoch: more epochs may help."
     elif trained - accuracy[ended] > _APART:
         yield (
-            f"Training images are at {trained:.1%}, validation images at {accuracy[ended]:.1%}: more changes of the "
-            "images (augment), more dropout or more photographs may help."
+            f"Accuracy is {trained:.1%} on training and {accuracy[ended]:.1%} on validation images: more augmentation "
+            "(augment), more dropout or more photographs may help."
         )

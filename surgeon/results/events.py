@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Progress:
-    """A step of work that a person waits for.
+    """Progress of a longer step of work.
 
     Attributes:
         task: What is being done, such as ``decode images``.
@@ -30,7 +30,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Note:
-    """Something that a person should know and need not wait for."""
+    """A message for the user."""
 
     text: str
 
@@ -95,7 +95,7 @@ class EpochEnded:
 
 @dataclass(frozen=True)
 class AuditResult:
-    """What is proven of a phase.
+    """What the freeze audit proved about a phase.
 
     Attributes:
         frozen_layers: Layers with weights of which every variable is bit-identical to what it was before.
@@ -147,7 +147,7 @@ class TrialEnded:
         done: How many trials are over, in whichever state, with those of former processes.
         total: How many there will be; None if time decides that.
         seconds: Work of the sweep so far, with that of former processes.
-        seconds_left: How long it will go on; None while nobody knows.
+        seconds_left: How long it will still take; None while unknown.
     """
 
     trial: Trial

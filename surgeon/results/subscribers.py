@@ -54,7 +54,7 @@ def broadcast(subscribers: Sequence[Subscriber]) -> Subscriber:
             except Exception as error:  # a terminal, a disk, a notebook: whatever it is, the work goes on
                 listening.remove(subscriber)
                 name = getattr(subscriber, "__qualname__", type(subscriber).__name__)
-                message = f"{name} is told nothing more, since it failed: {type(error).__name__}: {error}"
+                message = f"{name} gets no more events, since it failed: {type(error).__name__}: {error}"
                 tell(Note(message))
                 if not listening:
                     with suppress(RuntimeWarning):  # where warnings are errors, the work goes on too

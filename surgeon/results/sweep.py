@@ -51,12 +51,12 @@ class Trial:
         recipe: The resolved recipe.
         state: ``finished``; ``pruned`` if it was ended early; ``failed``; ``duplicate`` if its recipe is that of an
             earlier trial, which was not trained twice.
-        objective: What it came to, for a pruned one what it had come to; None if it failed.
+        objective: Its final value, for a pruned trial the latest one; None if it failed.
         folds: The same of each fold; without folds of the one split.
         reason: Why it failed or was pruned, or of which trial it is a duplicate; empty if it finished.
         phases: What was trained, on the first fold; no phase of a duplicate.
         together: How many trials its last phase was trained with in one step, itself among them.
-        seconds: What it took; of a step with others its share.
+        seconds: Time it took; for steps made together with other trials, its share.
         ended: Seconds of work of the sweep until it was known.
     """
 

@@ -43,7 +43,7 @@ _SPLIT = ("file", "label", "split", "sha256")
 _MOST_BYTES = 1 << 30  # of a file that is read as a whole
 _MOST_ROWS_BYTES = 64 << 30  # of one that is read row by row
 _LONGEST_ROW = 1 << 24
-RERUN = "bring it back from a copy, or run the recipe again"  # what to do about a file that is damaged
+RERUN = "restore it from a copy, or run the recipe again"  # what to do about a file that is damaged
 HISTORY_COLUMNS = ("phase", "epoch", "seconds", "lr", "loss", "accuracy", "val_loss", "val_accuracy")
 
 
@@ -81,11 +81,11 @@ def check_is_free(folder: Path) -> None:
     """
     if holds_run(folder) and not is_finished(folder):
         raise UsageError(
-            f"{folder} holds a run that was not finished, and a run never overwrites",
-            f"go on with it, `surgeon resume {folder}`, or give another folder (--out)",
+            f"{folder} holds an unfinished run, and runs never overwrite anything",
+            f"resume it with `surgeon resume {folder}`, or give another folder (--out)",
         )
     if folder.exists() and any(folder.iterdir()):
-        raise UsageError(f"{folder} is not empty, and a run never overwrites", "give another folder (--out)")
+        raise UsageError(f"{folder} is not empty, and runs never overwrite anything", "give another folder (--out)")
 
 
 def holds_run(folder: Path) -> bool:
@@ -112,7 +112,7 @@ def read_result(folder: Path) -> RunResult:
     """
     recipe_of(folder)
     if not is_finished(folder):
-        raise UsageError(f"{folder} is not finished", f"`surgeon resume {folder}`")
+        raise UsageError(f"the run in {folder} is not finished", f"finish it with `surgeon resume {folder}`")
     path = folder / _RESULT
     with damage_told(path, f"{RERUN}; `surgeon predict` does without it"):
         record = json.loads(read_regular(path, _MOST_BYTES))
@@ -127,8 +127,8 @@ def recipe_of(folder: Path) -> Path:
         UsageError: If the folder holds no run.
     """
     if not holds_run(folder):
-        missing = f"there is no {_RECIPE} in it" if folder.is_dir() else "it is not a folder that exists"
-        raise UsageError(f"{folder} holds no run: {missing}", _runs_in(folder) or "give the folder that a run named")
+        missing = f"there is no {_RECIPE} in it" if folder.is_dir() else "there is no such folder"
+        raise UsageError(f"{folder} holds no run: {missing}", _runs_in(folder) or "give the folder that a run printed")
     return folder / _RECIPE
 
 
@@ -138,7 +138,7 @@ def _runs_in(folder: Path) -> str | None:
         runs = sorted(inner.parent for inner in folder.glob(f"*/{_RECIPE}"))
         if runs:
             latest = max(runs, key=lambda run: (run / _RECIPE).stat().st_mtime)
-            return f"there are runs in it, {len(runs)}; the latest is {latest}"
+            return f"runs in this folder: {len(runs)}; the latest is {latest}"
     return None
 
 
@@ -171,7 +171,7 @@ def run_in_use(folder: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
-        raise UsageError(f"{folder} is being worked on by another process", "wait until it ends, or stop it") from error
+        raise UsageError(f"{folder} is in use by another process", "wait until it ends, or stop it") from error
     try:
         yield
     finally:
@@ -350,7 +350,7 @@ def read_notes(folder: Path) -> list[str]:
         SurgeonError: If the file is damaged.
     """
     path = folder / _EVENTS
-    with damage_told(path, "bring it back from a copy, or remove it: then the page is without the notes of the run"):
+    with damage_told(path, "restore it from a copy, or remove it: the page is then without the notes of the run"):
         lines = read_regular(path, _MOST_BYTES).splitlines() if path.exists() else []
         events = [record_of(json.loads(line), _EventLine) for line in lines]
     return list(dict.fromkeys(event.text for event in events if event.event == Note.__name__))

@@ -73,7 +73,7 @@ def read_lock(folder: Path) -> Lock | None:
         SurgeonError: If the file is damaged.
     """
     path = folder / _FILE
-    remedy = "bring it back from a copy, or run the recipe again; nothing else tells what the run stood on"
+    remedy = "restore it from a copy, or run the recipe again; nothing else records the inputs of the run"
     return read_record(path, Lock, _MOST_BYTES, remedy, _VERSION) if path.exists() else None
 
 

@@ -17,7 +17,7 @@ _VERSION = 1
 _INDEX = "index.json"
 _NAMES = (".jpg", ".png", "-explained.jpg")  # of an image's files, after its number
 _MOST_BYTES = 4 << 30
-_REMEDY = "bring it back from a copy, or remove it: then the images are looked for where they were"
+_REMEDY = "restore it from a copy, or remove it: the images are then read from the source"
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ PAGE = "report.html"
 _SWEEPS = "sweeps"
 _SWEEP, _RESULT, _TRIALS = "sweep.yaml", "sweep.json", "trials"
 _MOST_BYTES = 1 << 28
-_REMEDY = "bring it back from a copy, or remove it: the trial is made again"
+_REMEDY = "restore it from a copy, or remove it: the trial is then repeated"
 
 
 def new_sweep_folder(name: str) -> Path:
@@ -70,8 +70,8 @@ def sweep_recipe(folder: Path) -> Path:
         UsageError: If the folder holds none.
     """
     if not holds_sweep(folder):
-        missing = f"there is no {_SWEEP} in it" if folder.is_dir() else "it is not a folder that exists"
-        raise UsageError(f"{folder} holds no sweep: {missing}", "give the folder that a sweep named")
+        missing = f"there is no {_SWEEP} in it" if folder.is_dir() else "there is no such folder"
+        raise UsageError(f"{folder} holds no sweep: {missing}", "give the folder that `surgeon sweep` printed")
     return folder / _SWEEP
 
 
@@ -121,6 +121,6 @@ def read_sweep(folder: Path) -> SweepResult:
     """
     sweep_recipe(folder)
     if not has_result(folder):
-        raise UsageError(f"no trial of {folder} has ended", f"`surgeon sweep {folder} --resume` goes on with it")
+        raise UsageError(f"no trial of {folder} has ended", f"`surgeon sweep {folder} --resume` continues it")
     result = read_record(folder / _RESULT, _ResultFile, _MOST_BYTES, _REMEDY, SWEEP_VERSION).result
     return dataclasses.replace(result, trials=tuple(read_trials(folder)))

@@ -90,16 +90,16 @@ def depth(plan: Plan, epochs: int, seeds: int) -> Generator[Event, None, DepthSe
 def _check_phases(plan: Plan) -> None:
     if len(plan.phases) == 1 and plan.probe_layer is None:
         raise UsageError(
-            "the recipe has one phase, and depth varies what follows a warm-up",
-            "add a phase that trains on, such as {trainable: all, lr: 1e-4, epochs: 10}, or let the head begin with "
+            "the recipe has only one phase, but depth varies the phase after a warm-up",
+            "add a second phase, such as {trainable: all, lr: 1e-4, epochs: 10}, or let the head begin with "
             "kernel_initializer: linear_probe",
         )
     head = {row.name for row in plan.network.head}
     for phase in plan.phases[:-1]:
         if not set(phase.trainable) <= head:
             raise UsageError(
-                f"phase {phase.name!r} trains more than the head, and depth varies what follows a warm-up of the head",
-                "leave that phase out for this",
+                f"phase {phase.name!r} trains more than the head, but only the last phase may",
+                "leave out that phase for this search",
             )
 
 

@@ -47,7 +47,7 @@ def with_validation(session: Session, split: SplitPlan) -> Generator[Event, None
     part = replace(split, test=0.0, validation=_HELD_OUT)
     splits = split_images(labels, dataset.digests, dataset.groups, dataset.splits, part)
     yield Note(
-        f"the recipe holds no validation images out, so the search takes {splits.count('validation'):,} of the "
+        f"the recipe holds out no validation images, so the search holds out {splits.count('validation'):,} of the "
         "training images"
     )
     return replace(session, dataset=replace(dataset, splits=splits))

@@ -103,9 +103,9 @@ def _test(training: Training) -> Generator[Progress, None, LrRangeResult]:
         yield Progress(f"try learning rates of phase {phase.name!r}", number, _STEPS, "steps")
     if len(losses) < _LEAST:
         raise SurgeonError(
-            f"the loss of phase {phase.name!r} runs away after {len(losses)} steps, at a learning rate of "
+            f"the loss of phase {phase.name!r} diverges after {len(losses)} steps, at a learning rate of "
             f"{rates[len(losses)]:.1e}",
-            "look at the images and at the phases before; a network without pretrained weights may do so",
+            "check the images and the earlier phases; networks without pretrained weights may diverge early",
         )
     return LrRangeResult(phase.name, training.number, tuple(rates[: len(losses)]), tuple(losses), tuple(smoothed))
 

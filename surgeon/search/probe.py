@@ -110,8 +110,8 @@ def _check_classes(dataset: Dataset) -> None:
     enough = sum(count >= _FOLDS for count in counts.values())
     if enough < 2:
         raise SurgeonError(
-            f"a cross-validation needs two classes with {_FOLDS} different images or more, in as many groups; "
-            f"found {enough}",
+            f"cross-validation needs two classes, each with {_FOLDS} different images or more, in as many groups; "
+            f"found {enough} such classes",
             "add training images",
         )
 
@@ -137,7 +137,7 @@ def compose(plan: Plan, dataset: Dataset, *, every_layer: bool) -> Probed:
     rows = plan.network.backbone
     cuts = tuple((all_cuts if every_layer else block_ends)(rows))
     if not cuts:
-        raise SurgeonError(f"{plan.network.name} has no layer that puts out feature maps or vectors")
+        raise SurgeonError(f"{plan.network.name} has no layer whose output is a feature map or a vector")
     start_afresh(plan.seed)
     backbone = open_backbone(plan.backbone, plan.data.image_size)
     pooled = [_pool(output_of(backbone, cut.name)) for cut in cuts]

@@ -112,7 +112,7 @@ class Proposals:
         try:
             self._kept.add_trial(ended)
         except Exception as error:  # of any database's driver
-            raise SurgeonError(f"cannot use the storage: {error}", "mend that, and go on with --resume") from error
+            raise SurgeonError(f"cannot use the storage: {error}", "fix this and continue with --resume") from error
         self._told.add(number)
 
     def importances(self) -> dict[str, float]:

@@ -57,13 +57,13 @@ class Refusal(BaseModel):
 _REFUSALS: dict[int | str, dict[str, Any]] = {
     code: {"model": Refusal, "description": description}
     for code, description in (
-        (400, "The form is damaged."),
+        (400, "The form is malformed."),
         (408, "The request took too long to arrive."),
         (413, "Too many images or too many bytes."),
         (415, "Not a form."),
         (422, "No images, or some that cannot be decoded: each with its name and the reason."),
         (500, "The network failed."),
-        (503, "Too much is asked for at once; come again after `Retry-After` seconds."),
+        (503, "The service is overloaded; try again after `Retry-After` seconds."),
     )
 }
 
@@ -103,7 +103,7 @@ def build_app(bundle: Bundle, classify: Classify, explain: Explain, limits: Limi
 
     @app.post("/predict", response_model=Answer, responses=_REFUSALS, openapi_extra=_form("files", several=True))
     async def predict(request: Request, top: Annotated[int, Query(ge=1)] = 3) -> Response:
-        """Classifies the images in a form's field `files`; the `top` likeliest classes of each."""
+        """Classifies the images in a form's field `files` and returns the `top` most likely classes of each."""
         images = await work.classify(request, "files", limits.images)
         return _Json(
             {
@@ -128,19 +128,19 @@ def build_app(bundle: Bundle, classify: Classify, explain: Explain, limits: Limi
         openapi_extra=_form("file", several=False),
     )
     async def explain_image(request: Request) -> Response:
-        """Shows where the image in a form's field `file` has the class that the network finds likeliest, as a PNG."""
+        """Shows where the network sees the most likely class in the image of a form's field `file`, as a PNG."""
         buffer = io.BytesIO()
         (await work.explain(request, "file")).save(buffer, "PNG")
         return Response(buffer.getvalue(), media_type="image/png")
 
     @app.get("/health")
     async def health() -> dict[str, str]:
-        """Tells that the service is alive."""
+        """Reports that the service is running."""
         return {"status": "alive"}
 
     @app.get("/ready", responses={503: _REFUSALS[503]})
     async def ready() -> Response:
-        """Tells that the network answers, and what it knows."""
+        """Reports whether the network answers, and which classes it knows."""
         fault = await work.find_fault()
         if fault is not None:
             raise HTTPException(503, fault, headers={"Retry-After": "1"})

@@ -49,7 +49,7 @@ def checked(classify: Classify, classes: int) -> Classify:
             _log.exception("the network failed")
             raise NetworkError("the network failed; the log of the service says why") from error
         if rows.shape != (len(pixels), classes):
-            found = f"the network gave an array of shape {rows.shape} for {len(pixels)} images and {classes} classes"
+            found = f"the network returned an array of shape {rows.shape}, expected ({len(pixels)}, {classes})"
             _log.error(found)
             raise NetworkError(found)
         return rows
@@ -94,7 +94,7 @@ class Batcher:
         self._waiting.put_nowait((pixels, answer))
         row = await answer
         if not np.isfinite(row).all():
-            raise NetworkError("the network gave numbers that are not finite for this image")
+            raise NetworkError("the network returned numbers that are not finite for this image")
         return row
 
     async def work(self) -> None:

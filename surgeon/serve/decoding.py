@@ -34,7 +34,7 @@ class _Lane:
         self.megapixels = megapixels
         self.seconds = seconds  # for one image, in a process that runs already
         self.free = asyncio.Semaphore(processes)
-        self.requests = Places(requests, "others have large images too, which wait to be decoded; come again later")
+        self.requests = Places(requests, "too many large images are waiting to be decoded; try again later")
 
 
 class Decoder:
@@ -116,7 +116,7 @@ class Decoder:
             return None
         except anyio.BrokenWorkerProcess:
             await self._start_one()
-            return BadImageError("its decoder broke down")
+            return BadImageError("its decoder crashed")
 
     async def _start_one(self) -> None:
         await self._run(b"", 0)

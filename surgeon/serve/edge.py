@@ -115,7 +115,7 @@ def _heard(app: ASGIApp) -> ASGIApp:
             await app(scope, receive_on, send_after_rest)
         except asyncio.CancelledError:  # the server has waited long enough for the last requests
             if scope["type"] == "http" and not started:
-                await JSONResponse({"detail": "the service ends"}, 503, _CLOSE)(scope, receive, send)
+                await JSONResponse({"detail": "the service is shutting down"}, 503, _CLOSE)(scope, receive, send)
 
     return heard
 
@@ -136,13 +136,13 @@ def _refusal(method: str, headers: Headers, hosts: Hosts, most_bytes: int) -> JS
     if length is not None and "transfer-encoding" in headers:
         return JSONResponse({"detail": "either Content-Length or Transfer-Encoding, not both"}, 400, _CLOSE)
     if length is not None and int(length) > most_bytes:
-        return JSONResponse({"detail": f"a request has at most {most_bytes:,} bytes"}, 413)
+        return JSONResponse({"detail": f"a request may have at most {most_bytes:,} bytes"}, 413)
     name = hostname(host)
     if name not in hosts:
-        words = f"this service does not answer to the name {printable(name)!r}; `--allow-host` makes it do so"
+        words = f"this service does not answer to the name {printable(name)!r}; allow it with `--allow-host`"
         return JSONResponse({"detail": words}, 403)
     if method not in ("GET", "HEAD") and origin is not None and _is_foreign(origin, host, hosts):
-        return JSONResponse({"detail": f"pages of {printable(origin)} may not ask this service"}, 403)
+        return JSONResponse({"detail": f"pages from {printable(origin)} may not use this service"}, 403)
     return None
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
 _LEAST_BYTES_PER_SECOND = 16_000  # a slower client has only the seconds that every request has
-_TOO_MUCH = "too much is being uploaded at once; come again later"
+_TOO_MUCH = "too many uploads at once; try again later"
 _OTHER_PARTS = 8  # that a form may have besides its images
 
 
@@ -123,7 +123,7 @@ async def read_files(
             async for chunk in request.stream():
                 uploads.add(upload, len(chunk))
                 if upload.size > limits.request_bytes:
-                    raise HTTPException(413, f"a request has at most {limits.request_bytes:,} bytes")
+                    raise HTTPException(413, f"a request may have at most {limits.request_bytes:,} bytes")
                 parser.write(chunk)
                 scope.deadline += len(chunk) / _LEAST_BYTES_PER_SECOND
         if upload.gave_way:
@@ -136,7 +136,7 @@ async def read_files(
     except FormParserError as error:
         raise HTTPException(400, f"the form is damaged: {printable(error)}") from error
     except ClientDisconnect as error:
-        raise HTTPException(400, "the client left") from error
+        raise HTTPException(400, "the client disconnected") from error
     finally:
         form.forget()  # what was raised keeps hold of this frame until it is answered
 
@@ -144,7 +144,7 @@ async def read_files(
 def _open_parser(content_type: str, form: _Form) -> MultipartParser:
     kind, options = parse_options_header(content_type)
     if kind != b"multipart/form-data" or not options.get(b"boundary"):
-        raise HTTPException(415, f"send a form, multipart/form-data, whose field `{form.name}` is a file")
+        raise HTTPException(415, f"send a multipart/form-data form with a file in the field `{form.name}`")
     try:
         return MultipartParser(options[b"boundary"], form.callbacks(), max_header_count=8, max_header_size=2048)
     except FormParserError as error:
@@ -207,12 +207,12 @@ class _Form:
         name = printable(options.get(b"name", b"").decode("utf-8", "replace"))
         if name == self.name and b"filename" in options:
             if len(self._files) == self._most:
-                raise HTTPException(413, f"a request has at most {self._most} images in its field `{self.name}`")
+                raise HTTPException(413, f"a request may have at most {self._most} images in its field `{self.name}`")
             self._content = bytearray()
             self._file = printable(options[b"filename"].decode("utf-8", "replace"))
         else:
             if len(self._others) == _OTHER_PARTS:
-                raise HTTPException(413, f"a form has at most {_OTHER_PARTS} parts that nobody asked for")
+                raise HTTPException(413, f"a form may have at most {_OTHER_PARTS} parts besides its images")
             self._others.append(name)
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
@@ -220,7 +220,7 @@ class _Form:
             return
         self._content += data[start:end]
         if len(self._content) > self._most_bytes:
-            raise HTTPException(413, f"{self._file}: an image has at most {self._most_bytes:,} bytes")
+            raise HTTPException(413, f"{self._file}: an image may have at most {self._most_bytes:,} bytes")
 
     def _on_part_end(self) -> None:
         if self._content is not None:

@@ -47,7 +47,7 @@ def listen(host: str, port: int) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
     except OSError as error:
-        hint = "take another with --port; 0 takes one that is free" if not isinstance(error, socket.gaierror) else None
+        hint = "choose another port with --port; 0 picks a free one" if not isinstance(error, socket.gaierror) else None
         raise SurgeonError(f"cannot listen at {host}, port {port}: {error.strerror}", hint) from error
 
 
@@ -119,7 +119,7 @@ class _Connection(H11Protocol):
             if waiting:
                 min(waiting, key=lambda other: other.waits_since).transport.abort()
             else:
-                self._refuse(503, "too many connections; come again later")
+                self._refuse(503, "too many connections; try again later")
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()

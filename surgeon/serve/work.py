@@ -86,8 +86,8 @@ class Work:
         self._batcher = Batcher(classify, limits.batch, len(bundle.answers))
         self._decoder = Decoder(bundle.resizing, limits.megapixels)
         self._uploads = Uploads(limits.upload_bytes)
-        self._images = Places(limits.images_at_work, "too many images are being classified; come again later")
-        self._explanations = Places(_EXPLANATIONS, "too many images are being explained; come again later")
+        self._images = Places(limits.images_at_work, "too many images are being classified; try again later")
+        self._explanations = Places(_EXPLANATIONS, "too many images are being explained; try again later")
         self._explaining = ThreadPoolExecutor(1, "explanations")
         self._worker: asyncio.Task[None] | None = None
 
@@ -105,7 +105,7 @@ class Work:
     async def find_fault(self) -> str | None:
         """Returns why no request can be answered, or None if nothing speaks against it."""
         if self._worker is None or self._worker.done():
-            return "nothing gives images to the network any more: start the service again"
+            return "the worker that feeds the network has stopped: restart the service"
         if self._batcher.busy_seconds > self._limits.seconds:
             return f"the network has been computing for {self._batcher.busy_seconds:.0f} seconds"
         if self._batcher.failed:
@@ -184,8 +184,8 @@ async def _while_there(request: Request, work: Coroutine[Any, Any, Result], seco
         if task.done():
             return task.result()
         if leaving.done():
-            raise HTTPException(400, "the client left")
-        raise BusyError(f"not done within {seconds:g} seconds; come again later")
+            raise HTTPException(400, "the client disconnected")
+        raise BusyError(f"not finished within {seconds:g} seconds; try again later")
     finally:
         task.cancel()
         leaving.cancel()

@@ -25,6 +25,6 @@ def as_store_error(folder: Path) -> Iterator[None]:
         reason = (error.strerror if isinstance(error, OSError) else None) or error
         raise StoreError(
             f"the cache {folder} cannot be used: {reason}",
-            "free some disk space (`surgeon cache clear`), let XDG_CACHE_HOME name a folder that can be written, or "
+            "free some disk space (`surgeon cache clear`), set XDG_CACHE_HOME to a writable folder, or "
             "set features: memory; what was computed so far is kept",
         ) from error

@@ -39,13 +39,13 @@ def choose_place(keep: str, needed: int, recompute_seconds: float) -> Place:
 def _place_on_disk(root: Path, needed: int, recompute_seconds: float) -> Place:
     """Decides for the disk if it can be used, has room and is fast enough."""
     if lacking := lacking_room(root, needed):
-        return place_without_disk(needed, f"the cache on disk lacks {lacking / 1e9:,.1f} GB for them")
+        return place_without_disk(needed, f"the cache on disk lacks {lacking / 1e9:,.1f} GB of space")
     if needed <= psutil.virtual_memory().available // 2:
         return Place("disk", "on disk, for the next runs too")
     speed = disk_speed(root)
     if needed / speed <= recompute_seconds:
         return Place("disk", f"on disk, which reads {speed / 1e6:,.0f} MB/s or more")
-    reason = f"reading {needed / 1e9:,.1f} GB per epoch at {speed / 1e6:,.0f} MB/s takes longer than computing them"
+    reason = f"reading {needed / 1e9:,.1f} GB per epoch at {speed / 1e6:,.0f} MB/s takes longer than computing it again"
     return Place("nowhere", f"nowhere, since {reason}")
 
 
@@ -59,7 +59,7 @@ def place_without_disk(needed: int, lack: str) -> Place:
     available = psutil.virtual_memory().available // 2
     if needed <= available:
         return Place("memory", f"in memory, since {lack}")
-    return Place("nowhere", f"nowhere, since {lack}, and memory lacks {(needed - available) / 1e9:,.1f} GB")
+    return Place("nowhere", f"nowhere, since {lack}, and they need more than half of the free memory")
 
 
 def disk_speed(folder: Path) -> float:

@@ -66,7 +66,7 @@ class Shelf:
             self._memory = np.empty((0 if folder else room, self.row_size), np.uint8)
         except MemoryError as error:
             raise SurgeonError(
-                f"{room * self.row_size / 1e9:,.1f} GB are to be kept in memory, which has no room for them",
+                f"{room * self.row_size / 1e9:,.1f} GB are to be kept in memory, which does not have that much room",
                 "set features: disk or auto, or lower data.image_size",
             ) from error
 

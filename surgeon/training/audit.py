@@ -55,7 +55,7 @@ def begin_audit(model: Any, network: Network, phase: PhasePlan) -> Before:
                     for name in differing
                 ]
             ),
-            "nothing was trained; this is a fault of surgeon, please report it",
+            "nothing was trained; this is a bug in surgeon, please report it",
         )
     return Before(
         digests=variable_digests(model),
@@ -85,12 +85,12 @@ def end_audit(model: Any, before: Before, phase: PhasePlan) -> AuditResult:
     if strayed:
         raise SurgeonError(
             f"the freeze audit failed: phase {phase.name!r} changed what was frozen: {_listed(sorted(strayed))}",
-            "do not use the network that it left; this is a fault of surgeon, please report it",
+            "do not use the resulting network; this is a bug in surgeon, please report it",
         )
     if stuck:
         raise SurgeonError(
             f"the freeze audit failed: phase {phase.name!r} trained, but did not change: {_listed(stuck)}",
-            "its learning rate may be too small to change a float32, or nothing of the loss reaches these layers",
+            "its learning rate may be too small to change a float32, or the loss does not depend on these layers",
         )
     return AuditResult(
         frozen_layers=sum(not paths & before.trained for paths in holders.values()),

@@ -48,7 +48,7 @@ def _signals(asked: list[int], tell: Subscriber) -> Iterator[None]:
         if asked:
             raise KeyboardInterrupt
         asked.append(number)
-        tell(Note("stopping after this step; once more to stop at once"))
+        tell(Note("stopping after this step; interrupt again to stop immediately"))
 
     if threading.current_thread() is not threading.main_thread():
         yield

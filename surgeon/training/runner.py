@@ -85,14 +85,14 @@ def _settle_lock(folder: Path, lock: Lock, repeated: Mapping[str, Any] | None) -
     begun = read_lock(folder)
     if begun is None and is_begun(folder):
         raise SurgeonError(
-            f"{folder} was begun, but nothing tells with what: its lock.json is missing",
-            "bring it back from a copy, or start the recipe again in another folder (--out)",
+            f"cannot tell with which inputs {folder} was started: its lock.json is missing",
+            "restore it from a copy, or start the recipe again in another folder (--out)",
         )
     differences = [str(difference) for difference in compare(begun, lock) if difference.part in INPUTS] if begun else []
     if differences:
         raise SurgeonError(
-            f"{folder} was begun with something else:\n" + "\n".join(first_few(differences, MOST_NOTES)),
-            "put it back, or start the recipe again in another folder (--out)",
+            f"{folder} was started with other inputs:\n" + "\n".join(first_few(differences, MOST_NOTES)),
+            "restore them, or start the recipe again in another folder (--out)",
         )
     other = begun or repeated
     for text in first_few(map(str, compare(other, lock)) if other else (), MOST_NOTES):

@@ -53,7 +53,7 @@ def list_session(plan: Plan) -> Generator[Event, None, Index]:
         raise SurgeonError(
             f"the classes of the images are {', '.join(first_few(index.classes, 5))}; "
             f"they were {', '.join(first_few(plan.classes, 5))}",
-            "bring the photographs back as they were, or start again",
+            "restore the photographs as they were, or start again",
         )
     _check_monitors(plan, index.splits)
     check_pace(plan, index.splits.count("train"))
@@ -83,7 +83,7 @@ def open_session(plan: Plan, index: Index, resources: ExitStack) -> Generator[Ev
 def tell_what_was_passed_over(index: Index, dataset: Dataset) -> Generator[Note, None, None]:
     """Says what is not among the images."""
     if index.ignored:
-        yield Note(f"{index.ignored:,} hidden files, files of systems and tools, or non-images were passed over")
+        yield Note(f"ignored {index.ignored:,} hidden files, system files or files that are not images")
     for line in left_out_lines(index.left_out):
         yield Note(line)
     for bad in dataset.bad:
@@ -93,7 +93,7 @@ def tell_what_was_passed_over(index: Index, dataset: Dataset) -> Generator[Note,
 def _check_monitors(plan: Plan, splits: Collection[str]) -> None:
     if plan.reject and "validation" not in splits:
         raise SurgeonError(
-            "what is rejected is decided by validation images, and there are none",
+            "reject sets its bounds by validation images, but there are none",
             "hold some out (data.split.validation: 0.15), or leave out reject",
         )
     for phase in plan.phases:
@@ -116,7 +116,7 @@ def _look_at(index: Index, plan: Plan) -> Generator[Note, None, None]:
     if leaks and plan.data.on_leak == "fail":
         raise SurgeonError(
             "\n".join(first_few(leaks, MOST_NOTES)),
-            "`surgeon check` shows all; remove the copies, or let them pass: data.on_leak: warn",
+            "`surgeon check` shows all; remove the copies, or allow them: data.on_leak: warn",
         )
     for text in first_few((finding.message for finding in findings), MOST_NOTES):
         yield Note(text)

@@ -46,7 +46,7 @@ def tracked(trackers: Collection[Tracker], plan: Plan, folder: Path, warn: Calla
                 log_one(entry)
             except Exception as error:  # a server, a disk, a limit: whatever it is, training goes on
                 del logs[tracker]
-                warn(f"{tracker.value} is left out from here on: {error}")
+                warn(f"{tracker.value} is not used any more, since it failed: {error}")
 
     opened: dict[Tracker, AbstractContextManager[Log]] = {}
     try:
@@ -58,7 +58,7 @@ def tracked(trackers: Collection[Tracker], plan: Plan, folder: Path, warn: Calla
                 raise
             except Exception as error:
                 raise SurgeonError(
-                    f"{tracker.value} cannot be used: {error}", "mend that, or leave --log out"
+                    f"{tracker.value} cannot be used: {error}", "fix this, or leave out --log"
                 ) from error
             opened[tracker] = opening
         yield log

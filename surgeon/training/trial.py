@@ -69,7 +69,7 @@ def run_trial(
                 linear_probe = yield from _probe(features)
             case Restore() if latest:
                 name = setup.plan.phases[latest.phase - 1].name
-                yield Note(f"going on after epoch {latest.epoch} of phase {name!r}")
+                yield Note(f"resuming after epoch {latest.epoch} of phase {name!r}")
                 restore(trained_weights(setup, step.phases), latest.weights)
                 features.forget({name for phase in setup.plan.phases[: step.phases] for name in phase.trainable})
             case Train():
@@ -127,7 +127,7 @@ def _measure(
     """Measures the network on the test images as it will answer in use, and writes what it said of each."""
     examples, plan = test.examples, setup.plan
     if not len(examples):
-        yield Note("there are no test images, so nothing is measured")
+        yield Note("there are no test images, so nothing is tested")
         return None, None
     part, end = ending(bundle, setup.network, read_known(folder, bundle), test.frontier.layers)
     with computing_in(setup.network, plan.precision):

@@ -73,7 +73,7 @@ class _Table:
         doubled = [name for name, count in Counter(filter(None, self.header)).items() if count > 1]
         if doubled:
             raise SurgeonError(
-                f"{self.file}:1: the column {doubled[0]!r} is there {self.header.count(doubled[0])} times; "
+                f"{self.file}:1: the column {doubled[0]!r} occurs {self.header.count(doubled[0])} times; "
                 f"the columns are {listed}",
                 "rename or remove all but one",
             )
@@ -81,7 +81,7 @@ class _Table:
             if name not in self.header:
                 raise SurgeonError(
                     f"{self.file}:1: no column {name!r}; its columns are {listed}",
-                    did_you_mean(name, self.header) or "name the columns, such as image_column and label_column",
+                    did_you_mean(name, self.header) or "name the columns with image_column and label_column",
                 )
         return [self.header.index(name) for name in columns]
 
@@ -110,7 +110,7 @@ def _rows(file: Path, text: str) -> Iterator[tuple[Location, list[str]]]:
         try:
             row = next(reader, None)
         except csv.Error as error:
-            raise SurgeonError(f"{file}:{line}: not a row of a CSV file: {error}", "look for quotes in it") from error
+            raise SurgeonError(f"{file}:{line}: not a row of a CSV file: {error}", "check its quotes") from error
         if row is None:
             return
         if row:
@@ -139,7 +139,7 @@ def _image(table: _Table, row: Sequence[str], positions: Sequence[int]) -> Label
     """Returns the image of a row, given where its path, its label and, if there is such a column, its split are."""
     if len(row) != len(table.header):
         raise _RowError(
-            f"{len(row)} cells under {len(table.header)} columns: {quote(','.join(row))}; "
+            f"expected {len(table.header)} cells, found {len(row)}: {quote(','.join(row))}; "
             "a cell with a comma in it needs quotes"
         )
     # pandas leaves a first column without a name; elsewhere what has no name has slipped there.
@@ -212,7 +212,7 @@ def likely_columns(file: Path) -> dict[str, str]:
     image = max(files, key=files.__getitem__, default="")
     if not files.get(image):
         raise SurgeonError(
-            f"no column of {file} has paths of files", "paths are relative to the file; correct them, or move the file"
+            f"no column of {file} has paths of existing files", "paths are relative to it; correct them, or move it"
         )
     others = {name: cells for name, cells in columns.items() if name != image}
     split = next(
@@ -223,7 +223,7 @@ def likely_columns(file: Path) -> dict[str, str]:
     label = next((named[name] for name in _LABELS if name in named), repeated[0] if len(repeated) == 1 else None)
     if label is None:
         candidates = ", ".join(first_few(map(quote, repeated or named.values()), _NAMED)) or "there is no other column"
-        raise SurgeonError(f"which column of {file} has the labels? {candidates}", "call it 'label'")
+        raise SurgeonError(f"cannot tell which column of {file} has the labels: {candidates}", "call it 'label'")
     return {"image_column": image, "label_column": label, **({"split_column": split} if split else {})}
 
 
@@ -236,7 +236,7 @@ def _is_file(folder: Path, cell: str) -> bool:
 
 SPEC = SourceSpec(
     name="csv",
-    summary="A CSV file with a row for each image: its path, its label and, if you like, its split.",
+    summary="A CSV file with a row for each image: its path, its label and, optionally, its split.",
     parameters={
         "path": path("The CSV file, in UTF-8; image paths in it are relative to it."),
         "image_column": column("The column of image paths.", default="path"),

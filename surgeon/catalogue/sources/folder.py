@@ -131,14 +131,14 @@ def class_depth(root: Path, below: Mapping[str, frozenset[str]], parameters: Par
         if parameters.get("split_pattern"):
             raise SurgeonError(
                 f"the folders in {root} are splits already: {_listed(sorted(below))}",
-                "remove split_pattern; if they are classes, say so with splits: false",
+                "remove split_pattern or, if they are classes, add splits: false",
             )
         return 1
     if doubt := _doubt(below):
         raise SurgeonError(
             f"the folders in {root} are neither clearly splits nor clearly classes: {doubt}",
-            "splits: call them train, validation and test and move all else out of there; "
-            "classes: say so, splits: false beside the path in data.source",
+            "if they are splits, name them train, validation and test and move everything else elsewhere; "
+            "if they are classes, add splits: false next to the path in data.source",
         )
     return 0  # one `test` among others is a class of that name
 
@@ -166,17 +166,17 @@ def _doubt(below: Mapping[str, frozenset[str]]) -> str | None:
     splits = [name for name in below if split_called(name)]
     other = next(name for name in below if name not in splits)
     if len(splits) > 1:
-        return f"{_listed(splits)} are called as splits are, beside {quote(other)}"
+        return f"{_listed(splits)} are named like splits, next to {quote(other)}"
     for name in splits:
         shared = below[name] & {folder for known, folders in below.items() if known != name for folder in folders}
         if len(below[name]) > 1 or shared:
-            return f"{quote(name)} is called as a split is and holds folders as a split does, beside {quote(other)}"
+            return f"{quote(name)} is named like a split and contains folders like one, next to {quote(other)}"
     alike = [name for name, inner in below.items() if inner and splits_in(name)]
     if len({split for name in alike for split in splits_in(name)}) > 1:
-        return f"{_listed(alike)} are called nearly as splits are"
+        return f"{_listed(alike)} have names that resemble splits"
     inside = {folder for folders in below.values() for folder in folders if split_called(folder)}
     if inside and sum(inside <= folders for folders in below.values()) > 1:
-        return f"{_listed(sorted(below))} each hold {_listed(sorted(inside))}, which are called as splits are"
+        return f"{_listed(sorted(below))} each hold {_listed(sorted(inside))}, which are named like splits"
     for first, second in combinations(sorted(name for name, inner in below.items() if len(inner) > 1), 2):
         common = below[first] & below[second]
         if len(common) > 1 and 2 * len(common) >= min(len(below[first]), len(below[second])):

@@ -121,7 +121,7 @@ def _check_splits(where: Path, names: Iterable[str]) -> None:
     silent = [name for name in names if split_called(name) is None]
     if silent:
         raise SurgeonError(
-            f"{where} has parts whose names say no split, beside others: {', '.join(first_few(silent, _NAMED))}",
+            f"{where} has parts with names that say no split, next to others: {', '.join(first_few(silent, _NAMED))}",
             "call them train, validation and test",
         )
 
@@ -143,7 +143,7 @@ def _columns(parameters: Parameters, table: Any) -> tuple[str, str]:
     label = parameters.get("label_column") or next(iter(classes), None)
     if image is None or label is None:
         missing = "images" if image is None else "labels"
-        raise SurgeonError(f"which column has the {missing}? There are {listed}", f"name it: {missing[:-1]}_column")
+        raise SurgeonError(f"cannot tell which of {listed} has the {missing}", f"name it with {missing[:-1]}_column")
     return image, label
 
 
@@ -173,7 +173,7 @@ def _labels(table: Any, label: str) -> list[str | None]:
     beyond = [value for value in values if value is not None and not 0 <= value < len(names)]
     if beyond:
         raise SurgeonError(
-            f"the column {label!r} has the class {beyond[0]}, and names for {len(names)}", "mend the data set"
+            f"the column {label!r} has the class {beyond[0]}, but only {len(names)} names", "fix the data set"
         )
     return [None if value is None else str(names[value]) for value in values]
 
@@ -199,7 +199,7 @@ def _content(table: Any, image: str, row: int) -> bytes:
         raise BadImageError(
             "there is no image in this row"
             if not named
-            else f"the data set names the file {named} and does not hold it; save_to_disk writes one that does"
+            else f"the data set refers to {named} but does not contain it; save_to_disk writes one that does"
         )
     if len(content) > MAX_IMAGE_BYTES:
         raise too_large(f"{len(content):,} bytes")
@@ -237,8 +237,8 @@ SPEC = SourceSpec(
     summary="What Hugging Face's `datasets` reads from a disk: a folder that it saved, Parquet, shards of WebDataset.",
     parameters={
         "path": path("What `save_to_disk` wrote, a Parquet file, a tar shard, or a folder of either."),
-        "image_column": column("The column of images; by default the first that is one."),
-        "label_column": column("The column of classes; by default the first that is one, or is called `label`."),
+        "image_column": column("The column of images; by default the first image column."),
+        "label_column": column("The column of classes; by default the first class column, or one called `label`."),
     },
     required=("path",),
     shorthand="path",

@@ -142,7 +142,7 @@ def require_classes(listing: Listing, parameters: Parameters) -> None:
         return
     where = parameters.get("path", "the source")
     if not listing.classes:
-        raise SurgeonError(f"{where} has no images", "expected some of two or more classes")
+        raise SurgeonError(f"{where} has no images", "expected images of two or more classes")
     (label,) = listing.classes
     message = f"{where} has only one class, {label!r} ({len(listing.images)}); expected two or more"
     if "path" not in parameters:

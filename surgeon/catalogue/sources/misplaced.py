@@ -11,7 +11,7 @@ from surgeon.catalogue.sources.walk import IMAGE_SUFFIXES, STRAY
 from surgeon.errors import SurgeonError
 
 _ARCHIVE_SUFFIXES = {".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar"}
-_EXPECTED = "give a folder with a folder of images for each class"
+_EXPECTED = "give a folder that contains one folder of images per class"
 
 
 def describe_file(path: Path) -> SurgeonError:
@@ -23,13 +23,15 @@ def describe_file(path: Path) -> SurgeonError:
         what, hint = "neither a folder nor a file", _EXPECTED
     elif suffix in _ARCHIVE_SUFFIXES or zipfile.is_zipfile(path) or tarfile.is_tarfile(path):
         what = "an archive, not a folder"
-        hint = "unpack it and give the folder that comes out; data.source: {zip: FILE} reads a ZIP archive as it is"
-    elif suffix in (".csv", ".tsv"):
-        what, hint = "a table, not a folder", f"name it in a recipe, data.source: {{csv: {path.name}}}"
+        hint = "unpack it and give the resulting folder; data.source: {zip: FILE} reads a ZIP archive directly"
+    elif suffix == ".csv":
+        what, hint = "a table, not a folder", f"name it in a recipe, data.source: {{csv: {path}}}"
+    elif suffix == ".tsv":
+        what, hint = "a table, not a folder", "save it as CSV, separated by commas, and give that"
     elif suffix in (".yaml", ".yml"):
-        what, hint = "by its name a recipe, not a folder of images", f"`surgeon run {path}` takes it"
+        what, hint = "by its name a recipe, not a folder of images", f"run it: `surgeon run {path}`"
     elif suffix in IMAGE_SUFFIXES:
-        what, hint = "a single image, not a folder", f"{_EXPECTED}; `surgeon predict` takes images"
+        what, hint = "a single image, not a folder", f"{_EXPECTED}; to classify images, use `surgeon predict`"
     else:
         what, hint = "a file, not a folder", _EXPECTED
     return SurgeonError(f"{path} is {what}", hint)
@@ -43,13 +45,13 @@ def describe_folder(root: Path, listing: Listing, *, has_splits: bool) -> Surgeo
             return SurgeonError(
                 f"{found}: its folders are splits and hold no class folders",
                 "put the images of each class into a folder of its own inside each split; if the folders are the "
-                "classes, say so, data.source.folder: {path: ..., splits: false}",
+                "classes, write data.source.folder: {path: ..., splits: false}",
             )
         return SurgeonError(
             found,
             "put the images of each class into a folder of its own, or list them with their labels in a CSV file; "
             "if their names say the class, data.source: {file_names: {path: ..., pattern: ...}} finds it; "
-            "`surgeon predict` tells the classes of unlabelled images",
+            "`surgeon predict` classifies unlabelled images",
         )
     files = sorted(entry.name for entry in root.iterdir())
     if not files:

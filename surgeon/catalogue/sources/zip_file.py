@@ -54,9 +54,7 @@ def _read(parameters: Parameters, paths: tuple[Path, ...]) -> Listing:
         else:
             left_out.setdefault(STRAY, []).append(name)
     if not images:
-        raise SurgeonError(
-            f"no labelled images in {file}", "it has to hold class folders of images: `unzip -l` shows what it holds"
-        )
+        raise SurgeonError(f"no labelled images in {file}", "it has to contain class folders of images; see `unzip -l`")
     return with_splits(complete_listing(images, ignored, left_out), parameters.get("split_pattern"))
 
 
@@ -106,7 +104,7 @@ def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int | None
     """
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         # A few bytes of the others unpack to hundreds of megabytes at once, however few are asked for.
-        raise BadImageError("packed by another method than deflate; pack the archive again")
+        raise BadImageError("compressed with a method other than deflate; create the archive again")
     try:
         with archive.open(member) as file:
             content = file.read(most or MAX_IMAGE_BYTES + 1)

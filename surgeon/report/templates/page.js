@@ -33,7 +33,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
   if (rows.length > 30) {
     const field = document.createElement("input");
     field.type = "search";
-    field.placeholder = field.ariaLabel = `find one of ${rows.length} rows`;
+    field.placeholder = field.ariaLabel = `search ${rows.length} rows`;
     table.closest(".scroll").before(field);
     field.addEventListener("input", () => {
       const wanted = field.value.toLowerCase();
