@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from surgeon.recipe.compiler import compile_recipe, validate_recipe
+from surgeon.recipe.complete import shorten
 from surgeon.recipe.text import dump_text
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -50,6 +51,16 @@ def test_diagnostics_are_located_coded_and_in_order(name: str) -> None:
 @pytest.mark.parametrize("name", VALID)
 def test_a_valid_recipe_has_no_diagnostics(name: str) -> None:
     assert validate_recipe(RECIPES / "valid" / name) == ()
+
+
+@pytest.mark.parametrize("name", VALID)
+def test_the_short_form_of_a_resolved_recipe_means_the_same(name: str, tmp_path: Path) -> None:
+    resolved = compile_recipe(RECIPES / "valid" / name).recipe
+    short = tmp_path / "short.yaml"
+    short.write_text(dump_text(shorten(resolved)), encoding="utf-8")
+    assert compile_recipe(short).recipe == resolved
+    assert len(dump_text(shorten(resolved))) <= len(dump_text(resolved))
+    assert shorten(compile_recipe(short).recipe) == shorten(resolved)
 
 
 @pytest.mark.parametrize("name", VALID)

@@ -18,6 +18,7 @@ from surgeon.publishing.pictures import (
     page_order,
 )
 from surgeon.recipe.bundle import MODEL
+from surgeon.recipe.complete import shorten
 from surgeon.recipe.text import dump_text
 from surgeon.report.figures import draw_confusion, draw_curves
 from surgeon.report.page import Page, Shown, render_page
@@ -86,7 +87,8 @@ def write_report(plan: Plan, run: Path, result: RunResult, path: Path) -> Genera
     page = Page(
         result=result,
         description=plan.description,
-        recipe=dump_text(plan.recipe),
+        recipe=dump_text(shorten(plan.recipe)),
+        resolved=dump_text(plan.recipe),
         versions=[
             *(f"{name} {version}" for name, version in (lock["versions"] if lock else {}).items()),
             *([f"{machine.get('processor')} with {machine.get('cores')} cores"] if machine else []),

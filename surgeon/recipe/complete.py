@@ -1,4 +1,4 @@
-"""The compiler's first step: shorthands to their long forms, paths to absolute ones, defaults filled in."""
+"""The compiler's first step, and back: shorthands to their long forms, paths to absolute ones, defaults filled in."""
 
 from __future__ import annotations
 
@@ -17,13 +17,16 @@ from surgeon.recipe.text import ValuePath, spell_path
 
 Values = dict[str, Any]
 
+_GROUPS = ("augment", "evaluate", "expected")  # of settings, which are there though nothing is said
+_NOWHERE = Document(Path(), {}, {})  # where defaults are written, of which none is a relative path
+
 
 def complete(document: Document, problems: Iterable[Diagnostic]) -> Values:
     """Returns a recipe's values in their long form, with the defaults that the schema and the catalogue give.
 
     A value that has a problem, or is missing, is None in the result, so that what is sound can still be checked.
     """
-    given: Values = {"name": document.path.stem, "augment": {}, "evaluate": {}, "expected": {}}
+    given: Values = {"name": document.path.stem, **{key: {} for key in _GROUPS}}
     values = _without(document.values, (), {problem.path for problem in problems})
     given |= values if isinstance(values, dict) else {}
     if given.get("data") is not None:
@@ -40,6 +43,49 @@ def complete(document: Document, problems: Iterable[Diagnostic]) -> Values:
         if data is not None and "image_size" not in data and backbone.get("name") in BACKBONES:
             data["image_size"] = BACKBONES[backbone["name"]].image_size
     return recipe
+
+
+def shorten(recipe: Mapping[str, Any]) -> Values:
+    """Returns a resolved recipe as a person would write it: without defaults, in shorthands where there are any."""
+    short = _shortened(recipe, recipe_schema())
+    return {key: value for key, value in short.items() if value != {} or key not in _GROUPS}
+
+
+def _shortened(value: Any, schema: Mapping[str, Any]) -> Any:
+    """Returns the shortest form of a value that ``_completed`` makes the value again."""
+    long = schema.get("then", schema)
+    if isinstance(value, list):
+        return [_shortened(item, long.get("items", {})) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    if "properties" not in long:
+        return {name: _shortened(item, long.get("additionalProperties", {})) for name, item in value.items()}
+    known = long["properties"]
+    kept = {name: _shortened(item, known[name]) for name, item in value.items() if not _is_default(item, known[name])}
+    if "minProperties" not in long:  # of a choice, the name says enough
+        kept |= {name: _only(value[name]) for name, item in kept.items() if item == {} and "then" in known[name]}
+    bare = _bare(kept) if "then" in schema else kept
+    return bare if bare is kept or _spelled_out(bare, long) == kept else kept
+
+
+def _bare(kept: Values) -> Any:
+    """Returns what a mapping of one entry may be written as: its value or, where that says nothing, its name."""
+    if len(kept) != 1:
+        return kept
+    ((name, item),) = kept.items()
+    if isinstance(item, Mapping | list):
+        return kept if item else name
+    return item
+
+
+def _only(value: Any) -> Any:
+    """Returns the scalar that a mapping holds, if it holds no more."""
+    first, *others = value.values() or ({},)
+    return value if others or isinstance(first, Mapping | list) else first
+
+
+def _is_default(value: Any, schema: Mapping[str, Any]) -> bool:
+    return "default" in schema and value == _completed(schema["default"], schema, _NOWHERE, ())
 
 
 def is_whole(value: Any) -> bool:

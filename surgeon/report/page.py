@@ -63,7 +63,8 @@ class Page:
 
     Attributes:
         description: The recipe's.
-        recipe: Its text, as it was resolved.
+        recipe: Its text, as short as it can be.
+        resolved: Its text, with all defaults.
         versions: Releases and machine, from the lock, each as text.
         counts: How many images each class has in each split.
         notes: What the run said on its way.
@@ -76,6 +77,7 @@ class Page:
     result: RunResult
     description: str
     recipe: str
+    resolved: str
     versions: Sequence[str]
     counts: Mapping[str, Mapping[str, int]]
     notes: Sequence[str]
