@@ -21,10 +21,10 @@ _PROBE = """
 const faults = [];
 const brightness = part => getComputedStyle(document.body)[part].match(/\\d+/g).map(Number).reduce((a, b) => a + b);
 addEventListener("error", event => faults.push(event.message ?? "a resource"), true);
-addEventListener("load", () => setTimeout(() => {
+addEventListener("load", () => setTimeout(async () => {
   const images = [...document.images];
   const told = {
-    faults, images: images.length, ...(() => {%s})(),
+    faults, images: images.length, ...(await (async () => {%s})()),
     broken: images.filter(image => !image.complete || !image.naturalWidth).length,
     requests: performance.getEntriesByType("resource").map(({name}) => name).filter(name => !name.startsWith("data:")),
     overflow: document.documentElement.scrollWidth > innerWidth,

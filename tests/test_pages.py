@@ -54,3 +54,25 @@ def test_a_page_stands_alone_and_fits(pages: Path, name: str, width: int, dark: 
         brightness = np.asarray(seen.convert("L"))
     assert (brightness.mean() > 128) is not dark
     assert brightness.std() > 5  # something is written
+
+
+# Answers as the service would, refusing the second photograph, and gives the page two.
+SHOW_TWO = """
+  const picture = await (await fetch("data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA=")).blob();
+  window.fetch = async (path, {body} = {}) => {
+    if (path === "explain") return new Response(picture);
+    if (body.get("files").name === "b.gif") return Response.json({detail: [{reason: "damaged"}]}, {status: 422});
+    return Response.json({predictions: [{unknown: null, classes: [{name: "<b>rose", probability: 0.9}]}]});
+  };
+  await showAll(["a.gif", "b.gif"].map(name => new File([picture], name, {type: "image/gif"})));
+  const answers = [...document.querySelectorAll(".answer")];
+  return {answers: answers.map(one => [...one.querySelectorAll("h2, p, li")].map(part => part.textContent)),
+          explained: answers.map(one => !one.querySelectorAll("figure")[1].hidden)};
+"""
+
+
+def test_the_page_of_the_service_shows_an_answer_for_each_photograph(pages: Path) -> None:
+    told = look(pages / "service.html", 420, SHOW_TWO)
+    assert told["answers"] == [["b.gif", "damaged"], ["a.gif", "", "<b>rose0.900"]]
+    assert told["explained"] == [False, True]
+    assert not told["overflow"]

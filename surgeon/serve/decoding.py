@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_process
 
-from surgeon.data.images import load_image
+from surgeon.data.images import decode_image, fit_image
 from surgeon.errors import BadImageError, LargeImageError
-from surgeon.resizing import Resizing
+from surgeon.resizing import Resizing, Size
 from surgeon.serve.limits import Places
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    Decoded = NDArray[np.uint8] | BadImageError
+    Decoded = tuple[NDArray[np.uint8], Size] | BadImageError
 
 _PROCESSES = min(4, max(2, os.cpu_count() or 2))
 
@@ -70,7 +70,9 @@ class Decoder:
             task.cancel()
 
     async def decode(self, contents: Sequence[bytes]) -> list[Decoded]:
-        """Returns RGB pixels of shape (height, width, 3) of each encoded image, or what is wrong with it.
+        """Returns RGB pixels of shape (height, width, 3) and the former height and width of each encoded image.
+
+        For one that cannot be decoded, what is wrong with it.
 
         Raises:
             BusyError: If one is large or slow, and too many other requests have such images already.
@@ -129,6 +131,7 @@ class Decoder:
 
 def _load(content: bytes, resizing: Resizing, megapixels: float) -> Decoded:
     try:
-        return load_image(content, resizing, megapixels)
+        picture = decode_image(content, megapixels)
+        return fit_image(picture, resizing), (picture.height, picture.width)
     except BadImageError as error:
         return error

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from fastapi import HTTPException, Request
 
+from surgeon.data.images import undo_fit
 from surgeon.errors import BadImageError, SurgeonError
 from surgeon.evaluation.rejection import read_answers
 from surgeon.serve.batching import Batcher, Classify, NetworkError, checked
@@ -25,10 +26,12 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from surgeon.recipe.bundle import Bundle
+    from surgeon.resizing import Size
 
 Explain = Callable[["NDArray[np.uint8]", int], "Image"]
 Result = TypeVar("Result")
 
+_SIDE = 1024  # pixels of an explanation, at the most
 _EXPLANATIONS = 8  # that wait, one being computed
 
 _log = logging.getLogger(__name__)
@@ -40,13 +43,15 @@ class Classified:
 
     Attributes:
         name: What the client calls its file, fit to be shown.
-        pixels: RGB, of shape (height, width, 3).
+        pixels: RGB, of shape (height, width, 3), as the network takes them.
+        size: Height and width that it had.
         probabilities: Of the classes.
         unknown: Why it is rejected, if it is.
     """
 
     name: str
     pixels: NDArray[np.uint8]
+    size: Size
     probabilities: NDArray[np.float32]
     unknown: str | None
 
@@ -82,6 +87,7 @@ class Work:
         self._rejection = bundle.rejection
         self._blank = _blank(bundle)[0]
         self._explain = explain
+        self._resizing = bundle.resizing
         self._limits = limits
         self._batcher = Batcher(classify, limits.batch, len(bundle.answers))
         self._decoder = Decoder(bundle.resizing, limits.megapixels)
@@ -136,9 +142,7 @@ class Work:
             (image,) = await self._classify(files)
             with self._explanations.taken():
                 number = int(image.probabilities.argmax())
-                return await asyncio.get_running_loop().run_in_executor(
-                    self._explaining, self._draw, image.pixels, number
-                )
+                return await asyncio.get_running_loop().run_in_executor(self._explaining, self._draw, image, number)
 
         return await self._answer(request, field, 1, explain_one)
 
@@ -156,16 +160,19 @@ class Work:
         if bad:
             raise HTTPException(422, [{"file": file.name, "reason": error.reason} for file, error in bad])
         images = [found for found in decoded if not isinstance(found, BadImageError)]
-        rows = await asyncio.gather(*(self._batcher.classify(pixels) for pixels in images))
+        rows = await asyncio.gather(*(self._batcher.classify(pixels) for pixels, _ in images))
         probabilities, unknown = read_answers(np.stack(rows), self._rejection)
         return [
-            Classified(file.name, pixels, row, unknown.get(at))
-            for at, (file, pixels, row) in enumerate(zip(files, images, probabilities, strict=True))
+            Classified(file.name, *image, row, unknown.get(at))
+            for at, (file, image, row) in enumerate(zip(files, images, probabilities, strict=True))
         ]
 
-    def _draw(self, pixels: NDArray[np.uint8], number: int) -> Image:
+    def _draw(self, image: Classified, number: int) -> Image:
+        """Explains an image in the shape that it had; a large one is drawn smaller."""
+        scale = min(1.0, _SIDE / max(image.size))
+        height, width = (max(1, round(scale * side)) for side in image.size)
         try:
-            return self._explain(pixels, number)
+            return undo_fit(self._explain(image.pixels, number), self._resizing, (height, width))
         except Exception as error:
             _log.exception("an explanation failed")
             raise NetworkError("the explanation failed; the log of the service says why") from error
