@@ -16,10 +16,9 @@ from surgeon.data.draft import Choices
 from surgeon.errors import RunInterruptedError, SurgeonError, UsageError, did_you_mean, quote
 from surgeon.planning.cuts import depths_of
 from surgeon.recipe.compiler import compile_document
-from surgeon.recipe.document import Document, parse_document, read_document
+from surgeon.recipe.document import Document, document_of, read_document
 from surgeon.recipe.plan import Plan
 from surgeon.recipe.sweep import Sweep, open_sweep
-from surgeon.recipe.text import dump_text
 from surgeon.results.depth import DepthSearchResult
 from surgeon.results.events import Note
 from surgeon.results.lr_range import LrRangeResult
@@ -173,7 +172,7 @@ def sweep(
     if final < 0:
         raise UsageError(f"expected final of 0 or more, found {final}")
     if isinstance(recipe, Plan):
-        searched = open_sweep(parse_document(dump_text(recipe.recipe), Path(recipe.name)))
+        searched = open_sweep(document_of(recipe.recipe, Path(recipe.name)))
     else:
         searched = open_sweep(read_document(Path(recipe)))
     path = new_sweep_folder(searched.plan.name) if folder is None else Path(folder)
@@ -277,7 +276,7 @@ def measure_choices(draft: Document, folder: Path, seconds: float, watching: Sub
     phase = {**plan.recipe["phases"][0], "trainable": "head", "epochs": _SEARCHED_EPOCHS}
     backbone = {**plan.recipe["backbone"], "cut": cuts.suggested.cut}
     values = {**plan.recipe, "backbone": backbone, "phases": [phase]}
-    network = compile_document(parse_document(dump_text(values), draft.path)).network
+    network = compile_document(document_of(values, draft.path)).network
     depths = depths_of(network)[1:]
     step = max(1, len(depths) // _SEARCHED_DEPTHS)
     starts = [f"{network.spell(depth.start)}.." for depth in depths[step - 1 :: step][:_SEARCHED_DEPTHS]]
@@ -292,7 +291,7 @@ def measure_choices(draft: Document, folder: Path, seconds: float, watching: Sub
     }
     reasons = [f"Measured within {seconds / 60:g} min: the cut by a linear probe, the rest by a sweep."]
     reasons += [text.plain for text in suggestion_text(cuts)]
-    searched = open_sweep(parse_document(dump_text(values), draft.path))
+    searched = open_sweep(document_of(values, draft.path))
     try:
         found = sweep_opened(searched, folder, 0, None, watching)
     except SurgeonError as error:

@@ -15,9 +15,8 @@ from surgeon.api import load_recipe, train
 from surgeon.errors import SurgeonError, UsageError
 from surgeon.evaluation.measures import evaluate
 from surgeon.recipe.compiler import compile_document
-from surgeon.recipe.document import parse_document
+from surgeon.recipe.document import document_of
 from surgeon.recipe.plan import Plan
-from surgeon.recipe.text import dump_text
 from surgeon.results.events import Note
 from surgeon.results.run import Evaluation, Spread, headline_figures, spread_of
 from surgeon.results.subscribers import Subscriber, Tracker, drive, watched_by
@@ -146,7 +145,7 @@ def _plan(recipe: Plan | str | Path) -> Plan:
 
 def _with(plan: Plan, changes: Mapping[str, Any]) -> Plan:
     """Returns the plan of a recipe with other values for some keys."""
-    changed = compile_document(parse_document(dump_text({**plan.recipe, **changes}), Path(plan.name)))
+    changed = compile_document(document_of({**plan.recipe, **changes}, Path(plan.name)))
     return replace(changed, origins={**changed.origins, **plan.origins})
 
 

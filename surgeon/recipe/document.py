@@ -12,7 +12,7 @@ from surgeon.catalogue.kinds import KINDS
 from surgeon.errors import Diagnostic, Location, RecipeError, quote
 from surgeon.files import FileTooLargeError, read_regular
 from surgeon.recipe.schema import recipe_schema
-from surgeon.recipe.text import MOST_BYTES, ValuePath, parse_text, spell_path, too_large
+from surgeon.recipe.text import MOST_BYTES, ValuePath, dump_text, parse_text, spell_path, too_large
 from surgeon.share import share_path
 
 # Where a mapping's one key names an alternative: another key there replaces the base's instead of joining it.
@@ -141,6 +141,11 @@ def parse_document(content: bytes | str, path: Path) -> Document:
         RecipeError: With every problem that keeps the text from being read.
     """
     return Document(path, *parse_text(content, str(path)))
+
+
+def document_of(values: Mapping[str, Any], path: Path) -> Document:
+    """Returns values as if they had been read from a file; ``path`` is what their locations name."""
+    return parse_document(dump_text(values), path)
 
 
 def _merge(base: Document, over: Document) -> Document:

@@ -16,10 +16,9 @@ from surgeon.errors import RecipeError, SurgeonError
 from surgeon.recipe.bundle import read_bundle
 from surgeon.recipe.compiler import compile_known
 from surgeon.recipe.complete import complete
-from surgeon.recipe.document import parse_document, read_document
+from surgeon.recipe.document import document_of, read_document
 from surgeon.recipe.keys import Choice, Formerly, Key, dataclass_in, keys_of
 from surgeon.recipe.plan import Plan
-from surgeon.recipe.text import dump_text
 from surgeon.records import damage_told, read_record, record_of
 from surgeon.results.run import RunResult
 from surgeon.runs.folder import RERUN, read_result, recipe_of, write_whole
@@ -71,8 +70,8 @@ def is_run_of(folder: Path, plan: Plan) -> bool:
 
 def _with_defaults(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a resolved recipe with the values of later keys, which say what was done without them."""
-    former = dump_text(_with_former_values(recipe, Plan))
-    values = complete(parse_document(former, Path(str(recipe.get("name")))), ())
+    former = document_of(_with_former_values(recipe, Plan), Path(str(recipe.get("name"))))
+    values = complete(former, ())
     return {key: value for key, value in values.items() if value not in ({}, "")}
 
 

@@ -36,9 +36,8 @@ from surgeon.planning.cuts import all_cuts, block_ends
 from surgeon.planning.frontier import Frontier, multiply_adds
 from surgeon.planning.samples import BATCH
 from surgeon.recipe.compiler import compile_document
-from surgeon.recipe.document import parse_document
+from surgeon.recipe.document import document_of
 from surgeon.recipe.network import Network
-from surgeon.recipe.text import dump_text
 from surgeon.results.events import Event, Progress
 from surgeon.results.probe import CutResult, ProbeResult, standard_error
 from surgeon.search.images import open_images
@@ -102,7 +101,7 @@ def plan_to_probe(plan: Plan, backbone: str | None) -> Plan:
         values["backbone"] = {"name": backbone, "weights": trained}
         if plan.origins.get("data.image_size") == "default":
             values["data"] = {key: value for key, value in plan.recipe["data"].items() if key != "image_size"}
-    return compile_document(parse_document(dump_text(values), Path(plan.name)))
+    return compile_document(document_of(values, Path(plan.name)))
 
 
 def _check_classes(dataset: Dataset) -> None:
