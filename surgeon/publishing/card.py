@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from surgeon.errors import UsageError
 from surgeon.evaluation.calibration import bootstrap, calibrate
+from surgeon.recipe.complete import shorten
 from surgeon.recipe.text import dump_text
 from surgeon.report.card import render_card
 from surgeon.runs.folder import read_predictions
@@ -28,4 +29,6 @@ def write_card(plan: Plan, run: Path, result: RunResult, path: Path) -> None:
     tested = read_predictions(run)
     calibration = calibrate(tested.probabilities, tested.labels) if tested else None
     intervals = bootstrap(tested.labels, tested.predicted) if tested else {}
-    path.write_text(render_card(plan, result, dump_text(plan.recipe), calibration, intervals), encoding="utf-8")
+    path.write_text(
+        render_card(plan, result, dump_text(shorten(plan.recipe)), calibration, intervals), encoding="utf-8"
+    )

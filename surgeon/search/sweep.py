@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from surgeon.errors import SurgeonError
+from surgeon.recipe.complete import shorten
 from surgeon.recipe.pace import check_pace
 from surgeon.recipe.sweep import Sweep, trial_plan
 from surgeon.recipe.text import dump_text
@@ -150,7 +151,7 @@ def _best_recipe(result: SweepResult, best: Trial) -> str:
     values = "".join(f"#   {path}: {json.dumps(value)}\n" for path, value in best.values.items())
     return (
         f"# The best of {len(result.trials)} trials of a sweep: {result.objective} {best.objective:.4f}\n"
-        f"# in trial {best.number}, with\n{values}{dump_text(best.recipe)}"
+        f"# in trial {best.number}, with\n{values}{dump_text(shorten(best.recipe))}"
     )
 
 
