@@ -22,6 +22,7 @@ from surgeon.catalogue.layer_table import LayerRow, ancestors
 from surgeon.planning.frontier import epoch_multiply_adds, frozen_prefix, multiply_adds, phase_frontiers
 from surgeon.recipe.compiler import compile_recipe
 from surgeon.recipe.plan import Plan
+from surgeon.text import counted
 
 RECIPE = HERE / "recipes" / "nautilus.yaml"
 DEPTHS = ("head", "block5_conv1..", "block4_conv1..", "block3_conv1..")
@@ -121,7 +122,7 @@ def _remarks(options: argparse.Namespace) -> list[str]:
         "Arithmetic of a pass and of training counts alike, though a pass is the faster one.",
         f"Of the runs alone {measured} of {options.depths * len(BATCHES) * len(RATES)} were measured, "
         f"{options.alone_rates} of {len(RATES)} rates for each depth and batch size; another rate takes as long. The "
-        f"loop was measured for {options.peer_epochs} epochs of each depth, in batches of 32 only.",
+        f"loop was measured for {counted(options.peer_epochs, 'epoch')} of each depth, in batches of 32 only.",
         "'Without starts' leaves out the seconds in which Python and TensorFlow are loaded, and those of the loop in "
         "which the network is built.",
         rounds_taken(options.rounds),

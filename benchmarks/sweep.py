@@ -14,6 +14,8 @@ from machine import memory_bandwidth, product_seconds
 from outcome import Cell, Outcome, publish, read_options
 from rounds import Round, Spread, at_least, at_most, over, rounds_taken
 
+from surgeon.text import counted
+
 RECIPE = HERE / "recipes" / "heads.yaml"
 HEAD_LAYERS = {"pooled": "global_average_pooling", "flatten": "flatten"}
 INPUTS, UNITS = {"pooled": 512, "flatten": 25_088}, 256  # of the layer that is nearly all of the head
@@ -65,8 +67,8 @@ def _remarks(options: argparse.Namespace) -> list[str]:
         "files. Of the run it is its epochs; of a script what it takes from each model to its last epoch.",
         f"Scripts were measured on {options.peer_trials} trials with the values of the sweep's first ones: a trial "
         "after the first takes the median of the others. The naive loop was measured for "
-        f"{options.naive_epochs} epochs of one trial and takes {options.trials * options.epochs} of them; what every "
-        "new model costs at its start is not counted. PyTorch has random weights.",
+        f"{counted(options.naive_epochs, 'epoch')} of one trial and takes {options.trials * options.epochs} of them; "
+        "what every new model costs at its start is not counted. PyTorch has random weights.",
     ]
 
 
