@@ -286,7 +286,7 @@ def test_splits_by_the_names_of_files_and_groups_by_a_column(saved: Path, tmp_pa
     cells = column({"path": str(root)}, "who")
     assert [image.read().decode() for image in listing.images] == [cell.replace(" ", "") for cell in cells]
     shutil.copy(root / "test-0.parquet", root / "more-0.parquet")
-    with pytest.raises(SurgeonError, match=r"say no split, beside others: more-0\.parquet"):
+    with pytest.raises(SurgeonError, match=r"say no split, next to others: more-0\.parquet"):
         read("hugging_face", root)
 
 

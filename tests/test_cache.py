@@ -57,7 +57,7 @@ def test_a_shelf_whose_description_is_damaged_is_seen_and_removed(
     assert listed["folder"] == str(folder)
     assert listed["size"] >= 1000
     assert surgeon("cache", "list").code == 0
-    assert surgeon("cache", "clear").out.endswith("removed, 0 in use\n")
+    assert surgeon("cache", "clear").out.endswith("removed; 0 in use and kept\n")
     assert not folder.exists()
 
 

@@ -170,7 +170,7 @@ def test_all_faults_at_once_are_said_to_people(surgeon: Surgeon, folder: Path) -
     done = surgeon("check", folder)
     assert done.code == 1
     assert "the same file is in test (test/cat/x.png) and train (train/cat/0.png)" in " ".join(done.out.split())
-    assert "3 more; --format json names all" in done.out
+    assert "3 more; --format json lists all" in done.out
     assert done.out.strip().endswith("33 images of 2 classes: 15 errors")  # empty files are no copies of each other
 
 
@@ -413,7 +413,7 @@ def test_wrong_labels_are_found(surgeon: Surgeon, photos: Path, tmp_path: Path) 
     assert done.code == 0, done.err
     labels = [found for found in json.loads(done.out)["findings"] if found["kind"] == "label"]
     assert {file for found in labels for file in found["files"]} == {"along/wrong3.png", "along/wrong7.png"}
-    assert all("is labelled along, but the linear probe takes it for across" in found["message"] for found in labels)
+    assert all("is labelled along, but a linear probe predicts across" in found["message"] for found in labels)
 
 
 @pytest.mark.slow

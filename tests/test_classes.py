@@ -85,19 +85,19 @@ def test_groups_are_those_of_the_source(recipe: Path) -> None:
     ("asked", "path", "said", "hint"),
     [
         ("{rename: {fit: conifer}}", "rename.fit", "the source has no class 'fit'", "did you mean 'fir'?"),
-        ("{leave_out: [ash]}", "leave_out[0]", "the source has no class 'ash'", "there are elm, fir, oak, pine"),
+        ("{leave_out: [ash]}", "leave_out[0]", "the source has no class 'ash'", "expected elm, fir, oak, pine"),
         (
             "{rename: {elm: x}, leave_out: [elm]}",
             "leave_out[0]",
-            "'elm' is renamed and left out",
+            "'elm' is both renamed and left out",
             "do only one of the two",
         ),
         ("{rename: {elm: fir}, leave_out: [fir]}", "rename.elm", "'fir' is left out", None),
         ("{leave_out: [elm, fir, oak]}", "", "only 'pine' is left", None),
         ("{rename: {elm: a, fir: a, oak: a, pine: a}}", "", "only 'a' is left", None),
         ("{order: [pine, oak, fir]}", "order", "'elm' is missing", "name each class once"),
-        ("{order: [pine, oak, fir, elm, elm]}", "order[4]", "'elm' is there twice", None),
-        ("{leave_out: [elm], order: [elm, oak, fir, pine]}", "order[0]", "'elm' is none of the classes", None),
+        ("{order: [pine, oak, fir, elm, elm]}", "order[4]", "'elm' is listed twice", None),
+        ("{leave_out: [elm], order: [elm, oak, fir, pine]}", "order[0]", "'elm' is not one of the remaining", None),
     ],
 )
 def test_what_cannot_be_done_is_said(recipe: Path, asked: str, path: str, said: str, hint: str | None) -> None:

@@ -191,7 +191,7 @@ def test_layers_of_a_backbone(surgeon: Surgeon) -> None:
     assert shown["default_cut"] == 18
     text = surgeon("layers", "vgg16").out
     assert "138,357,544" not in text  # a row a layer, no sums of what is cut off
-    assert "The top begins at 19 (flatten); the default cut is 18 (block5_pool)." in text
+    assert "The top begins at 19 (flatten); the default cut is after layer 18 (block5_pool)." in " ".join(text.split())
     unknown = surgeon("layers", "vgg166")
     assert unknown.code == 2
     assert "did you mean 'vgg16'?" in unknown.err
@@ -457,4 +457,4 @@ def test_interrupted_before_the_first_epoch(
     monkeypatch.setattr("surgeon.training.runner.run", interrupted)
     done = surgeon("run", tiny, "--out", tmp_path / "run")
     assert done.code == 130
-    assert done.err.startswith(f"error: interrupted\nhint: go on with `surgeon resume {tmp_path}/run`")
+    assert done.err.startswith(f"error: interrupted\nhint: continue with `surgeon resume {tmp_path}/run`")

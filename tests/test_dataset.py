@@ -218,13 +218,13 @@ class TestBadImages:
     def test_one_class_left_is_an_error(self, photos: Path, load: Callable) -> None:
         for image in (photos / "rosen").iterdir():
             image.write_bytes(b"")
-        with pytest.raises(SurgeonError, match="left in only 1 of 2 classes"):
+        with pytest.raises(SurgeonError, match="only 1 of 2 classes have training images left"):
             load(plan("folder", test=0, on_bad_image="skip", path=photos))
 
     def test_none_left_is_an_error(self, photos: Path, load: Callable) -> None:
         for image in photos.rglob("bild*"):
             image.write_bytes(image.name.encode())
-        with pytest.raises(SurgeonError, match="left in only 0 of 2 classes"):
+        with pytest.raises(SurgeonError, match="only 0 of 2 classes have training images left"):
             load(plan("folder", test=0, on_bad_image="skip", path=photos))
 
 

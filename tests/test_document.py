@@ -191,7 +191,7 @@ class TestBounds:
         file = tmp_path / "x.yaml"
         file.write_text("# " + "x" * 200_000)
         (problem,) = validate_recipe(file)
-        assert str(problem) == f"{file}: a recipe has at most 200,000 bytes"
+        assert str(problem) == f"{file}: a recipe may have at most 200,000 bytes"
 
     @pytest.mark.parametrize(
         ("name", "reason"),
@@ -248,10 +248,10 @@ class TestBounds:
         overrides = ["data.image_size=224", "head=[global_average_pooling, {dense: classes}]"]
         assert validate_recipe(MINIMAL, overrides) == ()  # 59 MB of weights, of which 9 MB are one layer's
         (problem,) = validate_recipe(MINIMAL, [*overrides, "phases[0].trainable=all"])
-        assert str(problem).endswith("take more than the memory of this machine; train fewer layers")
+        assert str(problem).endswith("take more memory than this machine has; train fewer layers")
         monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(total=10_000_000))
         (problem, *_) = validate_recipe(MINIMAL, overrides)
-        assert "for one image 'block1_conv2' takes 13 MB, more than this machine has" in str(problem)
+        assert "for one image 'block1_conv2' takes 13 MB, more than this machine's memory" in str(problem)
 
 
 class TestExtends:
@@ -306,7 +306,7 @@ class TestExtends:
         (problem,) = validate_recipe(write("5.yaml", "extends: 6.yaml"))
         assert "no such file" in str(problem)  # the last of 20
         (problem,) = validate_recipe(write("0.yaml", "extends: 1.yaml"))
-        assert problem.message == "more than 20 recipes are laid upon each other"
+        assert problem.message == "more than 20 recipes extend one another"
         assert problem.location.file.endswith("/20.yaml")
 
     @pytest.mark.parametrize(
@@ -376,13 +376,13 @@ class TestSet:
             ("phases[²].lr=1", "--set phases[²].lr: phases.²: expected an index from 0 to 0, found '²'"),
             ("phases[0].lr=0", "--set phases[0].lr: phases[0].lr: expected more than 0, found 0"),
             ("backbone.cut=99", "--set backbone.cut: backbone.cut: no layer has the index 99; expected 0 to 22"),
-            ("extends=x.yaml", "--set extends: extends: a recipe can only say itself what it extends"),
+            ("extends=x.yaml", "--set extends: extends: --set cannot change 'extends'; write it in the recipe"),
             (
                 "name=a: b: c",
                 "--set name: name: not YAML: mapping values are not allowed here; "
                 "put text that holds a colon into quotes, or correct the indentation",
             ),
-            ("name=!x y", "--set name: name: unknown tag '!x'; recipes hold plain values"),
+            ("name=!x y", "--set name: name: unknown tag '!x'; recipes may contain only plain values"),
         ],
     )
     def test_mistakes(self, override: str, problem: str) -> None:

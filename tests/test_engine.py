@@ -179,7 +179,7 @@ def test_auto_trusts_openvino_with_layers_of_the_catalogue(kind: str, name: str,
     )
     chosen = choose_engine(plan)
     assert chosen.name == name
-    assert name == "openvino" or chosen.reason.endswith("since OpenVINO is untried on a Softmax layer")
+    assert name == "openvino" or chosen.reason.endswith("since OpenVINO is untested with Softmax layers")
 
 
 def test_openvino_that_is_not_installed_is_a_diagnostic(tiny: Path, installed: Callable[[bool], None]) -> None:

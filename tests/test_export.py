@@ -521,7 +521,7 @@ class TestPredict:
         assert {path.name for path in (tmp_path / "sorted").iterdir()} == {"a_b", "a_b-2"}
 
     def test_nothing_to_predict(self, surgeon: Surgeon, run: Path, photos: Path, tmp_path: Path) -> None:
-        assert "there is no nowhere/*.jpg" in surgeon("predict", run, "nowhere/*.jpg").err
+        assert "nothing matches nowhere/*.jpg" in surgeon("predict", run, "nowhere/*.jpg").err
         assert "holds no network" in surgeon("predict", tmp_path, photos).err
 
 

@@ -66,7 +66,7 @@ def test_entries_of_other_packages_are_listed_and_checked_and_faulty_ones_left_o
     assert re.search("^ thistle .+ weeds", out, re.MULTILINE)
     assert '"package": "garden"' in out
     assert re.search("^ parts .+ garden", out, re.MULTILINE)
-    assert "The top begins at 7 (pool); the default cut is 6 (block2_relu)." in out
+    assert "The top begins at 7 (pool); the default cut is after layer 6 (block2_relu)." in " ".join(out.split())
     assert "good.yaml: OK" in out
     assert "no backbone is called 'tulp'; did you mean 'tulip'?" in out
     assert "no source is called 'bedz'; did you mean 'beds'?" in out

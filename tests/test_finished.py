@@ -134,7 +134,7 @@ def test_every_name_is_text_on_the_page(run: Path) -> None:
     tags.feed(page)
     assert {printable(name) for name in NAMES} <= tags.text
     assert not {"onclick", "onerror"} & tags.attributes
-    assert "no image of accuracy; the averages are over the 19 classes that have images." in tags.text
+    assert "no images of accuracy; the averages are over the 19 classes that have images." in tags.text
     told = look(run / "report.html", 380, "return {cells: document.querySelectorAll('#matrix button').length};")
     assert (told["faults"], told["requests"], told["broken"], told["overflow"]) == ([], [], 0, False)
     assert told["cells"] > 0
@@ -147,7 +147,7 @@ def test_a_card_and_a_comparison_say_what_the_run_says(surgeon: Surgeon, run: Pa
     ):
         done = surgeon(*command)
         assert done.code == 0, done.err
-    assert "no image of accuracy" in (tmp_path / "card.md").read_text(encoding="utf-8")
+    assert "no images of accuracy" in (tmp_path / "card.md").read_text(encoding="utf-8")
     tags = Tags()
     tags.feed((tmp_path / "page.html").read_text(encoding="utf-8"))
     assert {printable(name) for name in NAMES[1:]} <= tags.text

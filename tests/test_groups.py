@@ -187,7 +187,7 @@ def test_an_image_is_looked_at_once_and_by_no_plan(
 def test_parts_that_groups_do_not_make_are_said(flowers: Path, tmp_path: Path, surgeon: Surgeon) -> None:
     source = f"{{folder: {flowers / 'photos'}}}"
     recipe = write(tmp_path / "recipe.yaml", source, "folder")
-    said = "test has 6 of 36 images where 8 were asked for, since groups stay together"
+    said = "test has 6 of 36 images instead of the 8 requested, since groups stay together"
     part = ("--set", "data.split.test=0.2")
     assert said in surgeon("plan", recipe, *part).out.replace("\n", " ")
     assert "since groups" not in surgeon("plan", recipe, *part, "--set", "data.split.group=none").out

@@ -245,7 +245,7 @@ class TestBudgets:
     def test_a_lower_limit_of_pixels(self) -> None:
         assert load_image(EXAMPLES["png"], Resizing((4, 6)), max_megapixels=0.001).shape == (4, 6, 3)
         for name, data in EXAMPLES.items():
-            with pytest.raises(BadImageError, match=r"at most 0\.0005 megapixels"):
+            with pytest.raises(BadImageError, match=r"limit is 0\.0005 megapixels"):
                 load_image(data, Resizing((4, 6)), max_megapixels=0.0005)
             assert name
 

@@ -96,9 +96,9 @@ def test_a_table_is_drafted_by_what_is_in_its_columns(surgeon: Surgeon, tmp_path
     ("header", "row", "said"),
     [
         ("path;label", "{image};{label}", "separated by semicolons"),
-        ("path,label", "elsewhere/{image},{label}", "has paths of files"),
-        ("path,kind,place", "{image},{label},{place}", "has the labels? 'kind', 'place'; call it 'label'"),
-        ("path,number", "{image},{number}", "has the labels? 'number'; call it 'label'"),
+        ("path,label", "elsewhere/{image},{label}", "has paths of existing files"),
+        ("path,kind,place", "{image},{label},{place}", "has the labels: 'kind', 'place'; call it 'label'"),
+        ("path,number", "{image},{number}", "has the labels: 'number'; call it 'label'"),
         ("path,kind,label", "{image},{place},{label}", None),
     ],
 )

@@ -182,11 +182,11 @@ TAKEN: dict[str, Callable[[], Any]] = {
     "names of a head": lambda: named("head_dense"),
 }
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
-    "two inputs": (lambda: two("inputs"), "'brought' takes 2 inputs: (16, 16, 3), (4); surgeon gives a network one"),
-    "grey": (lambda: plain(shape=(SIDE, SIDE, 1)), "'brought' takes images of 1 channels, and images are read as RGB"),
+    "two inputs": (lambda: two("inputs"), "'brought' takes 2 inputs: (16, 16, 3), (4); expected one"),
+    "grey": (lambda: plain(shape=(SIDE, SIDE, 1)), "'brought' takes images of 1 channels, but images are read as RGB"),
     "four channels": (lambda: plain(shape=(SIDE, SIDE, 4)), "'brought' takes images of 4 channels"),
     "a row of numbers": (row_of_numbers, "'brought' takes (7), which is not an image"),
-    "channels first": (channels_first, "'last' takes its channels first"),
+    "channels first": (channels_first, "'last' takes channels first"),
     "subclassed": (subclassed, "it is made of classes that are not Keras' own"),
     "float16": (lambda: under("float16"), "the weights of 'brought' are float16, and surgeon trains in float32"),
     "float64": (lambda: under("float64"), "the weights of 'brought' are float64"),

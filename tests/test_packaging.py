@@ -20,6 +20,7 @@ from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.exporters import EXPORTERS
 from surgeon.errors import DISTRIBUTION, BadImageError, install_hint
 from surgeon.formats import recognize
+from surgeon.results.subscribers import Tracker
 from surgeon.runs.lock import installed_versions
 
 ROOT = Path(__file__).parent.parent
@@ -64,6 +65,7 @@ def extras_of_hints() -> Iterator[str]:
             if at is not None and isinstance(extra := node.args[at], ast.Constant):
                 yield str(extra.value)
     yield from (name for name, spec in EXPORTERS.own.items() if spec.modules)
+    yield from (tracker.value for tracker in Tracker)
     # Lite0 is a dependency.
     yield from {name.removeprefix("efficientnet") for name, spec in BACKBONES.own.items() if spec.weights_package} - {
         "lite0"

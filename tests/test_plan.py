@@ -68,7 +68,7 @@ def test_plan_tells_what_is_kept_and_how_long_it_takes(surgeon: Surgeon, tiny: P
         ("augment={zoom: 0.1, mix_up: 1}", "starts from the decoded images; views: 4 without mix_up would"),
         ("augment={mix_up: 1}", "a run without mix_up would"),
         ("augment={views: 3, flip: horizontal}", "48, with 3 changed copies of each training image"),
-        ("features=off", "starts from decoded image (32 x 32 x 3, 3.1 KB an image)"),
+        ("features=off", "starts from decoded image (32 x 32 x 3, 3.1 KB per image)"),
         ("features_dtype=float16", "in float16"),
         ("phases[0].until={monitor: loss, patience: 1}", "at most 2, 6 steps"),
     ],

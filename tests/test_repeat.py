@@ -143,7 +143,7 @@ def test_expected_figures_are_compared_with_their_spread(surgeon: Surgeon, recip
     accuracy = json.loads((tmp_path / "run" / "result.json").read_text(encoding="utf-8"))["evaluation"]["accuracy"]
     side = "above" if accuracy > 0.55 else "below"
     off = abs(accuracy - 0.55)
-    assert f"accuracy is {off:.4f} {side} what the author measured, {off / 0.1:.1f} standard deviations" in ran.out
+    assert f"accuracy is {off:.4f} {side} the author's result, {off / 0.1:.1f} standard deviations" in ran.out
     assert "0.5500 ± 0.1000" in ran.out
 
 

@@ -148,7 +148,7 @@ def test_a_signal_stops_a_run_behind_its_step(
     _, err = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     assert "stopping after this step" in err
-    assert f"hint: go on with `surgeon resume {out}`" in err
+    assert f"hint: continue with `surgeon resume {out}`" in err
     assert "Traceback" not in err
     assert (out / "checkpoint.npz").exists()
     assert not (out / "result.json").exists()
@@ -176,7 +176,7 @@ def test_a_signal_to_this_process_stops_a_run(
     done = surgeon("run", tiny, "--out", out)
     assert done.code == 128 + number
     assert "stopping after this step" in done.err
-    assert f"hint: go on with `surgeon resume {out}`" in done.err
+    assert f"hint: continue with `surgeon resume {out}`" in done.err
     assert (out / "checkpoint.npz").exists()
     assert not (out / "result.json").exists()
 

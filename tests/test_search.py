@@ -165,7 +165,7 @@ def test_a_cut_that_a_phase_does_not_fit_is_said(tiny: Path, tmp_path: Path) -> 
     from surgeon.recipe.derived import write_derived
 
     better = tmp_path / "better.yaml"
-    with pytest.raises(SurgeonError, match=r"better\.yaml is not written.*\n.*block2a_dwconv"):
+    with pytest.raises(SurgeonError, match=r"better\.yaml was not written.*\n.*block2a_dwconv"):
         write_derived(tiny, {"backbone": {"cut": "block1a_activation"}}, ["too early"], better)
     assert not better.exists()
 
@@ -192,7 +192,7 @@ def test_copies_of_an_image_are_never_on_both_sides() -> None:
 def test_too_few_images_are_said(surgeon: Surgeon, tiny: Path, tiny_and_small: None) -> None:
     outcome = surgeon("probe", tiny, "--set", "data.split.test=0.8", "--set", "data.split.validation=0")
     assert outcome.code == 1
-    assert "a cross-validation needs two classes with 5 different images" in outcome.err
+    assert "cross-validation needs two classes, each with 5 different images or more" in outcome.err
 
 
 def test_lr_finds_the_rate_of_a_phase(surgeon: Surgeon, with_test_folder: Path, tmp_path: Path) -> None:
@@ -304,7 +304,7 @@ def test_a_depth_tried_is_that_depth_trained_alone(tiny: Path, tiny_and_small: N
 
 
 def test_depth_wants_a_warm_up_of_the_head(surgeon: Surgeon, tiny: Path, tiny_and_small: None, head_only: Path) -> None:
-    assert "has one phase" in surgeon("depth", head_only).err
+    assert "has only one phase" in surgeon("depth", head_only).err
     outcome = surgeon("depth", tiny, "--set", "phases[0].trainable=all")
     assert outcome.code == 2
     assert "phase 'warm-up' trains more than the head" in outcome.err

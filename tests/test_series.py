@@ -110,7 +110,7 @@ def test_images_of_a_group_are_in_one_fold(recipe: Path, photos: Path, surgeon: 
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        (("data.fold=2",), "there are no folds"),
+        (("data.fold=2",), "data.fold is given without data.folds"),
         (("data.folds=3", "data.fold=4"), "there is no fold 4 of 3"),
         (("data.folds=1",), "expected at least 2"),
         (("data.folds=13",), "'across' has 12 images, too few for 13 folds"),
@@ -137,7 +137,7 @@ def test_a_source_with_test_images_of_its_own_has_no_folds(recipe: Path, surgeon
                 (held_out / split / label / name).write_bytes((photos / label / name).read_bytes())
     done = surgeon("run", recipe, "--folds", 3, "--set", f"data.source={{folder: '{held_out}'}}")
     assert done.code == 1
-    assert "the source has test images of its own" in done.err
+    assert "the source has its own test images" in done.err
 
 
 @pytest.mark.slow

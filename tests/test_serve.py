@@ -144,7 +144,7 @@ REFUSED: dict[str, tuple[bytes, int, str]] = {
     "too much altogether": (form([("a.png", bytes(5_000_000))]), 413, "a request may have at most"),
     "no files": (form([]), 422, "files"),
     "another field": (form([GOOD], "image"), 422, "'image'"),
-    "many other fields": (form([GOOD] * 9, "image"), 413, "nobody asked for"),
+    "many other fields": (form([GOOD] * 9, "image"), 413, "parts besides its images"),
     "half a form": (form([GOOD])[:-20], 400, "incomplete"),
     "no form": (b"x" * 100, 400, "damaged"),
     "a long header of a part": (f"--{EDGE}\r\nX: {'y' * 5000}".encode(), 400, "damaged"),

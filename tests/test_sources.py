@@ -129,12 +129,12 @@ class TestFolder:
     @pytest.mark.parametrize(
         ("layout", "said"),
         {
-            "a third folder": ("train/a train/b test/a test/b extra/a", "beside 'extra'"),
-            "one of two is known": ("train/a train/b later/a later/b", "'train' is called as a split is"),
-            "one class in each": ("train/a later/a", "'train' is called as a split is"),
+            "a third folder": ("train/a train/b test/a test/b extra/a", "next to 'extra'"),
+            "one of two is known": ("train/a train/b later/a later/b", "'train' is named like a split"),
+            "one class in each": ("train/a later/a", "'train' is named like a split"),
             "known by a word": ("seg_train/seg_train/a seg_test/seg_test/a", "names that resemble splits"),
             "in another language": ("Lernen/a Lernen/b Prüfen/a Prüfen/b", "both hold 'a', 'b'"),
-            "splits below classes": ("a/train a/test b/train b/test", "'test', 'train', which are called as splits"),
+            "splits below classes": ("a/train a/test b/train b/test", "'test', 'train', which are named like splits"),
         }.values(),
     )
     def test_what_looks_like_splits_and_is_not_known_is_refused(
@@ -196,7 +196,7 @@ class TestFolder:
     def test_splits_beside_something_else_are_refused(self, tmp_path: Path, write_image: Callable) -> None:
         for number, name in enumerate(["train/a/1.png", "test/b/2.png", "extra/3.png"]):
             write_image(tmp_path / name, number)
-        assert "beside 'extra'" in problem("folder", path=tmp_path)
+        assert "next to 'extra'" in problem("folder", path=tmp_path)
         assert SOURCES["folder"].classes({"path": tmp_path}) is None
         assert read("folder", path=tmp_path, splits=False).classes == ("extra", "test", "train")
 
@@ -341,11 +341,14 @@ class TestCsv:
     @pytest.mark.parametrize(
         ("text", "expected"),
         {
-            "more cells": ("path,label\n1.png,a\n1.png,rose, red\n", r":3: 3 cells under 2 columns: '1.png,rose, red'"),
-            "fewer cells": ("path,label,note\n1.png,a,x\n\n1.png,b\n", r":4: 2 cells under 3 columns"),
+            "more cells": (
+                "path,label\n1.png,a\n1.png,rose, red\n",
+                r":3: expected 2 cells, found 3: '1.png,rose",
+            ),
+            "fewer cells": ("path,label,note\n1.png,a,x\n\n1.png,b\n", r":4: expected 3 cells, found 2"),
             "a cell under no name": ("path,label,\n1.png,rose, red\n", r":2: a cell under a column without a name"),
-            "a column twice": ("path,label,label\n1.png,a,b\n", r":1: the column 'label' is there 2 times"),
-            "another column twice": ("path,label,x,x\n1.png,a,1,2\n", r":1: the column 'x' is there 2 times"),
+            "a column twice": ("path,label,label\n1.png,a,b\n", r":1: the column 'label' occurs 2 times"),
+            "another column twice": ("path,label,x,x\n1.png,a,1,2\n", r":1: the column 'x' occurs 2 times"),
             "no header": ("\n\n", r":1: no column 'path'; its columns are missing"),
             "semicolons": (
                 "path;label\n1.png;a\n",

@@ -308,7 +308,7 @@ def test_the_page_of_a_thousand_trials_stays_small(tmp_path: Path) -> None:
     text = page_of(make_sweep(1000), tmp_path).read_text(encoding="utf-8")
     assert len(text) < 2_000_000
     assert text.count('<button type="button" class="act" data-trial=') == 1000
-    assert "others are not drawn" in text
+    assert "more are not drawn" in text
 
 
 @pytest.mark.slow

@@ -71,7 +71,7 @@ def test_a_tracker_that_fails_later_does_not_stop_the_run(
     monkeypatch.setattr(tracked, "log_metrics", gone)
     done = surgeon("run", tiny, "--out", tmp_path / "run", "--log", "mlflow")
     assert done.code == 0
-    assert done.err.count("mlflow is left out from here on: the server is gone") == 1
+    assert done.err.count("mlflow is not used any more, since it failed: the server is gone") == 1
     assert (tmp_path / "run" / "result.json").exists()
 
 

@@ -36,14 +36,14 @@ def curves(result: RunResult, best: int | None = None, **history: tuple[float, .
 
 def test_how_well_and_how_sure(result: RunResult) -> None:
     (said, *_) = verdict(result)
-    assert said == "90.0% of 100 test images are classified correctly, give or take 3.1% (a standard error)."
-    assert "give or take 0.0%" not in verdict(replace(result, evaluation=found(100, 100)))[0]
+    assert said == "90.0% of 100 test images are classified correctly, with a standard error of 3.1%."
+    assert "standard error of 0.0%" not in verdict(replace(result, evaluation=found(100, 100)))[0]
     assert verdict(replace(result, evaluation=None)) == []
 
 
 @pytest.mark.parametrize(
     ("probe", "said"),
-    [(80, "has 80.0%."), (91, "has 91.0%, which is as good."), (95, "may help (surgeon lr, surgeon depth).")],
+    [(80, "reaches 80.0%."), (91, "91.0%, which is about as good."), (95, "may help (surgeon lr, surgeon depth).")],
 )
 def test_against_the_linear_probe(probe: int, said: str, result: RunResult) -> None:
     told = verdict(replace(result, linear_probe=found(probe, 100)))
@@ -54,11 +54,11 @@ def test_what_the_curves_say(result: RunResult) -> None:
     rising = curves(result, val_accuracy=(0.5, 0.6, 0.7), val_loss=(3.0, 2.0, 1.0))
     assert "more epochs may help" in verdict(rising)[-1]
     apart = curves(result, val_accuracy=(0.7, 0.8, 0.7), accuracy=(0.8, 0.9, 1.0))
-    assert verdict(apart)[-1].startswith("Training images are at 100.0%, validation images at 70.0%")
+    assert verdict(apart)[-1].startswith("Accuracy is 100.0% on training and 70.0% on validation images")
     restored = curves(result, best=2, val_accuracy=(0.7, 0.85, 0.6), accuracy=(0.8, 0.9, 1.0))
     assert len(verdict(restored)) == 1  # the network that is kept has 0.9 and 0.85
     as_begun = curves(result, best=0, val_accuracy=(0.5, 0.6, 0.7), val_loss=(3.0, 2.0, 1.0))
-    assert "ends as it began" in verdict(as_begun)[-1]
+    assert "ends with its initial weights" in verdict(as_begun)[-1]
     settled = curves(result, val_accuracy=(0.8, 0.9, 0.9))
     assert len(verdict(settled)) == 1
 
@@ -68,4 +68,4 @@ def test_the_terminal_and_the_page_say_it(surgeon: Surgeon, tiny: Path, tmp_path
     (said, *_) = verdict(read_result(tmp_path / "run"))
     assert said in done.out
     assert said in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
-    assert f"look at {tmp_path / 'run' / 'report.html'}" in done.out.replace("\n", "")
+    assert f"report: {tmp_path / 'run' / 'report.html'}" in done.out.replace("\n", "")
