@@ -99,12 +99,12 @@ def test_a_network_of_other_packages_is_trained_exported_and_opened(tmp_path: Pa
         f"predict daisy/export/parts {image}",
     )
     assert codes == ["0"] * 6, err
-    assert "It has no top; the default cut is 3 (max_pooling2d)." in out
+    assert "It has no top; the default cut is after layer 3 (max_pooling2d)." in " ".join(out.split())
     assert json.loads((tmp_path / "daisy" / "lock.json").read_text())["versions"]["garden"] == "1.2"
     without = (f"predict daisy {image}", f"predict daisy/export/parts {image}", "reproduce daisy --out again")
     codes, _, err = front_door(tmp_path, *without, packages=())
     assert codes == ["0", "2", "2"]
-    assert "no format is called 'parts'\nhint: if another package adds it, install that\n" in err
+    assert "no format is called 'parts'\nhint: if it belongs to another package, install that package\n" in err
     assert "no source is called 'beds'" in err
 
 

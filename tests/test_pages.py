@@ -13,7 +13,7 @@ from PIL import Image
 from test_serve import get, serving
 
 PAGES = ("run", "folds", "comparison", "sweep", "sheet", "service", "service_docs")
-SWEEP = "sweep: {vary: {'phases[0].lr': [0.001, 0.01, 0.1], 'phases[1].trainable': [head, block2a_dwconv..]}}\n"
+SWEEP = "sweep: {vary: {'phases[0].lr': [0.001, 0.01, 0.1], 'phases[1].trainable': [head, block2a_dwconv..]}, method: grid}\n"
 
 pytestmark = pytest.mark.slow
 
@@ -28,6 +28,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
     swept.write_text(recipe.read_text(encoding="utf-8") + SWEEP, encoding="utf-8")
     assert call("run", recipe, "--folds", "2", "--out", root / "series", "--quiet") == 0
     assert call("sweep", swept, "--out", root / "sweep", "--quiet") == 0
+    assert call("report", root / "sweep") == 0
     first, second = sorted(path.parent for path in root.glob("series/*/report.html"))
     assert call("compare", first, second, "--out", root / "comparison.html") == 0
     shutil.copy(next(images.glob("along/*.png")), images / "across" / "doubled.png")

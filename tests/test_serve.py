@@ -329,7 +329,7 @@ def test_a_network_that_hangs_is_told_and_waited_for(service: str) -> None:
         refused = client.submit(ask, f"{service}/predict", hanging)
         time.sleep(0.5)
         status, answer = ask(f"{service}/predict", form([GOOD]))  # it waits behind the other
-        assert (status, "not done within 3 seconds" in answer["detail"]) == (503, True)
+        assert (status, "not finished within 3 seconds" in answer["detail"]) == (503, True)
         assert ask(f"{service}/ready")[0] == 503
         assert refused.result()[0] == 503
     until_ready(service)
