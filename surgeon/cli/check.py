@@ -15,6 +15,7 @@ from surgeon.cli.output import Format, FormatOption, SetOption, print_json, prin
 from surgeon.errors import UsageError, require_modules
 from surgeon.report.progress import ProgressDisplay
 from surgeon.report.terminal import Terminal
+from surgeon.text import counted
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -73,7 +74,7 @@ def command(
 
         if findings:
             print_text(findings_table(findings))
-        print_text(findings_summary(findings, f"{len(index.images):,} images of {len(index.classes)} classes"))
+        print_text(findings_summary(findings, f"{counted(len(index.images), 'image')} of {len(index.classes)} classes"))
     if sheet is not None:
         _draw(sheet, index, findings, checked.name)
     failing = {FailOn.error: ("error",), FailOn.warning: ("error", "warning"), FailOn.never: ()}[fail_on]

@@ -239,7 +239,11 @@ def _audit(audit: AuditResult) -> str:
 def _kept(event: FeaturesKept) -> str:
     """Returns where frozen features are kept; where that is nowhere, there is nothing to count."""
     kept = f"frozen features of {', '.join(event.layers)}, {event.size / 1e6:,.0f} MB, are kept {event.place}"
-    counts = f"; {event.known:,} images cached, {event.computed:,} to compute" if event.known + event.computed else ""
+    counts = (
+        f"; {counted(event.known, 'image')} cached, {event.computed:,} to compute"
+        if event.known + event.computed
+        else ""
+    )
     return kept + counts
 
 

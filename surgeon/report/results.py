@@ -11,7 +11,7 @@ from rich.table import Table
 from surgeon.report.terminal import styled, table
 from surgeon.results.findings import short_value
 from surgeon.results.run import figure
-from surgeon.text import first_few
+from surgeon.text import counted, first_few
 
 if TYPE_CHECKING:
     from surgeon.results.findings import Difference
@@ -95,7 +95,7 @@ def acceptance_lines(found: Acceptance) -> list[str]:
 
 def frozen_text(frozen: FrozenResult) -> str:
     """Returns what the store was good for."""
-    done = f"frozen layers: {frozen.known:,} images cached, {frozen.computed:,} computed in {frozen.seconds:.0f} s"
+    done = f"frozen layers: {counted(frozen.known, 'image')} cached, {frozen.computed:,} computed in {frozen.seconds:.0f} s"
     if frozen.saved_seconds is None or frozen.saved_seconds < 0.5:  # which would show as 0 s
         return done
     saved = f"{frozen.saved_seconds / 60:,.0f} min" if frozen.saved_seconds >= 60 else f"{frozen.saved_seconds:.0f} s"

@@ -17,7 +17,7 @@ from surgeon.errors import SurgeonError
 from surgeon.planning.processor import bfloat16_note
 from surgeon.recipe.pace import check_pace
 from surgeon.results.events import Event, Note
-from surgeon.text import first_few
+from surgeon.text import counted, first_few
 
 if TYPE_CHECKING:
     from surgeon.recipe.plan import Plan
@@ -83,7 +83,7 @@ def open_session(plan: Plan, index: Index, resources: ExitStack) -> Generator[Ev
 def tell_what_was_passed_over(index: Index, dataset: Dataset) -> Generator[Note, None, None]:
     """Says what is not among the images."""
     if index.ignored:
-        yield Note(f"ignored {index.ignored:,} hidden files, system files or files that are not images")
+        yield Note(f"ignored {counted(index.ignored, 'file')} (hidden, of the system, or not an image)")
     for line in left_out_lines(index.left_out):
         yield Note(line)
     for bad in dataset.bad:
