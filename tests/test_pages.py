@@ -13,7 +13,7 @@ from PIL import Image
 from test_serve import get, serving
 
 PAGES = ("run", "folds", "comparison", "sweep", "sheet", "service", "service_docs")
-SWEEP = "sweep: {vary: {'phases[0].lr': [0.001, 0.01, 0.1], 'phases[1].trainable': [head, block2a_dwconv..]}, method: grid}\n"
+VARIED = "{'phases[0].lr': [0.001, 0.01, 0.1], 'phases[1].trainable': [head, block2a_dwconv..]}"
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +25,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
     images = Path(shutil.copytree(photos, root / "images"))
     recipe = write_tiny(root / "tiny.yaml", images)
     swept = root / "swept.yaml"
-    swept.write_text(recipe.read_text(encoding="utf-8") + SWEEP, encoding="utf-8")
+    swept.write_text(
+        recipe.read_text(encoding="utf-8") + f"sweep: {{vary: {VARIED}, method: grid}}\n", encoding="utf-8"
+    )
     assert call("run", recipe, "--folds", "2", "--out", root / "series", "--quiet") == 0
     assert call("sweep", swept, "--out", root / "sweep", "--quiet") == 0
     assert call("report", root / "sweep") == 0

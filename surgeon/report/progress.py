@@ -239,12 +239,9 @@ def _audit(audit: AuditResult) -> str:
 def _kept(event: FeaturesKept) -> str:
     """Returns where frozen features are kept; where that is nowhere, there is nothing to count."""
     kept = f"frozen features of {', '.join(event.layers)}, {event.size / 1e6:,.0f} MB, are kept {event.place}"
-    counts = (
-        f"; {counted(event.known, 'image')} cached, {event.computed:,} to compute"
-        if event.known + event.computed
-        else ""
-    )
-    return kept + counts
+    if not event.known + event.computed:
+        return kept
+    return f"{kept}; {counted(event.known, 'image')} cached, {event.computed:,} to compute"
 
 
 def _figures(figures: Mapping[str, float]) -> str:

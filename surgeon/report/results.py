@@ -95,7 +95,8 @@ def acceptance_lines(found: Acceptance) -> list[str]:
 
 def frozen_text(frozen: FrozenResult) -> str:
     """Returns what the store was good for."""
-    done = f"frozen layers: {counted(frozen.known, 'image')} cached, {frozen.computed:,} computed in {frozen.seconds:.0f} s"
+    known = f"{counted(frozen.known, 'image')} cached"
+    done = f"frozen layers: {known}, {frozen.computed:,} computed in {frozen.seconds:.0f} s"
     if frozen.saved_seconds is None or frozen.saved_seconds < 0.5:  # which would show as 0 s
         return done
     saved = f"{frozen.saved_seconds / 60:,.0f} min" if frozen.saved_seconds >= 60 else f"{frozen.saved_seconds:.0f} s"
