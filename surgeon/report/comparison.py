@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from surgeon.report.classes import confusion_matrix, measures_table
@@ -38,6 +39,11 @@ class Column:
     phases: Sequence[Phase]
     figures: Mapping[str, float]
     test: McNemar | None
+
+    @property
+    def title(self) -> str:
+        """The name of its folder, without those around it."""
+        return PurePath(self.name).name
 
 
 @dataclass(frozen=True, eq=False)
