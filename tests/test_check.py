@@ -468,3 +468,12 @@ def test_a_run_refuses_a_leak_unless_told_otherwise(surgeon: Callable[..., Any],
     told = surgeon("run", tiny, "--out", tmp_path / "told", *sets, "--set", "data.on_leak=warn")
     assert told.code == 0, told.err
     assert "test/along/x.png" in told.err
+
+
+def test_a_sheet_of_a_class_without_images(surgeon: Surgeon, folder: Path, tmp_path: Path) -> None:
+    """A finding may name a folder, of which there is nothing to draw."""
+    (folder / "train" / "empty").mkdir()
+    for suffix in ("png", "html"):
+        done = surgeon("check", folder, "--sheet", tmp_path / f"sheet.{suffix}", "--fail-on", "never")
+        assert (done.code, done.err) == (0, "")
+        assert (tmp_path / f"sheet.{suffix}").stat().st_size > 1000

@@ -523,6 +523,9 @@ class TestPredict:
     def test_nothing_to_predict(self, surgeon: Surgeon, run: Path, photos: Path, tmp_path: Path) -> None:
         assert "nothing matches nowhere/*.jpg" in surgeon("predict", run, "nowhere/*.jpg").err
         assert "holds no network" in surgeon("predict", tmp_path, photos).err
+        misspelled = surgeon("predict", run.with_name(f"{run.name}s"), photos).err
+        assert f"there is no folder {run}s" in misspelled.replace("\n", "")
+        assert f"did you mean '{run.name}'?" in misspelled
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")

@@ -223,7 +223,7 @@ def test_what_cannot_be_is_said(desk: Path) -> None:
         surgeon.load_recipe("photos.yaml", {"phases[1].epochs": 0})
     with pytest.raises(surgeon.UsageError, match=r"holds no run: there is no recipe\.yaml in it"):
         surgeon.open_run("photos")
-    with pytest.raises(surgeon.UsageError, match="there is no such folder"):
+    with pytest.raises(surgeon.UsageError, match="there is no folder photo"):
         surgeon.open_run("photo")
     with pytest.raises(surgeon.UsageError, match="no tracker is called 'tensorbord'"):
         surgeon.train("photos.yaml", log="tensorbord")

@@ -97,7 +97,7 @@ def _draw(sheet: Path, index: Index, findings: Sequence[Finding], name: str) -> 
     from surgeon.errors import BadImageError
     from surgeon.report.sheet import draw_sheet
 
-    images = {image.name: image for image in index.images}
+    images = {image.name: image for image in index.images}  # a finding may also name a folder, or what was left out
 
     def picture(name: str) -> Image | None:
         try:
@@ -105,4 +105,5 @@ def _draw(sheet: Path, index: Index, findings: Sequence[Finding], name: str) -> 
         except BadImageError:
             return None
 
-    draw_sheet(findings, picture, name, sheet)
+    shown = [dataclasses.replace(one, files=tuple(file for file in one.files if file in images)) for one in findings]
+    draw_sheet(shown, picture, name, sheet)

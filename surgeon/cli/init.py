@@ -67,6 +67,8 @@ def command(
     found = f"{survey.images} images of {len(survey.classes)} classes"
     print_text(f"{target}: {found}; next: surgeon run {shlex.quote(str(target))}")
     print_text(*left_out_lines(survey.left_out))
+    if survey.bad:
+        print_text(f"some images cannot be decoded; `surgeon check {shlex.quote(str(target))}` names them")
 
 
 def _measured(survey: Survey, target: Path, draft: str, seconds: float) -> str:

@@ -13,6 +13,7 @@ from surgeon.catalogue.building import load_table
 from surgeon.catalogue.entry import find
 from surgeon.cli.completion import complete_network
 from surgeon.cli.output import Format, FormatOption, SetOption, print_json, print_text
+from surgeon.errors import UsageError
 from surgeon.planning.frontier import phase_frontiers
 from surgeon.planning.modes import layer_states
 from surgeon.planning.rates import rate_scales
@@ -36,6 +37,8 @@ def command(
     """Show the layers of a backbone, or of the network that a recipe composes and what its phases train."""
     if network.endswith((".yaml", ".yml")) or Path(network).is_file():
         _show_recipe(Path(network), overrides or [], output_format)
+    elif Path(network).is_dir():
+        raise UsageError(f"{network} is a folder, not a backbone or a recipe", "give a recipe's file")
     else:
         _show_backbone(network, output_format)
 

@@ -83,4 +83,5 @@ def _taken_up(recipe: Path, out: Path | None, overrides: list[str] | tuple[()]) 
         folder = latest_sweep(compile_recipe(recipe).name)
     if folder is None:
         raise UsageError(f"there is no sweep of {recipe} in sweeps/", "give its folder (--out), or leave --resume out")
-    return folder, sweep_recipe(folder)
+    kept = sweep_recipe(folder)
+    return folder, kept if recipe.is_dir() else recipe

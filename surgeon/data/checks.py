@@ -109,7 +109,8 @@ def _same(index: Index, groups: Iterable[Sequence[int]], near: str) -> Iterator[
             message = f"{what} is labelled {_spell(index, labels)}; keep the correct label"
             yield Finding(f"{near}two-labels", "error", _mixed(index, labels), message)
         if len(splits) == len(labels) == 1:
-            message = f"{what} {len(group)} times: {_some(index, group)}; keep one"
+            often = "twice" if len(group) == 2 else f"{len(group)} times"
+            message = f"{what} is there {often}: {_some(index, group)}; keep one"
             yield Finding(f"{near}copies", "warning", _names(index, group), message)
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _BINS = 10
+_NORMAL = 1.96  # standard deviations on either side that hold 95 % of a normal distribution
 _RESAMPLES = 2000
 _VALUES = 4_000_000  # probabilities that are looked at together
 _TINY = 1e-12
@@ -87,6 +88,8 @@ def _calibration_error(
 def bootstrap(labels: NDArray[np.intp], predicted: NDArray[np.intp]) -> dict[str, Interval]:
     """Returns 95 % intervals of accuracy and of the averages of F1, by 2,000 resamples of the images.
 
+    Where there is no mistake to resample, that of accuracy is Wilson's (1927), and stands for the averages, too.
+
     Images of the same true and found class are alike to these figures, so a resample is how many of each kind it has:
     a draw from a multinomial distribution, which takes no more room for more images.
 
@@ -107,4 +110,6 @@ def bootstrap(labels: NDArray[np.intp], predicted: NDArray[np.intp]) -> dict[str
         found["accuracy"].append(hits.sum() / len(labels))
         found["macro_f1"].append(f1[support > 0].mean())
         found["weighted_f1"].append(f1 @ support / len(labels))
+    if is_hit.all():  # no resample has a mistake, though the next images may: Wilson's interval says how many
+        return dict.fromkeys(found, Interval(len(labels) / (len(labels) + _NORMAL**2), 1.0))
     return {name: Interval(*map(float, np.percentile(values, (2.5, 97.5)))) for name, values in found.items()}

@@ -1,8 +1,9 @@
-"""``python -m surgeon.generate``: writes every generated file of a checkout."""
+"""``python -m surgeon.generate [PART...]``: writes the generated files of a checkout whose paths contain a part."""
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -46,12 +47,14 @@ def _own(schema: Any) -> Any:
     return own
 
 
-def main() -> None:
-    """Writes all of them, relative to the current folder."""
+def main(*parts: str) -> None:
+    """Writes those whose path contains one of ``parts``, all if there are none, relative to the current folder."""
     for path, text in generated_files().items():
+        if parts and not any(part in path for part in parts):
+            continue
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         Path(path).write_text(text(), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

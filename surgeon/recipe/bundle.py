@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from surgeon.catalogue.preprocessing import PREPROCESSINGS
-from surgeon.errors import UsageError
+from surgeon.errors import UsageError, did_you_mean
 from surgeon.files import read_regular
 from surgeon.records import check_version, damage_told, record_of
 from surgeon.resizing import Resizing
@@ -158,6 +158,9 @@ def read_bundle(folder: Path) -> Bundle:
         UsageError: If it holds no bundle, its description is damaged, or its network is missing.
     """
     path = folder / _FILE
+    if not folder.exists():
+        near = did_you_mean(folder.name, (entry.name for entry in folder.parent.glob("*/") if entry.is_dir()))
+        raise UsageError(f"there is no folder {folder}", near or "give the folder of a run or of an export")
     if not path.exists():
         raise UsageError(
             f"{folder} holds no network: there is no {_FILE} in it", "give the folder of a run or of an export"

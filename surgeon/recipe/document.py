@@ -122,7 +122,8 @@ def _read_file(path: Path, asked_at: Location) -> bytes:
         if isinstance(error, IsADirectoryError):
             reason = "it is a folder"
             hint = hint or f"`surgeon init {path}` writes a recipe for a folder of images"
-        raise RecipeError([Diagnostic("unreadable", f"cannot read {path}: {reason}", asked_at, key, hint)]) from error
+        message = reason if asked_at.file == str(path) else f"cannot read {path}: {reason}"
+        raise RecipeError([Diagnostic("unreadable", message, asked_at, key, hint)]) from error
     except ValueError as error:  # a NUL in the path
         raise RecipeError([Diagnostic("unreadable", f"{quote(str(path))} is not a path", asked_at, key)]) from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,10 +45,11 @@ class Varied:
 
     @property
     def samples(self) -> tuple[Any, ...]:
-        """The values, or the ends of the range."""
-        if isinstance(self.values, Range):
-            return (self.values.low, self.values.high)
-        return self.values
+        """The values, or the ends of the range and, where it has any, a number between them that is not whole."""
+        if not isinstance(self.values, Range):
+            return self.values
+        low, high = self.values.low, self.values.high
+        return (low, high) if self.values.is_integer else (low, high, low + (high - low) / math.e)
 
 
 Space = tuple[Varied, ...]
@@ -140,7 +142,7 @@ def _range(given: Mapping[str, Any]) -> Range:
     )
     if not numbers or len(ends) != 2 or ends[0] >= ends[1]:
         kind = "whole numbers" if is_integer else "numbers"
-        raise ValueError(f"expected two {kind}, the lower one first, found {describe(ends)}", f"{name}: [low, high]")
+        raise ValueError(f"expected two {kind}, the lower one first, found {json.dumps(ends)}", f"{name}: [low, high]")
     if name == "log_uniform" and ends[0] <= 0:
         raise ValueError(f"a logarithm needs numbers above 0, found {ends[0]:g}", "start above 0, or use uniform")
     return Range(ends[0], ends[1], is_log=name == "log_uniform", is_integer=is_integer)

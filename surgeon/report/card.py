@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -49,7 +50,7 @@ def render_card(
         parameters=sum(row.trainable + row.fixed for row in plan.network.rows),
         size=plan.data.image_size,
         classes=plan.classes,
-        source=plan.data.source.name,
+        source=PurePath(str(plan.data.source.parameters.get("path", plan.data.source.name))).name,
         phases=phases,
         versions=[f"{name} {version}" for name, version in result.versions.items()],
         result=result,

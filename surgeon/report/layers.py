@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from surgeon.report.terminal import styled, table
+from surgeon.report.terminal import keep_whole, styled, table
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -28,6 +28,7 @@ def layer_table(layers: LayerTable) -> Table:
     begins = f"The top begins at {top[0].index} ({top[0].name})" if top else "It has no top"
     made.caption = f"{begins}; the default cut is after layer {cut.index} ({cut.name})."
     made.caption_justify = "left"
+    keep_whole(made, "name")
     return made
 
 
@@ -63,6 +64,7 @@ def network_table(
         "Outputs marked `kept` are computed once per image; each phase starts from them."
     )
     made.caption_justify = "left"
+    keep_whole(made, "name")
     return made
 
 

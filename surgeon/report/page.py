@@ -154,7 +154,7 @@ def _figures(page: Page) -> list[dict[str, Any]]:
             {
                 "title": title,
                 "value": f"{figure(result.evaluation, name):.3f}",
-                "notes": [f"95 % interval {interval.low:.3f} to {interval.high:.3f}", ", ".join(beside)],
+                "notes": [f"95% interval {interval.low:.3f} to {interval.high:.3f}", ", ".join(beside)],
             }
         )
     return found

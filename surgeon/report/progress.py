@@ -133,7 +133,9 @@ class ProgressDisplay:
             self._figures = tuple(figures)
             names = "  ".join(f"{name:>{_width(name)}}" for name in figures)
             self._console.show(styled((f"  epoch  {names}    time", "dim")))
-        values = "  ".join(f"{value:>{_width(name)}.4g}" for name, value in figures.items())
+        values = "  ".join(
+            f"{value:>{_width(name)}{'.3g' if name == 'lr' else '.4f'}}" for name, value in figures.items()
+        )
         self._console.show(f"  {event.epoch:5}  {values}  {event.seconds:4.1f} s")
 
     def _begin_anew(self, key: str) -> None:
@@ -148,7 +150,8 @@ class ProgressDisplay:
         if any(task.fields["key"] == event.task and task.completed > event.done for task in self._bars.tasks):
             self._begin_anew(event.task)
         task = self._task(event.task, event.total)
-        self._bars.update(task, completed=event.done, total=event.total, figures=event.unit)
+        counted_so_far = event.unit if event.total else f"{event.done:,} {event.unit}"
+        self._bars.update(task, completed=event.done, total=event.total, figures=counted_so_far)
 
     def _show_step(self, event: BatchEnded, phase: PhaseStarted) -> None:
         """Advances the bar of the whole phase, so that what is left is the phase's time."""

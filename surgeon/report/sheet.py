@@ -32,6 +32,11 @@ class Row:
     finding: Finding
     pictures: tuple[tuple[str, Image.Image | None], ...]
 
+    @property
+    def left_out(self) -> int:
+        """How many more images it has."""
+        return len(self.finding.files) - len(self.pictures)
+
 
 def draw_sheet(findings: Sequence[Finding], picture: Picture, name: str, path: Path) -> None:
     """Draws findings with their images into a file that ends in ``.png`` or ``.html``, and needs no other.
@@ -54,9 +59,7 @@ def draw_sheet(findings: Sequence[Finding], picture: Picture, name: str, path: P
 
 
 def _page(title: str, rows: Sequence[Row]) -> str:
-    shown = [
-        (row.finding, [(name, embed_picture(image) if image else None) for name, image in row.pictures]) for row in rows
-    ]
+    shown = [(row, [(name, embed_picture(image) if image else None) for name, image in row.pictures]) for row in rows]
     return render("sheet.html.j2", title=title, rows=shown, colours=_COLOURS)
 
 

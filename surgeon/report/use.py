@@ -39,7 +39,8 @@ def predictions_table(predictions: Sequence[Prediction]) -> Table:
             continue
         pairs = list(zip(prediction.classes, prediction.probabilities, strict=True))
         if prediction.unknown is not None:
-            name, probability, others = styled(("unknown", "yellow")), "", [prediction.unknown, *map(_spelled, pairs)]
+            name, probability = styled(("unknown", "yellow")), ""
+            others = [f"{prediction.unknown}; otherwise {_spelled(pairs[0])}", *map(_spelled, pairs[1:])]
         else:
             name, probability, others = styled(pairs[0][0]), f"{pairs[0][1]:.3f}", list(map(_spelled, pairs[1:]))
         made.add_row(prediction.file, name, probability, styled((", ".join(others), "dim")))

@@ -34,6 +34,8 @@ class LrRangeResult:
         """A tenth of the rate at which the smoothed loss is least, where it still falls.
 
         None if the loss only rises, only falls, or falls by less than a twentieth: then its least value says nothing.
+        None, too, if that would be a rate below those that were tried.
         """
         falls = min(self.smoothed) < 0.95 * self.smoothed[0]
-        return self.lowest / 10 if falls and self.lowest not in (self.rates[0], self.rates[-1]) else None
+        is_known = self.lowest / 10 >= self.rates[0] and self.lowest != self.rates[-1]
+        return self.lowest / 10 if falls and is_known else None

@@ -127,8 +127,10 @@ def recipe_of(folder: Path) -> Path:
         UsageError: If the folder holds no run.
     """
     if not holds_run(folder):
-        missing = f"there is no {_RECIPE} in it" if folder.is_dir() else "there is no such folder"
-        raise UsageError(f"{folder} holds no run: {missing}", _runs_in(folder) or "give the folder that a run printed")
+        found = (
+            f"{folder} holds no run: there is no {_RECIPE} in it" if folder.is_dir() else f"there is no folder {folder}"
+        )
+        raise UsageError(found, _runs_in(folder) or "give the folder that a run printed")
     return folder / _RECIPE
 
 

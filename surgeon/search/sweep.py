@@ -22,7 +22,7 @@ from surgeon.resizing import Resizing
 from surgeon.results.events import Event, TrialEnded
 from surgeon.results.sweep import SweepResult, Trial
 from surgeon.runs.folder import write_whole
-from surgeon.runs.sweep_folder import BEST, read_trials, write_sweep, write_trial
+from surgeon.runs.sweep_folder import BEST, has_result, read_sweep, read_trials, write_sweep, write_trial
 from surgeon.search.images import folds_of, open_images, with_validation
 from surgeon.search.proposals import Proposal, Proposals
 from surgeon.search.shared import Candidate, Shared, backbone_key
@@ -49,13 +49,17 @@ def search(sweep: Sweep, folder: Path, storage: str) -> Generator[Event, None, S
         SurgeonError: If the images are not what the recipe needs, or the storage cannot be used.
     """
     trials = {trial.number: trial for trial in read_trials(folder)}
+    former = read_sweep(folder) if has_result(folder) else None
     before = max((trial.ended for trial in trials.values()), default=0.0)
-    work = _Work(sweep, folder, Proposals(sweep, storage, folder.resolve().name), trials, time.perf_counter() - before)
+    proposals = Proposals(sweep, storage, folder.resolve().name)
+    work = _Work(sweep, folder, proposals, trials, time.perf_counter() - before, former)
     with work.resources:
         while not work.is_over() and (proposed := _next_round(work)):
             yield from _make(work, proposed)
             if work.sweep.size is not None and all(work.is_duplicate(proposal.number) for proposal in proposed):
                 break  # there is nothing left that was not tried
+        if former is not None and former.importances and len(former.trials) == len(work.trials):
+            return work.write(former.importances)  # of a sweep that was over
         return work.write(work.proposals.importances())
 
 
@@ -66,6 +70,7 @@ class _Work:
     Attributes:
         trials: Those that ended, by number.
         started: When all work on it would have begun, had there been no pause; of ``time.perf_counter``.
+        former: What the sweep came to before this process, if it came to something.
         resources: Hold what is kept until the end.
         shared: What is kept for the trials of each backbone.
         images: The images as each way of resizing gives them, with their splits.
@@ -77,6 +82,7 @@ class _Work:
     proposals: Proposals
     trials: dict[int, Trial]
     started: float
+    former: SweepResult | None
     resources: ExitStack = field(default_factory=ExitStack)
     shared: dict[str, Shared] = field(default_factory=dict)
     images: dict[Resizing, _Images] = field(default_factory=dict)
@@ -131,7 +137,9 @@ class _Work:
         result = SweepResult(
             name=plan.name,
             objective=settings.objective,
-            images=min((images.count for images in self.images.values()), default=0),
+            images=min(
+                (images.count for images in self.images.values()), default=self.former.images if self.former else 0
+            ),
             folds=settings.folds or 1,
             method=settings.method,
             pruning=settings.pruning,

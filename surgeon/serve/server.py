@@ -6,6 +6,7 @@ import asyncio
 import functools
 import json
 import logging
+import os
 import socket
 import sys
 import time
@@ -47,8 +48,10 @@ def listen(host: str, port: int) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
     except OSError as error:
-        hint = "choose another port with --port; 0 picks a free one" if not isinstance(error, socket.gaierror) else None
-        raise SurgeonError(f"cannot listen at {host}, port {port}: {error.strerror}", hint) from error
+        known = not isinstance(error, socket.gaierror)  # else it is the name that is wrong
+        reason = os.strerror(error.errno) if known and error.errno else error.strerror
+        hint = "choose another port with --port; 0 picks a free one" if known else None
+        raise SurgeonError(f"cannot listen at {host}, port {port}: {reason}", hint) from error
 
 
 def url_of(listener: socket.socket) -> str:
