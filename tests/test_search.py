@@ -351,13 +351,14 @@ def test_another_network_is_written_as_it_was_measured(tiny: Path, tiny_and_smal
 def test_no_rate_is_suggested_where_the_loss_says_nothing() -> None:
     from surgeon.results.lr_range import LrRangeResult
 
-    def suggested(*losses: float) -> float | None:
-        return LrRangeResult("fine-tune", 1, (0.1, 1.0, 10.0), losses, losses).suggested
+    def suggested(*losses: float, first: float = 0.1) -> float | None:
+        return LrRangeResult("fine-tune", 1, (first, 1.0, 10.0), losses, losses).suggested
 
     assert suggested(1.0, 2.0, 3.0) is None
     assert suggested(3.0, 2.0, 1.0) is None
     assert suggested(2.0, 1.99, 2.0) is None
     assert suggested(2.0, 1.0, 2.0) == 0.1
+    assert suggested(2.0, 1.0, 2.0, first=0.5) is None  # nobody tried a rate as low as that
 
 
 @pytest.mark.slow

@@ -109,7 +109,12 @@ def test_the_best_recipe_is_a_file_that_runs_and_the_test_images_are_measured_on
     assert list(found.final.figures["accuracy"].values) == measured
     assert found.final.figures["accuracy"].mean == pytest.approx(np.mean(measured))
     assert surgeon("sweep", folder, "--resume", "--quiet").code == 0
-    assert read_sweep(folder).final == found.final
+    again = read_sweep(folder)
+    assert (again.final, again.images, again.standard_error) == (found.final, found.images, found.standard_error)
+    other = tmp_path / "other.yaml"
+    other.write_text(recipe.read_text(encoding="utf-8").replace("1.0e-06", "1.0e-05"), encoding="utf-8")
+    refused = surgeon("sweep", other, "--resume", "--out", folder)
+    assert (refused.code, "holds a sweep of another recipe" in refused.err.replace("\n", " ")) == (2, True)
     assert surgeon("report", folder).code == 0
     assert f"{found.final.figures['accuracy'].mean:.4f}" in (folder / "report.html").read_text(encoding="utf-8")
     text = (folder / "best.yaml").read_text(encoding="utf-8")

@@ -49,7 +49,7 @@ class Varied:
         if not isinstance(self.values, Range):
             return self.values
         low, high = self.values.low, self.values.high
-        return (low, high) if self.values.is_integer else (low, high, low + (high - low) / math.e)
+        return (low, high) if self.values.is_integer else (low, high, float(f"{low + (high - low) / math.e:.4g}"))
 
 
 Space = tuple[Varied, ...]
