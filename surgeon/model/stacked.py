@@ -327,6 +327,5 @@ def _build_predict(template: Template, variables: Sequence[Any], stacked: Sequen
     return predict  # type: ignore[no-any-return]
 
 
-@tf.function  # type: ignore[untyped-decorator]
 def _finite(stacked: Any) -> Any:
-    return tf.reduce_all(tf.math.is_finite(stacked), axis=tf.range(1, tf.rank(stacked)))
+    return tf.reduce_all(tf.math.is_finite(stacked), axis=range(1, len(stacked.shape)))
