@@ -74,6 +74,8 @@ def probe(plan: Plan, backbones: Sequence[str], *, every_layer: bool) -> Generat
         SurgeonError: If the images or the weights are not what the plan needs.
     """
     plans = [plan_to_probe(plan, name) for name in backbones] or [plan_to_probe(plan, None)]
+    for plain in plans[1:]:
+        open_backbone(plain.backbone, plain.data.image_size)  # weights that cannot be had lose no pass
     cuts: list[CutResult] = []
     seconds: list[float] = []
     for plain in plans:
