@@ -26,7 +26,7 @@ def check_outputs(recipe: Path | None, chart: Path | None, overrides: Sequence[s
         overrides: ``--set`` assignments.
 
     Raises:
-        UsageError: If the folder of one of them is missing, the recipe is there already, or the chart is a folder.
+        UsageError: If the folder of one of them is missing, the recipe is there already, or the chart is no PNG file.
     """
     if recipe is not None and overrides:
         raise UsageError("--write and --set cannot be combined", "put the values into the recipe's file first")
@@ -34,6 +34,8 @@ def check_outputs(recipe: Path | None, chart: Path | None, overrides: Sequence[s
         raise UsageError(f"{recipe} already exists", "give another file with --write")
     if chart is not None and chart.is_dir():
         raise UsageError(f"{chart} is a folder", "give --chart a file, such as chart.png")
+    if chart is not None and chart.suffix.lower() != ".png":
+        raise UsageError(f"cannot draw a chart into {chart}", "give --chart a file that ends in .png")
     for path in filter(None, (recipe, chart)):
         if not path.parent.is_dir():
             raise UsageError(f"there is no folder {path.parent}", "create it, or give another path")

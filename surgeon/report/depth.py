@@ -9,6 +9,7 @@ from rich.table import Table
 
 from surgeon.report.figures import plain_style, short_label
 from surgeon.report.terminal import styled, table
+from surgeon.text import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +53,7 @@ def suggestion_text(found: DepthSearchResult) -> list[Text]:
 def reasons(found: DepthSearchResult) -> list[str]:
     """Returns why a recipe trains from the suggested depth, as comments for it."""
     return [
-        f"The trained layers are those that `surgeon depth` suggests, from trials of {found.epochs} epochs "
+        f"The trained layers are those that `surgeon depth` suggests, from trials of {counted(found.epochs, 'epoch')} "
         f"and {found.images:,} validation images.",
         *(text.plain for text in suggestion_text(found)),
     ]
