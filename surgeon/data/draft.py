@@ -50,14 +50,16 @@ phases:
     epochs: $epochs
     label_smoothing: 0.1$class_weight$until
 evaluate:
-  linear_probe: true # a logistic regression on the same features, to compare with
+  linear_probe: true # a logistic regression on the same features, to compare with$reject
 """)
 
 
 _LEAST_VIEWS = 2
 _COPIES = 20_000  # of all images, that a disk has room for
 _UNTIL = """
-    until: {{monitor: val_accuracy, patience: {}, restore_best: false}} # keeps initial weights if they were better"""
+    until: {{monitor: val_accuracy, patience: {}, restore_best: false}} # never ends early; keeps a better start"""
+_REJECT = """
+# reject: {accept: 0.95} # uncomment this, and images of anything else become `unknown`"""
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,7 @@ def draft_recipe(survey: Survey, file: Path, choices: Choices = Choices()) -> st
         on_bad_image="skip" if survey.bad else "fail",
         class_weight="\n    class_weight: balanced" if most > 2 * least else "",
         until=_UNTIL.format(choices.epochs) if _has_validation(survey) else "",
+        reject=_REJECT if _has_validation(survey) else "",
     )
 
 
