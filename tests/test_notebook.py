@@ -97,7 +97,7 @@ def test_the_stop_button_stops_and_the_cell_goes_on(
     manager.interrupt_kernel()
     said = outputs(client)
     assert "stopping after this step" in said
-    assert re.search(r"RunInterruptedError: interrupted; go on with .*`surgeon\.train\(recipe, 'run'\)`", said)
+    assert re.search(r"RunInterruptedError: interrupted; continue with .*`surgeon\.train\(recipe, 'run'\)`", said)
     assert (tmp_path / "run" / "checkpoint.npz").exists()
     # The same cell goes on, by what the run was to do when it began; it is stopped once more, for it would take hours.
     client.execute("surgeon.train('photos.yaml', 'run', on_event=surgeon.show_progress)")

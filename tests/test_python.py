@@ -182,7 +182,7 @@ def test_training_goes_on_where_it_was_stopped(desk: Path) -> None:
     assert [phase.audit.digest for phase in run.result.phases] == [phase.audit.digest for phase in whole.result.phases]
     with pytest.raises(surgeon.UsageError, match=r"a finished run.*surgeon\.open_run\('whole'\)"):
         surgeon.train("photos.yaml", "whole")
-    with pytest.raises(surgeon.UsageError, match="runs in it, 2; the latest is whole"):
+    with pytest.raises(surgeon.UsageError, match="runs in this folder: 2; the latest is whole"):
         surgeon.open_run(".")
 
 

@@ -72,7 +72,7 @@ def check(page: Path, images: int) -> None:
         assert not told["overflow"]
         assert told["before"] == told["after"] == images
         assert (told["marked"], told["contents"]) == (3, True)
-        assert re.fullmatch(r"fine-tune, epoch 1: .*loss [\d.]+, accuracy [\d.]+, lr 0.01, val_.*", told["pointed"])
+        assert re.fullmatch(r"fine-tune, epoch \d+: .*loss [\d.]+, accuracy [\d.]+, lr .*", told["pointed"])
         assert told["filtered"]
         assert all(count == shown and right for count, shown, right in told["filtered"])
         copied = page.with_name("copied.yaml")

@@ -317,7 +317,7 @@ def test_more_trials_than_a_page_has_room_for_are_counted(tmp_path: Path) -> Non
     sweep = replace(sweep, trials=tuple(replace(trial, phases=()) for trial in sweep.trials))
     assert len(sweep.ranked) > 2000
     text = page_of(sweep, tmp_path).read_text(encoding="utf-8")
-    assert "600 other trials are in the sweep" in text
+    assert "600 more trials are in the sweep" in text
     drawn, rows = (
         set(re.findall(pattern, text))
         for pattern in (r'<(?:use|path)[^>]* data-trial="(\d+)"', r'<button[^>]* data-trial="(\d+)"')
