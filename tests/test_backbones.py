@@ -119,7 +119,7 @@ def test_residual_sum_belongs_to_the_layer_before_it(tmp_path: Path) -> None:
     np.testing.assert_array_equal(before_norm(images).numpy(), cut(images).numpy())
 
 
-KERAS_NETWORKS = {name.lower(): getattr(keras.applications, name) for name in dir(keras.applications)}
+KERAS_NETWORKS = {name.lower(): member for name, member in vars(keras.applications).items() if callable(member)}
 
 
 @pytest.mark.parametrize("name", [name for name in BACKBONES.own if name in KERAS_NETWORKS])
