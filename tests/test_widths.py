@@ -10,7 +10,7 @@ from typing import Any
 import pyte
 import pyte.modes
 import pytest
-from conftest import call, slow_but, write_tiny
+from conftest import call, write_tiny
 
 from surgeon.catalogue.kinds import KINDS
 from surgeon.report.progress import ProgressDisplay
@@ -41,7 +41,7 @@ def words(lines: Collection[str]) -> set[str]:
     return {word for line in lines for word in line.split()}
 
 
-@pytest.fixture(params=slow_but(WIDTHS[:1], WIDTHS), ids="{} columns".format)
+@pytest.fixture(params=WIDTHS, ids="{} columns".format)
 def columns(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     monkeypatch.setenv("FORCE_COLOR", "1")  # what rich takes for a terminal
     monkeypatch.setenv("TERM", "xterm-256color")
@@ -79,11 +79,13 @@ def test_no_name_of_a_network_is_broken(shown: Callable[..., list[str]]) -> None
     assert set(KINDS["backbone"]) <= words(shown("backbones"))
 
 
+@pytest.mark.slow
 def test_no_key_of_a_plan_is_broken(shown: Callable[..., list[str]], desk: Path) -> None:
     keys = {"data.split.group.near_copies", "head[1].dense.kernel_initializer", "phases[0].optimizer.adam.ema_momentum"}
     assert keys <= words(shown("plan", desk / "tiny.yaml"))
 
 
+@pytest.mark.slow
 def test_runs_are_told_apart(shown: Callable[..., list[str]], desk: Path) -> None:
     names = [f"the_run_with_a_rate_of_{rate}_and_the_head_of_the_recipe" for rate in ("0.001", "0.01")]
     for name in names:
@@ -93,6 +95,7 @@ def test_runs_are_told_apart(shown: Callable[..., list[str]], desk: Path) -> Non
     assert "…" not in text
 
 
+@pytest.mark.slow
 def test_the_whole_name_of_a_photograph_is_shown(shown: Callable[..., list[str]], desk: Path) -> None:
     lines = shown("predict", desk / "run", *(desk / name for name in NAMES))
     head = next(line for line in lines if line.split()[:2] == ["image", "class"])
@@ -101,6 +104,7 @@ def test_the_whole_name_of_a_photograph_is_shown(shown: Callable[..., list[str]]
         assert "".join(str(desk / name).split()) in "".join(column.split())
 
 
+@pytest.mark.slow
 def test_trials_are_told_apart(shown: Callable[..., list[str]], desk: Path) -> None:
     text = shown("sweep", "--resume", desk / "sweep")
     assert set(RANGES) <= words(text)
