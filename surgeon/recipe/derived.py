@@ -59,7 +59,7 @@ def write_derived(base: Path, changed: Mapping[str, Any], reasons: Sequence[str]
         file = Path(os.path.relpath(file, folder))
     values = {"recipe": 1, "extends": file.as_posix(), **changed}
     if "expected" in read_document(base).values:  # what its author measured does not hold for this one
-        values = {**values, "expected": None}
+        values["expected"] = None
     comments = "".join(f"# {printable(reason)}\n" for reason in reasons)
     target.write_text(comments + dump_text(values), encoding="utf-8")
     problems = validate_recipe(target)

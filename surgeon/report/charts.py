@@ -40,7 +40,7 @@ _STYLE = {
 }
 
 
-def draw_chart(plot: Callable[..., None], *shown: Any, size: tuple[float, float] = (4.2, 4)) -> str:
+def draw_chart(plot: Callable[..., None], *shown: Any) -> str:
     """Returns a chart as the address of a picture.
 
     The browser writes its text, so names need no font of this machine.
@@ -48,11 +48,10 @@ def draw_chart(plot: Callable[..., None], *shown: Any, size: tuple[float, float]
     Args:
         plot: Takes matplotlib's axes and ``shown``.
         *shown: What it plots.
-        size: Width and height in inches; the page stretches both alike to the width that it has.
     """
     buffer = io.BytesIO()
     with plain_style("", _STYLE):
-        figure = Figure(figsize=size, layout="constrained")
+        figure = Figure(figsize=(4.2, 4), layout="constrained")
         plot(figure.subplots(), *shown)
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     return embed("svg+xml", buffer.getvalue())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from surgeon.report.axes import Axis, Categories, number_axis, value_axis
-from surgeon.report.plots import Frame, Tick, path_through, shorten, x_of, y_of
+from surgeon.report.plots import Frame, Tick, path_through, points_of, shorten, x_of, y_of
 from surgeon.text import printable
 
 if TYPE_CHECKING:
@@ -97,16 +97,10 @@ def _draw(result: RunResult, title: str, across: Axis, scale: Axis | Categories)
 
 def _curve(result: RunResult, name: str, look: str, across: Axis, scale: Axis | Categories) -> Curve:
     """Returns a figure as a path, which is interrupted where a phase begins."""
-    before, parts, dots = 0, [], []
-    for phase in result.phases:
-        points = [
-            (x_of(across.place(before + epoch)), y_of(scale.place(value)) if math.isfinite(value) else None)
-            for epoch, value in enumerate(phase.history.get(name, ()), start=1)
-        ]
-        parts.append(path_through(points))
-        dots += [path_through([point]) for point in points]
-        before += phase.epochs
-    return Curve(look, "".join(parts), "".join(dots) if before <= _DOTTED else "")
+    values = ((phase.epochs, phase.history.get(name, ())) for phase in result.phases)
+    drawn = list(points_of(values, (across, scale), _SPOTS))
+    dots = (path_through([point]) for points in drawn for point in points)
+    return Curve(look, "".join(map(path_through, drawn)), "".join(dots) if _epochs(result) <= _DOTTED else "")
 
 
 def _bands(result: RunResult, across: Axis) -> Iterator[Band]:
@@ -125,7 +119,8 @@ def _spots(result: RunResult, across: Axis) -> Iterator[Spot]:
     before = 0
     for phase in result.phases:
         for epoch in range(1, phase.epochs + 1, every):
-            left, right = (x_of(across.place(before + edge - 0.5)) for edge in (epoch, epoch + every))
+            last = min(epoch + every - 1, phase.epochs)
+            left, right = (x_of(across.place(before + edge - 0.5)) for edge in (epoch, last + 1))
             figures = ", ".join(f"{name} {values[epoch - 1]:.4g}" for name, values in phase.history.items())
             yield Spot(before + epoch, left, right, f"{printable(phase.name)}, epoch {epoch}: {figures}")
         before += phase.epochs

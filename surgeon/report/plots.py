@@ -7,8 +7,13 @@ can be pointed at.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from surgeon.report.axes import Axis, Categories
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 460, 270, 54, 12, 22, 42
 _SLANTED = 46  # more room below for names
@@ -59,6 +64,31 @@ def x_of(part: float) -> float:
 def y_of(part: float) -> float:
     """Returns where a part of the vertical axis, from 0 to 1, lies in the drawing."""
     return round(_HEIGHT - _BOTTOM - part * (_HEIGHT - _BOTTOM - _TOP), 1)
+
+
+def points_of(
+    phases: Iterable[tuple[int, Sequence[float]]], axes: tuple[Axis, Axis | Categories], most: int
+) -> Iterator[list[tuple[float, float | None]]]:
+    """Yields for each phase where a figure lies over the epochs of all of them.
+
+    Args:
+        phases: For each its epochs and the figure's values, or none; those that are not finite have no height.
+        axes: Of the epochs and of the figure.
+        most: How many epochs of a phase; the last one comes on top.
+    """
+    across, scale = axes
+    before = 0
+    for length, values in phases:
+        every = math.ceil(len(values) / most) or 1
+        epochs = [*range(0, len(values) - 1, every), *([len(values) - 1] if values else [])]
+        yield [
+            (
+                x_of(across.place(before + epoch + 1)),
+                y_of(scale.place(values[epoch])) if math.isfinite(values[epoch]) else None,
+            )
+            for epoch in epochs
+        ]
+        before += length
 
 
 def path_through(points: Iterable[tuple[float, float | None]]) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from surgeon.report.axes import Axis, Categories, number_axis, value_axis
-from surgeon.report.plots import Frame, Tick, path_through, shorten, x_of, y_of
+from surgeon.report.plots import Frame, Tick, path_through, points_of, shorten, x_of, y_of
 from surgeon.report.sweep import best_so_far
 
 if TYPE_CHECKING:
@@ -238,9 +238,7 @@ class Plots:
         usual = values[few:] if figure == "val_accuracy" else values[: len(values) - few]
         y_axis = number_axis(usual or [0.0])
         x_axis = number_axis([1.0, max(sum(phase.epochs for phase in trial.phases) for trial in drawn)], is_whole=True)
-        marks = [
-            Mark(trial.number, self._looks[trial.number], _curve(trial, figure, x_axis, y_axis)) for trial in drawn
-        ]
+        marks = [Mark(trial.number, self._looks[trial.number], _path(trial, figure, x_axis, y_axis)) for trial in drawn]
         return Plot(
             title=f"{figure} of each trial over the epochs of all phases",
             xlabel="epoch",
@@ -281,20 +279,7 @@ def _looks(result: SweepResult) -> dict[int, str]:
     return looks
 
 
-def _curve(trial: Trial, figure: str, x_axis: Axis, y_axis: Axis) -> str:
+def _path(trial: Trial, figure: str, x_axis: Axis, y_axis: Axis) -> str:
     """Returns a figure over the epochs of all phases as a path, which is interrupted where a phase begins."""
-    before, parts = 0, []
-    for phase in trial.phases:
-        values = phase.history.get(figure, ())
-        every = math.ceil(len(values) / _POINTS) or 1
-        epochs = [*range(0, len(values) - 1, every), *([len(values) - 1] if values else [])]
-        points = [
-            (
-                x_of(x_axis.place(before + epoch + 1)),
-                y_of(y_axis.place(values[epoch])) if math.isfinite(values[epoch]) else None,
-            )
-            for epoch in epochs
-        ]
-        parts.append(path_through(points))
-        before += phase.epochs
-    return "".join(parts)
+    values = ((phase.epochs, phase.history.get(figure, ())) for phase in trial.phases)
+    return "".join(map(path_through, points_of(values, (x_axis, y_axis), _POINTS)))
