@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from surgeon.report.axes import Axis, Categories, number_axis, value_axis
+from surgeon.report.axes import Axis, number_axis
 from surgeon.report.plots import Frame, Tick, path_through, points_of, shorten, x_of, y_of
 from surgeon.text import printable
 
@@ -19,6 +19,7 @@ _CHARTS = {"loss": ("loss", "val_loss"), "accuracy": ("accuracy", "val_accuracy"
 _LOOKS = ("training", "validation")  # of the figures of a chart
 _DOTTED = 60  # epochs, each of which is a dot besides
 _SPOTS = 300  # of a chart that can be pointed at
+_FAR = 20  # times the lowest rate
 _LETTER = 6.5  # wide, about
 
 
@@ -65,11 +66,17 @@ def draw_histories(results: Sequence[RunResult]) -> list[list[History]]:
     longest = max(_epochs(result) for result in results)
     across = Axis(0.5, longest + 0.5, is_whole=True)
     scales = {
-        title: (value_axis if title == _RATE else number_axis)(values)
+        title: _rate_axis(values) if title == _RATE else number_axis(values)
         for title, figures in _CHARTS.items()
         if (values := [value for result in results for name in figures for value in _values(result, name)])
     }
     return [[_draw(result, title, across, scale) for title, scale in scales.items()] for result in results]
+
+
+def _rate_axis(rates: Sequence[float]) -> Axis:
+    """Returns a logarithmic axis of rates that are far apart; a linear one where a rate is 0, as at a cosine's end."""
+    low, high = min(rates), max(rates)
+    return Axis(low / 1.1, high * 1.1, is_log=True) if high >= _FAR * low > 0 else number_axis(rates)
 
 
 def _epochs(result: RunResult) -> int:
@@ -81,7 +88,7 @@ def _values(result: RunResult, name: str) -> Iterator[float]:
         yield from filter(math.isfinite, phase.history.get(name, ()))
 
 
-def _draw(result: RunResult, title: str, across: Axis, scale: Axis | Categories) -> History:
+def _draw(result: RunResult, title: str, across: Axis, scale: Axis) -> History:
     curves = [_curve(result, *figure, across, scale) for figure in zip(_CHARTS[title], _LOOKS, strict=False)]
     return History(
         title=title,
@@ -95,7 +102,7 @@ def _draw(result: RunResult, title: str, across: Axis, scale: Axis | Categories)
     )
 
 
-def _curve(result: RunResult, name: str, look: str, across: Axis, scale: Axis | Categories) -> Curve:
+def _curve(result: RunResult, name: str, look: str, across: Axis, scale: Axis) -> Curve:
     """Returns a figure as a path, which is interrupted where a phase begins."""
     values = ((phase.epochs, phase.history.get(name, ())) for phase in result.phases)
     drawn = list(points_of(values, (across, scale), _SPOTS))

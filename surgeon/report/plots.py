@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from surgeon.report.axes import Axis, Categories
+    from surgeon.report.axes import Axis
 
-_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 460, 270, 54, 12, 22, 42
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 460, 270, 62, 12, 22, 42
 _SLANTED = 46  # more room below for names
 
 
@@ -67,7 +67,7 @@ def y_of(part: float) -> float:
 
 
 def points_of(
-    phases: Iterable[tuple[int, Sequence[float]]], axes: tuple[Axis, Axis | Categories], most: int
+    phases: Iterable[tuple[int, Sequence[float]]], axes: tuple[Axis, Axis], most: int
 ) -> Iterator[list[tuple[float, float | None]]]:
     """Yields for each phase where a figure lies over the epochs of all of them.
 
