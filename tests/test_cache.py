@@ -89,11 +89,15 @@ def test_all_that_lies_there_is_seen_and_removed(root: Path, surgeon: Surgeon, t
 
 def test_a_part_of_the_cache_is_cleared(root: Path, surgeon: Surgeon) -> None:
     old, other, new = make(root / "a", age=40 * DAY), make(root / "b", "resnet50", 40 * DAY), make(root / "c")
+    of_recipe = make(root / "d")
+    cache.note(of_recipe, recipe="photos")
 
     def left(*options: str) -> list[bool]:
         assert surgeon("cache", "clear", *options).code == 0
         return [folder.exists() for folder in (old, other, new)]
 
+    assert left("--recipe", "photos") == [True, True, True]
+    assert not of_recipe.exists()
     assert left("--older-than", "6w") == [True, True, True]
     assert left("--older-than", "30d", "--network", "vgg16") == [False, True, True]
     assert left("--network", "vgg16") == [False, True, False]

@@ -82,6 +82,10 @@ def test_other_test_images_are_no_test(surgeon: Surgeon, runs: tuple[Path, Path]
     _, second, third = json.loads(surgeon("compare", *runs, tmp_path / "other", "--format", "json").out)
     assert second["against_the_first"] is not None
     assert third["against_the_first"] is None
+    assert [second["other_test_images"], third["other_test_images"]] == [False, True]
+    warned = surgeon("compare", *runs, tmp_path / "other").out.replace("\n", " ")
+    assert f"{tmp_path / 'other'} was tested on other images than {runs[0]}" in warned
+    assert "other images" not in surgeon("compare", *runs).out
     assert surgeon("compare", runs[0]).code == 2
 
 

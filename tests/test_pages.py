@@ -74,6 +74,20 @@ SHOW_TWO = """
 """
 
 
+SHOW_LARGER = """
+  const shown = document.querySelector("dialog"), image = document.querySelector(".gallery img");
+  image.click();
+  const opened = shown.open, same = shown.querySelector("img").src === image.src, larger = shown.querySelector("img").width;
+  shown.click();
+  return {opened, same, grown: larger > image.width, closed: !shown.open};
+"""
+
+
+def test_a_picture_of_a_run_is_shown_larger_on_a_click(pages: Path) -> None:
+    told = look(pages / "run.html", 1400, SHOW_LARGER)
+    assert [told[name] for name in ("opened", "same", "grown", "closed")] == [True] * 4
+
+
 def test_the_page_of_the_service_shows_an_answer_for_each_photograph(pages: Path) -> None:
     told = look(pages / "service.html", 420, SHOW_TWO)
     assert told["answers"] == [["b.gif", "damaged"], ["a.gif", "", "<b>rose0.900"]]

@@ -293,6 +293,9 @@ def test_a_depth_tried_is_that_depth_trained_alone(tiny: Path, tiny_and_small: N
 
     heard: list[Any] = []
     surgeon.depth(surgeon.load_recipe(tiny, more), epochs=2, seeds=2, on_event=heard.append)
+    told = [e.text for e in heard if isinstance(e, surgeon.Note) and e.text.startswith("trials")]
+    assert [text.partition(",")[0] for text in told] == [f"trials {n} to {n + 5} of 18" for n in (1, 7, 13)]
+    assert told[-1].endswith("about 1 min of training left")
     tried = [e for e in heard if isinstance(e, surgeon.PhaseResult) and e.name == "from stem_conv at 0.03"]
     changed = {"phases[1].epochs": 2, "phases[1].trainable": "stem_conv..", "phases[1].lr": 0.03, "seed": 8}
     run = surgeon.train(surgeon.load_recipe(tiny, more | changed), tiny.with_name("alone"))

@@ -41,7 +41,7 @@ def list_shelves(output_format: FormatOption = Format.text) -> None:
             [{**shelf.about, "folder": str(shelf.folder), "size": shelf.size, "used": shelf.used} for shelf in shelves]
         )
         return
-    rendered = table(None, "network", "layers", "image size", "size", "last used", numbers=("size",))
+    rendered = table(None, "network", "layers", "image size", "size", "last used", "by recipe", numbers=("size",))
     for shelf in shelves:
         layers, size = (shelf.about.get(fact) for fact in ("layers", "image_size"))
         rendered.add_row(
@@ -50,6 +50,7 @@ def list_shelves(output_format: FormatOption = Format.text) -> None:
             " x ".join(map(str, size)) if isinstance(size, list) else "",
             decimal(shelf.size),
             f"{datetime.fromtimestamp(shelf.used):%Y-%m-%d %H:%M}",
+            str(shelf.about.get("recipe", "")),
         )
     print_text(rendered, f"{decimal(sum(shelf.size for shelf in shelves))} in {cache.cache_root()}")
 
@@ -86,6 +87,14 @@ def clear(
         str | None,
         typer.Option(metavar="NAME", help="Remove only entries of this network.", show_default=False),
     ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Remove only entries that this recipe was the last to use.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Remove the entries that no run is using."""
     from surgeon.store import cache
@@ -94,6 +103,7 @@ def clear(
         shelf
         for shelf in cache.list_shelves(cache.cache_root())
         if (network is None or _network(shelf) == network)
+        and (recipe is None or shelf.about.get("recipe") == recipe)
         and (older_than is None or shelf.used < time.time() - older_than)
     ]
     freed, in_use, failed = 0, 0, []

@@ -40,14 +40,17 @@ def command(
                     "run": str(run.folder),
                     "figures": run.figures,
                     "against_the_first": run.test and dataclasses.asdict(run.test),
+                    "other_test_images": run.has_other_images,
                 }
                 for run in compared
             ]
         )
         return
-    from surgeon.report.results import comparison_table
+    from surgeon.report.results import comparison_table, other_images_text
 
-    figures, tests = [run.figures for run in compared], [run.test for run in compared]
-    print_text(comparison_table([str(run) for run in runs], figures, tests))
+    names, figures, tests = list(map(str, runs)), [run.figures for run in compared], [run.test for run in compared]
+    print_text(comparison_table(names, figures, tests))
+    if warning := other_images_text(names, [run.has_other_images for run in compared]):
+        print_text(warning)
     if out is not None:
         print_text(styled("page written to ", (str(out), "bold")))

@@ -6,7 +6,7 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from surgeon.errors import SurgeonError
 from surgeon.evaluation.compare import mcnemar
@@ -31,13 +31,19 @@ _SHOWN = 200  # images that the runs see differently
 
 @dataclass(frozen=True, eq=False)
 class ComparedRun:
-    """A finished run among others; ``test`` is against the first, None for that and for other test images."""
+    """A finished run among others.
+
+    Attributes:
+        test: Against the first run; None for that, without test images, and where they are not the same.
+        has_other_images: Whether it was tested on other images than the first run.
+    """
 
     folder: Path
     plan: Plan
     result: RunResult
     tested: Predictions | None
     test: McNemar | None
+    has_other_images: bool
 
     @property
     def figures(self) -> dict[str, float]:
@@ -69,10 +75,12 @@ def read_runs(folders: Sequence[Path]) -> list[ComparedRun]:
     """
     done = [read_run(folder) for folder in folders]
     tested = [read_predictions(folder) for folder in folders]
-    tests = [None, *(_test(tested[0], other) for other in tested[1:])]
+    answers = [{} if said is None else _answers(said) for said in tested]
+    are_other = [own.keys() != answers[0].keys() for own in answers]
+    tests = [_test(answers[0], own) if at and own and not are_other[at] else None for at, own in enumerate(answers)]
     return [
-        ComparedRun(folder, plan, result, said, test)
-        for folder, (plan, result), said, test in zip(folders, done, tested, tests, strict=True)
+        ComparedRun(folder, plan, result, said, test, other)
+        for folder, (plan, result), said, test, other in zip(folders, done, tested, tests, are_other, strict=True)
     ]
 
 
@@ -89,7 +97,15 @@ def write_comparison(
     ]
     page = ComparisonPage(
         columns=[
-            Column(str(run.folder), run.result, run.plan.network, look_at_phases(run.plan), run.figures, run.test)
+            Column(
+                str(run.folder),
+                run.result,
+                run.plan.network,
+                look_at_phases(run.plan),
+                run.figures,
+                run.test,
+                run.has_other_images,
+            )
             for run in runs
         ],
         asked=_asked([run.plan.recipe for run in runs]),
@@ -111,7 +127,10 @@ def _thumbnails(runs: Sequence[ComparedRun], files: Sequence[str]) -> Generator[
     return found
 
 
-def _answers(tested: Predictions) -> dict[tuple[str, str], tuple[str, float]]:
+_Answers: TypeAlias = Mapping[tuple[str, str], tuple[str, float]]
+
+
+def _answers(tested: Predictions) -> _Answers:
     """Returns the likeliest class and its probability of each test image, by the file and its label."""
     classes = tested.classes
     labelled = zip(tested.files, (classes[number] for number in tested.labels), strict=True)
@@ -122,13 +141,8 @@ def _answers(tested: Predictions) -> dict[tuple[str, str], tuple[str, float]]:
     return dict(zip(labelled, answers, strict=True))
 
 
-def _test(first: Predictions | None, other: Predictions | None) -> McNemar | None:
-    """Tests two networks against each other if they saw the same test images."""
-    if first is None or other is None:
-        return None
-    said, said_by_other = _answers(first), _answers(other)
-    if said.keys() != said_by_other.keys():
-        return None
+def _test(said: _Answers, said_by_other: _Answers) -> McNemar:
+    """Tests two networks against each other that saw the same test images."""
     hits = [(said[image][0] == image[1], said_by_other[image][0] == image[1]) for image in said]
     return mcnemar([one for one, _ in hits], [two for _, two in hits])
 

@@ -116,7 +116,7 @@ def _look_at(plan: Plan, run: Path, tested: Predictions) -> Generator[Event, Non
     return [
         Shown(
             file=tested.files[at],
-            thumbnail=drawn,
+            picture=drawn,
             label=tested.classes[tested.labels[at]],
             predicted=tested.classes[tested.predicted[at]],
             probability=float(tested.probabilities[at].max()),

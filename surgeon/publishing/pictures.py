@@ -21,6 +21,7 @@ from surgeon.planning.frontier import phase_frontiers
 from surgeon.planning.modes import layer_states
 from surgeon.recipe.bundle import read_bundle
 from surgeon.report.drawing import Phase
+from surgeon.report.page import TOLD
 from surgeon.resizing import Resizing
 from surgeon.results.events import Note, Progress
 from surgeon.runs.folder import read_predictions, read_splits
@@ -34,9 +35,8 @@ if TYPE_CHECKING:
     from surgeon.results.events import Event
     from surgeon.runs.folder import Predictions
 
-_SIDE = 144  # pixels of a thumbnail
 SHOWN = 400  # test images on a page
-_EXPLAINED = 12  # mistakes
+_SIDE, _LARGE_SIDE = 144, 320  # pixels of a thumbnail, and of an image that a page tells something of
 # Images of a split that an export is compared on, or fitted to.
 _COMPARED = {"test": 100, "validation": 100, "train": 64}
 
@@ -65,7 +65,8 @@ def keep_pictures(plan: Plan, run: Path) -> Generator[Event, None, None]:
     shown = [tested.files[at] for at in page_order(tested)] if tested else []
     mistakes = _mistakes(tested) if tested else {}
     exact = {*mistakes, *(name for split in _COMPARED for name in _some_of(splits, split))}
-    pictures = yield from _look_at_all(plan, exact.union(shown), exact, splits)
+    large = _told(tested) if tested else set[str]()
+    pictures = yield from _look_at_all(plan, exact.union(shown), splits, exact, large)
     write_pictures(run, (yield from _explained(run, pictures, mistakes)))
 
 
@@ -82,7 +83,7 @@ def find_pictures(plan: Plan, run: Path, files: Collection[str]) -> Generator[Ev
     """
     pictures: Sequence[Picture] | None = read_pictures(run)
     if pictures is None:
-        pictures = yield from _look_at_all(plan, files, files, read_splits(run))
+        pictures = yield from _look_at_all(plan, files, read_splits(run), exact=files)
     return {picture.name: picture for picture in pictures}
 
 
@@ -96,7 +97,14 @@ def explained_pictures(plan: Plan, run: Path, tested: Predictions) -> Generator[
 def _mistakes(tested: Predictions) -> dict[str, int]:
     """Returns the mistakes that are explained, by their names, with the numbers of the classes they were taken for."""
     wrong = [int(at) for at in page_order(tested) if tested.predicted[at] != tested.labels[at]]
-    return {tested.files[at]: int(tested.predicted[at]) for at in wrong[:_EXPLAINED]}
+    return {tested.files[at]: int(tested.predicted[at]) for at in wrong[:TOLD]}
+
+
+def _told(tested: Predictions) -> set[str]:
+    """Returns the names of the images that a page tells something of: mistakes, and hits that were doubtful."""
+    order = page_order(tested)
+    right = tested.predicted[order] == tested.labels[order]
+    return {tested.files[at] for at in (*order[~right][:TOLD], *order[right][:TOLD])}
 
 
 def _explained(
@@ -115,7 +123,7 @@ def _explained(
             explain = explain or build_explainer(run, bundle, "grad-cam")
             pixels = load_image(picture.labelled().read(), Resizing(bundle.image_size))
             heated = undo_fit(explain(pixels, mistakes[picture.name]), bundle.resizing, picture.size[::-1])
-            small = _encoded(square(heated), "JPEG", quality=90)
+            small = _encoded(_square(heated, _LARGE_SIDE), "JPEG", quality=90)
             explained[picture.name] = replace(picture, explanation=small, explained_by=explain.method)
             yield Progress("explain mistakes", len(explained), len(wrong), "images")
     except Exception as error:
@@ -131,9 +139,9 @@ def opened(content: bytes | None) -> Image.Image | None:
         return None
 
 
-def square(picture: Image.Image) -> Image.Image:
-    """Returns the middle of an image as a thumbnail."""
-    return ImageOps.fit(picture, (_SIDE, _SIDE))
+def _square(picture: Image.Image, side: int) -> Image.Image:
+    """Returns the middle of an image."""
+    return ImageOps.fit(picture, (side, side))
 
 
 def _some_of(splits: Mapping[tuple[str, str], str], split: str) -> list[str]:
@@ -144,13 +152,19 @@ def _some_of(splits: Mapping[tuple[str, str], str], split: str) -> list[str]:
 
 
 def _look_at_all(
-    plan: Plan, files: Collection[str], exact: Collection[str], splits: Mapping[tuple[str, str], str]
+    plan: Plan,
+    files: Collection[str],
+    splits: Mapping[tuple[str, str], str],
+    exact: Collection[str],
+    large: Collection[str] = (),
 ) -> Generator[Event, None, list[Picture]]:
+    """Looks at images of a source: at some exactly as the network does, at some for a large picture."""
     listing = yield from list_images(plan.data)
     wanted, names = [image for image in listing.images if image.name in set(files)], set(exact)
 
     def look(image: LabelledImage) -> Picture | None:
-        return _look(image, splits, plan.data.resizing, is_exact=image.name in names)
+        side = _LARGE_SIDE if image.name in large else _SIDE
+        return _look(image, splits, plan.data.resizing, side, is_exact=image.name in names)
 
     pictures: list[Picture] = []
     for done, batch in enumerate(in_threads(look, wanted), start=1):
@@ -160,18 +174,18 @@ def _look_at_all(
 
 
 def _look(
-    image: LabelledImage, splits: Mapping[tuple[str, str], str], resizing: Resizing, *, is_exact: bool
+    image: LabelledImage, splits: Mapping[tuple[str, str], str], resizing: Resizing, side: int, *, is_exact: bool
 ) -> Picture | None:
     try:
         data = image.read()
         split = splits.get((image.name, hashlib.sha256(data).hexdigest()))
         if split is None:  # it was changed since
             return None
-        whole = decode_image(data) if is_exact else look_at(data, 2 * _SIDE).picture
+        whole = decode_image(data) if is_exact else look_at(data, 2 * side).picture
     except (BadImageError, OSError):
         return None
     pixels = _encoded(Image.fromarray(fit_image(whole, resizing)), "PNG", compress_level=1) if is_exact else None
-    small = _encoded(square(whole), "JPEG", quality=90)
+    small = _encoded(_square(whole, side), "JPEG", quality=90)
     return Picture(image.name, image.label, split, whole.size, small, pixels)
 
 

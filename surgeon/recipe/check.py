@@ -145,6 +145,8 @@ def _type_hint(kind: str, types: Sequence[str], schema: Mapping[str, Any], found
         hint = "write it without dashes"
     elif "properties" in schema:
         hint = f"its keys are {', '.join(map(repr, keys))}" if keys else _NO_PARAMETERS
+    elif "examples" in schema:
+        hint = f"write {schema['examples'][0]}, for example"
     return hint
 
 

@@ -37,9 +37,14 @@ def check_document(document: Document, *, counts_images: bool = False) -> tuple[
     """Returns every problem of a recipe that was read, those of the recipes that its sweep makes among them."""
     findings = validate(document, counts_images=counts_images)
     problems, recipe = findings.problems, _resolved(findings)
-    if recipe.get("sweep") and all(problem.path.startswith("sweep") for problem in problems):
+    if recipe.get("sweep"):
         spaces, _ = read_spaces(document, recipe["sweep"])
-        problems += check_combinations(base_of(document, recipe), spaces)
+        of_trials = check_combinations(base_of(document, recipe), spaces)
+        if any(not problem.path.startswith("sweep") for problem in problems):
+            # What is wrong with the recipe is wrong with every trial, and is said already.
+            varied = {one.location for space in spaces for one in space}
+            of_trials = [problem for problem in of_trials if problem.location in varied]
+        problems += of_trials
         problems.sort(key=lambda problem: (problem.location.line or 0, problem.location.column or 0))
     return tuple(first_problems(problems))
 

@@ -216,7 +216,10 @@ class SweepPlan:
         ),
     ]
     trials: Annotated[int | None, integer("Maximum number of recipes to try.", minimum=1, maximum=100_000)]
-    budget: Annotated[str | None, text("How long the search may take, such as `20 min`: `s`, `min` or `h`.")]
+    budget: Annotated[
+        str | None,
+        text("How long the search may take, such as `20 min`; the unit is `s`, `min` or `h`.", examples=["20 min"]),
+    ]
     method: Annotated[
         str,
         choice("How recipes are proposed; `grid` takes all combinations.", ("tpe", "random", "grid"), "tpe"),

@@ -32,7 +32,10 @@ def confusion_matrix(evaluation: Evaluation) -> dict[str, Any]:
     matrix, parts = confusion_parts(evaluation)
     names = [printable(name) for name in evaluation.classes]
     if len(names) <= _CELLS:
-        return {"names": names, "rows": matrix.tolist(), "parts": parts.tolist()}
+        rates = [(row.precision, row.recall) if row else (None, None) for row in evaluation.per_class]
+        precisions, recalls = zip(*rates, strict=True)
+        cells = {"rows": matrix.tolist(), "parts": parts.tolist()}
+        return {"names": names, **cells, "precisions": precisions, "recalls": recalls}
     mistakes = [(label, predicted, count) for label, predicted, count in evaluation.confusion if label != predicted]
     pairs = [
         {"label": label, "predicted": predicted, "count": count, "of": measures.support}

@@ -12,7 +12,7 @@ from surgeon.report.classes import confusion_matrix, measures_table
 from surgeon.report.drawing import Phase, draw_phase
 from surgeon.report.history import draw_histories
 from surgeon.report.markup import embed_thumbnails, render
-from surgeon.report.results import comparison_rows
+from surgeon.report.results import comparison_rows, other_images_text
 from surgeon.results.findings import short_value
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class Column:
         name: Its folder.
         figures: What it came to, by name.
         test: Against the first run; None for that one, and where the test images are not the same.
+        has_other_images: Whether it was tested on other images than the first run.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Column:
     phases: Sequence[Phase]
     figures: Mapping[str, float]
     test: McNemar | None
+    has_other_images: bool
 
     @property
     def title(self) -> str:
@@ -94,11 +96,13 @@ def render_comparison(page: ComparisonPage) -> str:
     columns = page.columns
     thumbnails = embed_thumbnails(image.thumbnail for image in page.disagreements)
     shown = list(zip(page.disagreements, thumbnails, strict=False))
+    names = [f"run {number}" for number, _ in enumerate(columns, start=1)]
     return render(
         "comparison.html.j2",
         title=f"{len(columns)} runs of {' and '.join(dict.fromkeys(column.result.name for column in columns))}",
         page=page,
-        runs=[f"run {number}" for number, _ in enumerate(columns, start=1)],
+        runs=names,
+        warning=None if page.together else other_images_text(names, [column.has_other_images for column in columns]),
         figures=comparison_rows([column.figures for column in columns], [column.test for column in columns]),
         asked=[(name, *map(short_value, values)) for name, values in page.asked.items()],
         histories=draw_histories([column.result for column in columns]),

@@ -71,15 +71,20 @@ def depths_figure(found: DepthSearchResult) -> Figure:
     axes = figure.subplots()
     places = range(len(found.depths))
     accuracies = [depth.accuracy for depth in found.depths]
-    axes.errorbar(places, accuracies, [depth.spread or 0.0 for depth in found.depths], marker="o", capsize=3)
-    axes.axhline(found.best.accuracy - found.standard_error, color="0.6", linestyle=":", zorder=0)
+    spreads = [depth.spread or 0.0 for depth in found.depths]
+    axes.errorbar(places, accuracies, spreads, marker="o", capsize=3, label="accuracy")
+    below = found.best.accuracy - found.standard_error
+    axes.axhline(below, color="0.6", linestyle=":", zorder=0, label="a standard error below the best")
     axes.axvline(found.depths.index(found.suggested), color="#d9480f", linestyle="--", label="suggested")
     axes.set_xticks(places, [short_label(depth.start) for depth in found.depths], rotation=60, ha="right")
-    axes.set(xlabel="trained", ylabel="validation accuracy")
+    axes.set(xlabel="first trained layer", ylabel="validation accuracy")
     seconds = axes.twinx()
-    seconds.bar(places, [depth.seconds for depth in found.depths], color="0.85", zorder=-1)
+    bars = seconds.bar(places, [depth.seconds for depth in found.depths], color="0.85", zorder=-1)
     seconds.set_ylabel("seconds per epoch")
     axes.set_zorder(seconds.get_zorder() + 1)
     axes.patch.set_visible(False)
-    axes.legend(frameon=False)
+    bars.set_label("seconds per epoch")
+    figure.legend(
+        handles=[*axes.get_legend_handles_labels()[0], bars], frameon=False, loc="outside lower center", ncols=4
+    )
     return figure

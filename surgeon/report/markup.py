@@ -21,7 +21,7 @@ from surgeon.text import printable
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_ROOM = 3_000_000  # characters of a page for its thumbnails: some 400 photographs
+_ROOM = 2_000_000  # characters of a page for its thumbnails: some 400 photographs
 
 
 def render(template: str, quote: Callable[[str], str] = printable, **shown: Any) -> str:
@@ -56,10 +56,10 @@ def embed(kind: str, content: bytes) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def embed_picture(image: Image) -> str:
+def embed_picture(image: Image, quality: int = 75) -> str:
     """Returns an image as an address that needs no file."""
     buffer = io.BytesIO()
-    image.convert("RGB").save(buffer, "JPEG", quality=75, optimize=True)
+    image.convert("RGB").save(buffer, "JPEG", quality=quality, optimize=True)
     return embed("jpeg", buffer.getvalue())
 
 
@@ -67,7 +67,8 @@ def embed_thumbnails(images: Iterable[Image]) -> list[str]:
     """Returns the addresses of as many images as a page has room for."""
     addresses: list[str] = []
     room = _ROOM
-    for address in map(embed_picture, images):
+    for image in images:
+        address = embed_picture(image, quality=60)
         room -= len(address)
         if room < 0:
             break

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from PIL import ImageOps
+
 from surgeon.report.charts import (
     CURVES,
     draw_chart,
@@ -28,7 +30,8 @@ if TYPE_CHECKING:
     from surgeon.results.use import Calibration, ClassCurve, Interval
 
 _SPLITS = {"train": "training", "validation": "validation", "test": "test"}
-_TOLD = 12  # mistakes, and doubts
+TOLD = 12  # mistakes, and doubts, that are shown large
+_SMALL = (144, 144)  # pixels of an image among all
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +40,7 @@ class Shown:
 
     Attributes:
         file: Its name in its source.
-        thumbnail: The image, small.
+        picture: The image, not very large.
         label: Its true class.
         predicted: What the network took it for.
         probability: How sure the network was, from 0 to 1.
@@ -45,7 +48,7 @@ class Shown:
     """
 
     file: str
-    thumbnail: Image
+    picture: Image
     label: str
     predicted: str
     probability: float
@@ -94,7 +97,7 @@ class Page:
 def render_page(page: Page) -> str:
     """Returns the page as HTML with everything in it, pictures and script included."""
     result, evaluation = page.result, page.result.evaluation
-    thumbnails = embed_thumbnails(shown.thumbnail for shown in page.shown)
+    thumbnails = embed_thumbnails(ImageOps.contain(shown.picture, _SMALL) for shown in page.shown)
     shown = list(zip(page.shown, thumbnails, strict=False))
     mistakes = sorted((one for one in shown if not one[0].is_right), key=lambda one: -one[0].probability)
     doubts = sorted((one for one in shown if one[0].is_right), key=lambda one: one[0].probability)
@@ -122,14 +125,17 @@ def render_page(page: Page) -> str:
         shown=shown,
         left_out=page.left_out + len(page.shown) - len(shown),
         numbers={name: number for number, name in enumerate(evaluation.classes)} if evaluation else {},
-        mistakes=_explained(mistakes[:_TOLD]),
-        doubts=_explained(doubts[:_TOLD]),
+        mistakes=_explained(mistakes[:TOLD]),
+        doubts=_explained(doubts[:TOLD]),
     )
 
 
 def _explained(shown: Sequence[tuple[Shown, str]]) -> list[tuple[Shown, str, str | None]]:
-    """Returns images and their thumbnails with their explanations, as far as they have any."""
-    return [(one, thumbnail, embed_picture(one.explanation) if one.explanation else None) for one, thumbnail in shown]
+    """Returns images and their pictures with their explanations, as far as they have any."""
+    return [
+        (one, embed_picture(one.picture), embed_picture(one.explanation) if one.explanation else None)
+        for one, _ in shown
+    ]
 
 
 def _images(counts: Mapping[str, int]) -> str:

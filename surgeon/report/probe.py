@@ -108,7 +108,8 @@ def cuts_figure(result: ProbeResult) -> Figure:
             label=f"{name}: {short_label(cut.cut)}",
             linestyle="none",
         )
-    axes.axhline(result.best.accuracy - result.best.standard_error, color="0.6", linestyle=":", zorder=0)
+    below = result.best.accuracy - result.best.standard_error
+    axes.axhline(below, color="0.6", linestyle=":", zorder=0, label="a standard error below the best")
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_minor_locator(NullLocator())
@@ -119,7 +120,8 @@ def cuts_figure(result: ProbeResult) -> Figure:
         named.set_xticks([cut.multiply_adds / 1e6 for cut in result.cuts], labels, rotation=45, fontsize=7, ha="left")
         named.xaxis.set_minor_locator(NullLocator())
         named.spines["top"].set_visible(False)
-    axes.set(xlabel="million multiply-adds per image up to the cut", ylabel="accuracy of a linear classifier")
+    axes.set_xlabel("million multiply-adds per image up to the cut")
+    axes.set_ylabel("cross-validated accuracy of a linear classifier")
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(frameon=False, loc="outside lower center", ncols=3)
     return figure

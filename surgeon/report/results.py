@@ -146,6 +146,18 @@ def comparison_rows(
     return rows
 
 
+def other_images_text(runs: Sequence[str], have_other_images: Sequence[bool]) -> str | None:
+    """Warns of runs that were tested on other images than the first; None if there are none."""
+    others = [run for run, has_other in zip(runs, have_other_images, strict=True) if has_other]
+    if not others:
+        return None
+    were = "was" if len(others) == 1 else "were"
+    return (
+        f"{', '.join(others)} {were} tested on other images than {runs[0]}: differences between their figures may come "
+        "from the images"
+    )
+
+
 def differences_table(title: str, differences: Sequence[Difference], before: str, after: str) -> Table:
     """Renders what differs, as many of each part as a person reads."""
     made = table(title, "", "", before, after)

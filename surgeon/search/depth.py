@@ -7,6 +7,7 @@ fine-tuning improves adaptation to distribution shifts", 2022, https://arxiv.org
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from surgeon.features.linear_probe import fit_linear_probe
 from surgeon.model.pipeline import build_pipeline
 from surgeon.model.surgery import build_network
 from surgeon.planning.cuts import Depth, depths_of
-from surgeon.planning.frontier import phase_frontiers, probe_frontier
+from surgeon.planning.frontier import multiply_adds, phase_frontiers, probe_frontier
 from surgeon.recipe.keys import Choice
 from surgeon.results.depth import DepthResult, DepthSearchResult
 from surgeon.results.events import Event, Note, PhaseResult
@@ -76,8 +77,13 @@ def depth(plan: Plan, epochs: int, seeds: int) -> Generator[Event, None, DepthSe
         setup = set_up(plan, build_network(plan), session.dataset)
         warm = yield from _warm_up(setup, seeds)
         gradients = yield from _gradients(setup, warm[0], depths)
-        results = []
+        results: list[DepthResult] = []
+        of_a_depth = len(rates) * seeds
         for depth, gradient in zip(depths, [None, *gradients], strict=True):
+            done = len(results) * of_a_depth
+            left = _seconds_left(plan, depths, results) * of_a_depth
+            outlook = f", about {math.ceil(left / 60)} min of training left" if left else ""
+            yield Note(f"trials {done + 1} to {done + of_a_depth} of {len(depths) * of_a_depth}{outlook}")
             trials = yield from _try(setup, depth, rates, warm)
             results.append(_result(plan, depth, trials, gradient))
     if not any(result.seconds for result in results):
@@ -201,6 +207,15 @@ def _gradients(setup: Setup, warm: _Warm, depths: Sequence[Depth]) -> Generator[
         training, _ = phase_frontiers(whole.plan, len(whole.plan.phases))
         feed = features.feed("train", training)
         return (yield from relative_gradients(whole, feed, [depth.block for depth in depths[1:]]))
+
+
+def _seconds_left(plan: Plan, depths: Sequence[Depth], results: Sequence[DepthResult]) -> float:
+    """Returns how long a trial of each remaining depth will take in all, judged by the last one; 0.0 while unknown."""
+    if len(results) < 2:  # the head alone says nothing about the backbone
+        return 0.0
+    work = [sum(multiply_adds(row) for row in plan.network.rows if row.index >= depth.start.index) for depth in depths]
+    before, left = work[len(results) - 1], work[len(results) :]
+    return results[-1].seconds * sum(left) / before * plan.phases[-1].epochs
 
 
 def _result(plan: Plan, depth: Depth, trials: Sequence[_Trial], gradient: float | None) -> DepthResult:

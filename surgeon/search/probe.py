@@ -23,7 +23,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from surgeon.catalogue.layer_table import LayerRow, ancestors
 from surgeon.data.batches import Samples
-from surgeon.errors import SurgeonError
+from surgeon.errors import Location, SurgeonError
 from surgeon.features.frozen import FrozenFeatures, Setup
 from surgeon.features.linear_probe import check_size
 from surgeon.features.regression import predict_held_out
@@ -36,7 +36,7 @@ from surgeon.planning.cuts import all_cuts, block_ends
 from surgeon.planning.frontier import Frontier, multiply_adds
 from surgeon.planning.samples import BATCH
 from surgeon.recipe.compiler import compile_document
-from surgeon.recipe.document import document_of
+from surgeon.recipe.document import Document
 from surgeon.recipe.network import Network
 from surgeon.results.events import Event, Progress
 from surgeon.results.probe import CutResult, ProbeResult, standard_error
@@ -103,7 +103,9 @@ def plan_to_probe(plan: Plan, backbone: str | None) -> Plan:
         values["backbone"] = {"name": backbone, "weights": trained}
         if plan.origins.get("data.image_size") == "default":
             values["data"] = {key: value for key, value in plan.recipe["data"].items() if key != "image_size"}
-    return compile_document(document_of(values, Path(plan.name)))
+    # The lines of these values are nobody's, so what is wrong with them is said of the recipe with this network.
+    place = Path(plan.name if backbone is None else f"{plan.name} with {backbone}")
+    return compile_document(Document(place, values, {(): Location(str(place))}))
 
 
 def _check_classes(dataset: Dataset) -> None:

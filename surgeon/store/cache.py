@@ -32,8 +32,8 @@ class ShelfSummary:
     Attributes:
         size: Bytes on the disk.
         used: When a run last used it, in seconds since the epoch.
-        about: What it holds: ``network``, ``layers``, ``image_size`` and, of features, how fast they were computed.
-            Empty if that was lost or is another version's.
+        about: What it holds: ``network``, ``layers``, ``image_size`` and, of features, how fast they were computed and
+            the name of the ``recipe`` that used them last. Empty if that was lost or is another version's.
     """
 
     folder: Path

@@ -77,6 +77,20 @@ if (gallery) {
   all.addEventListener("click", () => choose(null));
 }
 
+/* A picture of a gallery is shown larger, with what stands below it, until the next click or Escape. */
+const large = document.createElement("dialog");
+large.className = "large";
+document.body.append(large);
+large.addEventListener("click", () => large.close());
+document.addEventListener("click", event => {
+  const figure = event.target.closest(".gallery figure");
+  if (!figure || !event.target.closest("img")) return;
+  const copy = figure.cloneNode(true);
+  copy.hidden = false;
+  large.replaceChildren(...copy.childNodes);
+  large.showModal();
+});
+
 /* The curves of a run: an epoch is marked in all of its charts, and told below them. */
 for (const charts of document.querySelectorAll(".history")) {
   const words = charts.querySelector(".epoch");
