@@ -77,9 +77,10 @@ SHOW_TWO = """
 SHOW_LARGER = """
   const shown = document.querySelector("dialog"), image = document.querySelector(".gallery img");
   image.click();
-  const opened = shown.open, same = shown.querySelector("img").src === image.src, larger = shown.querySelector("img").width;
+  const copy = shown.querySelector("img"), opened = shown.open;
+  const same = copy.src === image.src, grown = copy.width > image.width;
   shown.click();
-  return {opened, same, grown: larger > image.width, closed: !shown.open};
+  return {opened, same, grown, closed: !shown.open};
 """
 
 
@@ -90,6 +91,7 @@ def test_a_picture_of_a_run_is_shown_larger_on_a_click(pages: Path) -> None:
 
 def test_the_page_of_the_service_shows_an_answer_for_each_photograph(pages: Path) -> None:
     told = look(pages / "service.html", 420, SHOW_TWO)
+    assert told["images"] == 2  # a training image of each class
     assert told["answers"] == [["b.gif", "damaged"], ["a.gif", "", "<b>rose0.900"]]
     assert told["explained"] == [False, True]
     assert not told["overflow"]

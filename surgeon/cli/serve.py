@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated
 
 import typer
 
 from surgeon.cli.output import BundleArgument, TrustOption, print_text
-from surgeon.errors import require_modules
+from surgeon.errors import SurgeonError, require_modules
 from surgeon.report.terminal import styled
 
 
@@ -42,6 +43,7 @@ def command(
     with listen(host, port) as listener:
         from surgeon.inference.classify import open_classifier
         from surgeon.inference.explaining import build_explainer
+        from surgeon.runs.pictures import training_samples
         from surgeon.serve.app import build_app
         from surgeon.serve.batching import one_at_a_time
         from surgeon.serve.edge import hosts_of
@@ -53,6 +55,9 @@ def command(
         warm_up(bundle, classifier)
         limits = Limits(max_images, round(max_megabytes * 1e6), batch, max_megapixels, timeout)
         explain = build_explainer(bundle_folder, bundle, "grad-cam", classifier)
-        app = build_app(bundle, classifier, explain, limits, hosts_of(host, allow_host or ()))
+        samples: dict[str, bytes] = {}
+        with suppress(SurgeonError):  # the page does without them
+            samples = training_samples(bundle_folder)
+        app = build_app(bundle, classifier, explain, limits, hosts_of(host, allow_host or ()), samples)
         answers = styled((bundle.name, "bold"), f" is served at {url_of(listener)}; press Ctrl-C to stop")
         serve(app, listener, timeout, on_ready=lambda: print_text(answers))

@@ -17,6 +17,7 @@ _VERSION = 1
 _INDEX = "index.json"
 _NAMES = (".jpg", ".png", "-explained.jpg")  # of an image's files, after its number
 _MOST_BYTES = 4 << 30
+_SAMPLES, _SAMPLE_BYTES = 24, 100_000
 _REMEDY = "restore it from a copy, or remove it: the images are then read from the source"
 
 
@@ -65,6 +66,19 @@ class Picture:
     def labelled(self) -> LabelledImage:
         """Returns what the network saw as an image of a source."""
         return LabelledImage(self.name, self.label, self.split, data=self.pixels)
+
+
+def training_samples(folder: Path) -> dict[str, bytes]:
+    """Returns a small JPEG of a training image of each class, as far as a run keeps any; of some classes, if many.
+
+    Raises:
+        SurgeonError: If the file is damaged, or a newer surgeon wrote it.
+    """
+    samples: dict[str, bytes] = {}
+    for picture in read_pictures(folder) or ():
+        if picture.split == "train" and picture.thumbnail and len(picture.thumbnail) <= _SAMPLE_BYTES:
+            samples.setdefault(picture.label, picture.thumbnail)
+    return dict(list(samples.items())[:_SAMPLES])
 
 
 def write_pictures(folder: Path, pictures: Iterable[Picture]) -> None:

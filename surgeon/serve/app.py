@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -75,7 +76,14 @@ class _Json(JSONResponse):
         return json.dumps(content).encode("ascii")
 
 
-def build_app(bundle: Bundle, classify: Classify, explain: Explain, limits: Limits, hosts: Hosts) -> ASGIApp:
+def build_app(
+    bundle: Bundle,
+    classify: Classify,
+    explain: Explain,
+    limits: Limits,
+    hosts: Hosts,
+    samples: Mapping[str, bytes] = MappingProxyType({}),
+) -> ASGIApp:
     """Returns the service of a network.
 
     Args:
@@ -84,6 +92,7 @@ def build_app(bundle: Bundle, classify: Classify, explain: Explain, limits: Limi
         explain: From pixels of an image and a class number to a picture of where the network sees the class.
         limits: What a request may ask for.
         hosts: The names that the service answers to.
+        samples: A small JPEG of a training image of each class that has one, for the page.
     """
     work = Work(bundle, classify, explain, limits)
 
@@ -155,14 +164,16 @@ def build_app(bundle: Bundle, classify: Classify, explain: Explain, limits: Limi
     async def failed(_: Request, error: Exception) -> Response:
         return _Json({"detail": "the service failed; its log says why"}, 500)
 
-    _add_pages(app)
+    _add_pages(app, samples)
     return guard(app, hosts, limits.request_bytes)
 
 
-def _add_pages(app: FastAPI) -> None:
+def _add_pages(app: FastAPI, samples: Mapping[str, bytes]) -> None:
+    rendered = render_page(samples)
+
     @app.get("/", include_in_schema=False)
     async def page() -> HTMLResponse:
-        return render_page()
+        return rendered
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:

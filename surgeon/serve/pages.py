@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import functools
 import hashlib
 import re
 from collections.abc import Mapping
@@ -11,13 +10,17 @@ from typing import Any
 
 from fastapi.responses import HTMLResponse
 
-from surgeon.report.markup import render
+from surgeon.report.markup import embed, render
 
 
-@functools.cache
-def render_page() -> HTMLResponse:
-    """Returns the page that takes a photograph and shows the answer."""
-    return _respond(render("service.html.j2", title="surgeon"))
+def render_page(samples: Mapping[str, bytes]) -> HTMLResponse:
+    """Returns the page that takes a photograph and shows the answer.
+
+    Args:
+        samples: A small JPEG of a training image of each class that has one.
+    """
+    shown = {label: embed("jpeg", picture) for label, picture in samples.items()}
+    return _respond(render("service.html.j2", title="surgeon", samples=shown))
 
 
 def render_docs(description: Mapping[str, Any]) -> HTMLResponse:

@@ -81,6 +81,7 @@ if (gallery) {
 const large = document.createElement("dialog");
 large.className = "large";
 document.body.append(large);
+document.body.classList.add("zooms");
 large.addEventListener("click", () => large.close());
 document.addEventListener("click", event => {
   const figure = event.target.closest(".gallery figure");
