@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -48,9 +50,18 @@ def command(
         return
     from surgeon.report.results import comparison_table, other_images_text
 
-    names, figures, tests = list(map(str, runs)), [run.figures for run in compared], [run.test for run in compared]
+    names, figures, tests = _names(runs), [run.figures for run in compared], [run.test for run in compared]
     print_text(comparison_table(names, figures, tests))
     if warning := other_images_text(names, [run.has_other_images for run in compared]):
         print_text(warning)
     if out is not None:
         print_text(styled("page written to ", (str(out), "bold")))
+
+
+def _names(runs: Sequence[Path]) -> list[str]:
+    """Returns the paths of runs without the folder that all are in, so that the columns of a table are narrow."""
+    paths = [run.absolute() for run in runs]
+    if len({path.anchor for path in paths}) > 1:  # drives of Windows
+        return [str(run) for run in runs]
+    common = os.path.commonpath([path.parent for path in paths])
+    return [str(path.relative_to(common)) for path in paths]
