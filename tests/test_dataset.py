@@ -37,7 +37,7 @@ def plan(
         fold=None,
         resize=Choice("squash", {}),
         interpolation="bilinear",
-        split=SplitPlan(test=test, validation=0, seed=42, group=Choice("near_copies", {})),
+        split=SplitPlan(test, 0, 42, Choice("near_copies", {}), "fail"),
         batch_size=4,
         on_leak="fail",
         on_bad_image=on_bad_image,

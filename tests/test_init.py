@@ -59,6 +59,24 @@ def test_a_recipe_for_few_images_runs(  # noqa: PLR0917
     assert says_why == ("validation" not in held_out)
 
 
+def test_classes_too_small_to_be_divided_are_trained_on_and_the_others_are_tested(
+    surgeon: Surgeon, tmp_path: Path, write_image: Callable[..., Path], finish: Callable
+) -> None:
+    photos, recipe = fill(tmp_path / "photos", 2, 20, write_image), tmp_path / "long-tailed.yaml"
+    for name, images in (("one", 1), ("two", 2)):
+        for number in range(images):
+            write_image(photos / name / f"{number}.png", 5000 + 10 * images + number, (8, 8))
+    assert surgeon("init", photos, "--out", recipe).code == 0
+    assert "only trained on: 'one' (1), 'two' (2)" in recipe.read_text(encoding="utf-8")
+    index, _ = finish(index_images(compile_recipe(recipe).data))
+    of_class: dict[str, set[str]] = {}
+    for image, split in zip(index.images, index.splits, strict=True):
+        of_class.setdefault(image.label, set()).add(split)
+    every = {"train", "validation", "test"}
+    assert of_class == {"c0": every, "c1": every, "one": {"train"}, "two": {"train"}}
+    assert surgeon("validate", recipe).code == 0
+
+
 def write_table(file: Path, photos: Path, header: str, row: Callable[[Path, int], str]) -> Path:
     """Writes a line for each photograph, whose paths are relative to the table."""
     shutil.copytree(photos, file.parent / "images")

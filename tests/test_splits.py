@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from surgeon.data.groups import name_groups
 from surgeon.data.splits import split_images
 from surgeon.errors import SurgeonError
-from surgeon.recipe.data_plan import SplitPlan
+from surgeon.recipe.data_plan import Fold, SplitPlan
 from surgeon.recipe.keys import Choice
 
 if TYPE_CHECKING:
@@ -37,11 +37,13 @@ def split(  # noqa: PLR0917
     seed: int = 42,
     own: Sequence[str | None] | None = None,
     groups: Sequence[object] | None = None,
+    small_classes: str = "fail",
+    tested: Fold | None = None,
 ) -> tuple[str, ...]:
     digests = [digest(content) for content in contents]
     named = digests if groups is None else name_groups(digests, list(pairwise_of(digests, groups)))
-    plan = SplitPlan(test, validation, seed, Choice("none", {}))
-    return split_images(labels, digests, named, own or [None] * len(labels), plan)
+    plan = SplitPlan(test, validation, seed, Choice("none", {}), small_classes)
+    return split_images(labels, digests, named, own or [None] * len(labels), plan, tested)
 
 
 def test_a_quarter_of_flowers17_is_twenty_of_each_class() -> None:
@@ -162,6 +164,55 @@ def test_a_class_too_small_is_named(sizes: dict[str, int], test: float, named: s
 def test_copies_do_not_make_a_class_large() -> None:
     with pytest.raises(SurgeonError, match="'tulip' \\(1\\)"):
         split(["tulip"] * 10 + ["rose"] * 10, [0] * 10 + [*range(1, 11)], 0.25)
+
+
+class TestSmallClasses:
+    @st.composite
+    @staticmethod
+    def long_tailed(draw: st.DrawFn) -> tuple[list[str], list[int]]:
+        """The class and the group of images, of some classes very few; a group may be of several classes."""
+        sizes = draw(st.lists(st.integers(1, 25), min_size=2, max_size=8))
+        labels = [f"class {number}" for number, size in enumerate(sizes) for _ in range(size)]
+        groups = list(range(len(labels)))
+        for _ in range(draw(st.integers(0, 6))):
+            groups[draw(st.sampled_from(groups))] = draw(st.sampled_from(groups))
+        return labels, groups
+
+    @settings(max_examples=200)
+    @given(long_tailed(), st.floats(0.1, 0.4), st.sampled_from([0.0, 0.15]), st.integers(0, 2**32 - 1))
+    def test_a_class_is_in_every_split_or_only_trained_on(
+        self, images: tuple[list[str], list[int]], test: float, validation: float, seed: int
+    ) -> None:
+        labels, groups = images
+        try:
+            splits = split(labels, range(len(labels)), test, validation, seed, groups=groups, small_classes="train")
+        except SurgeonError:
+            assume(False)
+        every = {"train", "test", *(["validation"] if validation else [])}
+        of_class = {
+            label: {part for name, part in zip(labels, splits, strict=True) if name == label} for label in set(labels)
+        }
+        assert all(parts in ({"train"}, every) for parts in of_class.values())
+        assert every in of_class.values()
+        assert len({*zip(groups, splits, strict=True)}) == len(set(groups))
+        try:
+            strict = split(labels, range(len(labels)), test, validation, seed, groups=groups)
+        except SurgeonError:
+            assert {"train"} in of_class.values()
+        else:
+            assert strict == splits
+
+    def test_each_image_of_the_other_classes_is_in_one_fold(self) -> None:
+        labels = ["rare"] * 2 + ["tulip"] * 10 + ["rose"] * 20
+        folds = [split(labels, range(32), 0, 0.2, small_classes="train", tested=Fold(n, 5)) for n in range(1, 6)]
+        tested = [Counter(part == "test" for part in parts) for parts in zip(*folds, strict=True)]
+        assert tested == [Counter({False: 5})] * 2 + [Counter({False: 4, True: 1})] * 30
+        with pytest.raises(SurgeonError, match="'rare' has 2"):
+            split(labels, range(32), 0, 0.2, tested=Fold(1, 5))
+
+    def test_where_all_classes_are_small_nothing_is_drawn(self) -> None:
+        with pytest.raises(SurgeonError, match="too few images"):
+            split(["a", "b", "c"], range(3), 0.5, small_classes="train")
 
 
 class TestGroups:

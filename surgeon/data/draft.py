@@ -136,12 +136,18 @@ def _source(survey: Survey, start: Path) -> str:
 
 def _split(survey: Survey) -> str:
     split = survey.split
-    values = f"{{test: {split.test:g}, validation: {split.validation:g}, seed: 0}}"
+    small = ", small_classes: train" if survey.only_trained else ""
+    values = f"{{test: {split.test:g}, validation: {split.validation:g}, seed: 0{small}}}"
     if survey.splits:
         found = ", ".join(f"{split} ({number})" for split, number in survey.splits.items())
         return f"{values} # only for splits that the images lack; they have {found}"
     least, few = min(survey.classes.items(), key=lambda item: item[1])
     too_few = f"{printable(least)!r} has only {few} image{'s, or too few that differ' if few > 1 else ''}"
+    if survey.only_trained:
+        kept = ", ".join(
+            first_few((f"{printable(name)!r} ({survey.classes[name]})" for name in survey.only_trained), 4)
+        )
+        return f"{values} # stratified by class; too small to hold any out, and only trained on: {kept}"
     if split.validation:
         return f"{values} # fractions of all images, stratified by class"
     if split.test:

@@ -10,12 +10,12 @@ import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
 from surgeon.errors import SurgeonError
-from surgeon.recipe.data_plan import drawn_count
+from surgeon.recipe.data_plan import ONLY_TRAINED, drawn_count
 from surgeon.recipe.pace import nothing_to_fold
 from surgeon.text import first_few
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -42,6 +42,9 @@ def split_images(
     are of one class each, the number of a class then differs from that by at most half of one of its groups, unless
     only a larger one puts the class on both sides. Groups of several classes may miss it by more.
 
+    With ``small_classes: train`` a class that has too few images, or too few groups, to be in each split stays wholly
+    with the training images, and so does what shares a group with it; the parts are those of the other images.
+
     Args:
         labels: The class of each image.
         digests: The digest of each image's bytes.
@@ -54,37 +57,68 @@ def split_images(
         ``train``, ``validation`` or ``test`` for each image.
 
     Raises:
-        SurgeonError: If a class has too few images, or too few groups, to be in each split that is drawn; or if there
-            are to be folds, and the source has test images of its own.
+        SurgeonError: If a class has too few images, or too few groups, to be in each split that is drawn, unless it may
+            be only trained on; or if there are to be folds, and the source has test images of its own.
     """
+    if tested is not None and "test" in source_splits:
+        raise nothing_to_fold()
     group_of = dict(zip(digests, groups, strict=True))
     label_of = _undrawn(labels, digests, groups, source_splits)
-    undrawn = set(label_of)
-    drawn: dict[str, str] = {}
-    if tested is not None:
-        if "test" in source_splits:
-            raise nothing_to_fold()
-        chosen = _fold(label_of, group_of, tested, plan.seed)
-        undrawn -= chosen
-        drawn = dict.fromkeys(chosen, "test")
-    for split, part in _drawn_parts(source_splits, plan, tested):
-        if undrawn:
-            count = drawn_count(part, len(label_of))
-            left = {digest: label_of[digest] for digest in sorted(undrawn)}
-            chosen = _draw(left, group_of, count, split, plan.seed)
-            undrawn -= chosen
-            drawn |= dict.fromkeys(chosen, split)
+    keep_small = plan.small_classes == "train"
+    fold = _fold(label_of, group_of, tested, plan.seed, keep_small=keep_small) if tested else set[str]()
+    parts = _drawn_parts(source_splits, plan, tested)
+    while True:
+        try:
+            drawn = {**dict.fromkeys(fold, "test"), **_draw_parts(label_of, group_of, fold, parts, plan.seed)}
+            break
+        except _SmallClassError as error:
+            small = {group_of[digest] for digest, label in label_of.items() if label in error.labels}
+            label_of = {digest: label for digest, label in label_of.items() if group_of[digest] not in small}
+            if not keep_small or len(label_of.keys() - fold) == 0:
+                raise
     return tuple(
         split if split not in (None, "train") else drawn.get(digest, "train")
         for digest, split in zip(digests, source_splits, strict=True)
     )
 
 
+def _draw_parts(
+    label_of: Mapping[str, str],
+    group_of: Mapping[str, str],
+    held_out: Collection[str],
+    parts: Sequence[tuple[str, float]],
+    seed: int,
+) -> dict[str, str]:
+    """Returns the splits of the digests that are drawn, of those that are not held out already."""
+    undrawn = label_of.keys() - held_out
+    drawn: dict[str, str] = {}
+    for split, part in parts if undrawn else ():
+        left = {digest: label_of[digest] for digest in sorted(undrawn)}
+        chosen = _draw(left, group_of, drawn_count(part, len(label_of)), split, seed)
+        undrawn -= chosen
+        drawn |= dict.fromkeys(chosen, split)
+    return drawn
+
+
+class _SmallClassError(SurgeonError):
+    """Some classes have too few images to be drawn from."""
+
+    def __init__(self, labels: Collection[str], message: str, hint: str) -> None:
+        super().__init__(message, hint)
+        self.labels = frozenset(labels)
+
+
 def size_notes(index: Index, plan: DataPlan) -> Iterator[str]:
     """Yields a line for each split that was drawn of another size than was asked for, since groups stay together."""
     labels, own = [image.label for image in index.images], [image.split for image in index.images]
-    total = len(_undrawn(labels, index.digests, index.groups, own))
-    for split, part in _drawn_parts(own, plan.split, plan.tested):
+    parts = _drawn_parts(own, plan.split, plan.tested)
+    undrawn = _undrawn(labels, index.digests, index.groups, own)
+    if plan.split.small_classes == "train":  # whose images do not count
+        splits = {split for split, _ in parts}
+        divided = {label for label, split in zip(labels, index.splits, strict=True) if split in splits}
+        undrawn = {digest: label for digest, label in undrawn.items() if label in divided}
+    total = len(undrawn)
+    for split, part in parts:
         asked = drawn_count(part, total)
         found = {digest for digest, drawn in zip(index.digests, index.splits, strict=True) if drawn == split}
         if total and len(found) != asked:
@@ -92,7 +126,9 @@ def size_notes(index: Index, plan: DataPlan) -> Iterator[str]:
             yield f"{split} has {len(found):,} of {total:,} images {because}"
 
 
-def draw_folds(labels: Sequence[str], groups: Sequence[str], count: int, seed: int) -> NDArray[np.intp]:
+def draw_folds(
+    labels: Sequence[str], groups: Sequence[str], count: int, seed: int, *, keep_small: bool
+) -> NDArray[np.intp]:
     """Divides images into folds of about the same size, stratified by class, each group as a whole in one of them.
 
     Args:
@@ -100,32 +136,41 @@ def draw_folds(labels: Sequence[str], groups: Sequence[str], count: int, seed: i
         groups: The group of each.
         count: How many folds there are.
         seed: Chooses among the possible folds.
+        keep_small: Whether classes with fewer groups than there are folds are in none of them.
 
     Returns:
-        The number of each image's fold, from 0, of shape (n,).
+        The number of each image's fold, from 0, of shape (n,); -1 for one that is in none.
 
     Raises:
-        SurgeonError: If a class has fewer groups than there are folds.
+        SurgeonError: If a class has fewer groups than there are folds, and is not to be kept; or all have.
     """
     different = Counter(label for label, _ in set(zip(labels, groups, strict=True)))
-    label, least = min(different.items(), key=lambda item: (item[1], item[0]))
-    if least < count:
+    small = {label for label, number in different.items() if number < count}
+    if small and not (keep_small and small < different.keys()):
+        label, least = min(different.items(), key=lambda item: (item[1], item[0]))
         raise SurgeonError(
             f"{count} folds need {count} different images of each class; {label!r} has {least} (a group counts as one)",
-            "ask for fewer folds, or add images",
+            f"ask for fewer folds, add images of that class, or {ONLY_TRAINED}",
         )
+    kept = {group for label, group in zip(labels, groups, strict=True) if label in small}
+    divided = np.array([at for at, group in enumerate(groups) if group not in kept])
+    number_of = np.full(len(labels), -1, np.intp)
     folds = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
-    number_of = np.empty(len(labels), np.intp)
-    for number, (_, held_out) in enumerate(folds.split(labels, labels, np.array(groups))):
-        number_of[held_out] = number
+    of_divided = np.array(labels)[divided], np.array(groups)[divided]
+    for number, (_, held_out) in enumerate(folds.split(of_divided[0], *of_divided)):
+        number_of[divided[held_out]] = number
     return number_of
 
 
-def _fold(label_of: Mapping[str, str], group_of: Mapping[str, str], tested: Fold, seed: int) -> set[str]:
+def _fold(
+    label_of: Mapping[str, str], group_of: Mapping[str, str], tested: Fold, seed: int, *, keep_small: bool
+) -> set[str]:
     """Returns the digests of a fold."""
     digests = np.array(sorted(label_of))
     labels, groups = [label_of[digest] for digest in digests], [group_of[digest] for digest in digests]
-    return set(digests[draw_folds(labels, groups, tested.of, seed) == tested.number - 1].tolist())
+    return set(
+        digests[draw_folds(labels, groups, tested.of, seed, keep_small=keep_small) == tested.number - 1].tolist()
+    )
 
 
 def _drawn_parts(source_splits: Sequence[str | None], plan: SplitPlan, tested: Fold | None) -> list[tuple[str, float]]:
@@ -212,10 +257,11 @@ def _fill(
 
 def _too_small(labels: set[str], sizes: Counter[str], count: int, split: str) -> SurgeonError:
     named = ", ".join(first_few((f"{label!r} ({sizes[label]})" for label in sorted(labels)), 5))
-    return SurgeonError(
+    return _SmallClassError(
+        labels,
         f"cannot take {count} of {sizes.total()} images for {split} with every class on both sides: "
         f"too few images of {named}; copies of one image count once",
-        f"add images of that class, leave it out, or change data.split.{split}",
+        f"add images of that class, {ONLY_TRAINED}, leave it out, or change data.split.{split}",
     )
 
 
@@ -227,8 +273,10 @@ def _too_few_groups(
         for label in sorted(labels)
     )
     named = ", ".join(first_few(described, 5))
-    return SurgeonError(
+    return _SmallClassError(
+        labels,
         f"cannot take {count} of {sizes.total()} images for {split} with every class on both sides: "
         f"groups stay together, and there are too few with images of {named}",
-        "add images of that class, leave it out, or change data.split.group: `none` keeps only copies together",
+        f"add images of that class, {ONLY_TRAINED}, leave it out, or change data.split.group: `none` keeps only copies "
+        "together",
     )

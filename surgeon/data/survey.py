@@ -25,10 +25,18 @@ _SAMPLE = 64  # images that are decoded for their size
 _SMALL = 200  # images of a class
 _TRAINED = 2
 _NEAR_COPIES = Choice("near_copies", {})
-_NOTHING_HELD_OUT = SplitPlan(test=0, validation=0, seed=0, group=_NEAR_COPIES)
+_ONLY_TRAINED = 0.1  # of the images, at the most, are of classes that are only trained on
+
+
+def _split_plan(test: float, validation: float, small_classes: str = "fail") -> SplitPlan:
+    return SplitPlan(test, validation, 0, _NEAR_COPIES, small_classes)
+
+
+_NOTHING_HELD_OUT = _split_plan(0, 0)
 _SPLITS = (
-    SplitPlan(test=0.15, validation=0.15, seed=0, group=_NEAR_COPIES),
-    *(SplitPlan(test=part, validation=0, seed=0, group=_NEAR_COPIES) for part in (0.15, 0.2, 0.25, 0.33)),
+    _split_plan(0.15, 0.15),
+    _split_plan(0.15, 0.15, "train"),
+    *(_split_plan(part, 0) for part in (0.15, 0.2, 0.25, 0.33)),
 )
 
 
@@ -45,6 +53,7 @@ class Survey:
         bad: How many of those could not be decoded.
         left_out: The names of photographs that are not among the images, by reason.
         split: What can be held out of them.
+        only_trained: Classes of which nothing is held out, since they are too small.
     """
 
     path: Path
@@ -55,6 +64,7 @@ class Survey:
     bad: int
     left_out: Mapping[str, tuple[str, ...]]
     split: SplitPlan
+    only_trained: tuple[str, ...]
 
     @property
     def images(self) -> int:
@@ -80,6 +90,7 @@ def survey_images(path: Path) -> Survey:
             sides.append(min(decode_image(image.read()).size))
         except BadImageError:
             bad += 1
+    split, only_trained = _fitting_split(listing.images)
     return Survey(
         path=path.absolute(),
         source=source,
@@ -88,12 +99,16 @@ def survey_images(path: Path) -> Survey:
         side=round(statistics.median(sides)) if sides else 0,
         bad=bad,
         left_out=listing.left_out,
-        split=_fitting_split(listing.images),
+        split=split,
+        only_trained=only_trained,
     )
 
 
-def _fitting_split(images: Sequence[LabelledImage]) -> SplitPlan:
-    """Returns the first of ``_SPLITS`` that leaves at least ``_TRAINED`` images of each class to train on."""
+def _fitting_split(images: Sequence[LabelledImage]) -> tuple[SplitPlan, tuple[str, ...]]:
+    """Returns the first of ``_SPLITS`` that leaves at least ``_TRAINED`` images of each class to train on.
+
+    The classes of which it holds nothing out are returned with it; they have a small part of the images.
+    """
     labels = [image.label for image in images]
     sizes = Counter(labels)
     # Copies of an image count once and near ones stay together, which in a large class makes no difference.
@@ -109,9 +124,11 @@ def _fitting_split(images: Sequence[LabelledImage]) -> SplitPlan:
         except SurgeonError:
             continue
         trained = Counter(label for label, part in zip(labels, parts, strict=True) if part == "train")
-        if all(trained[label] >= min(_TRAINED, sizes[label]) for label in sizes):
-            return split
-    return _NOTHING_HELD_OUT
+        kept = [label for label in sizes if trained[label] == sizes[label]] if split.small_classes == "train" else []
+        is_enough = all(trained[label] >= min(_TRAINED, sizes[label]) for label in sizes)
+        if is_enough and sum(sizes[label] for label in kept) <= _ONLY_TRAINED * len(labels):
+            return split, tuple(kept)
+    return _NOTHING_HELD_OUT, ()
 
 
 def _content(image: LabelledImage) -> str:

@@ -21,6 +21,8 @@ from surgeon.recipe.keys import (
 )
 from surgeon.resizing import INTERPOLATIONS, Resizing
 
+ONLY_TRAINED = "only train on it (data.split.small_classes: train)"  # what a small class can do
+
 
 @dataclass(frozen=True)
 class SplitPlan:
@@ -35,6 +37,14 @@ class SplitPlan:
     seed: Annotated[int, integer("Seed of the random split.", 0, minimum=0, maximum=2**32 - 1)]
     group: Annotated[
         Choice, one_of("grouping", "Which images stay in the same split.", default="near_copies"), Formerly("none")
+    ]
+    small_classes: Annotated[
+        str,
+        choice(
+            "What to do about a class with too few images to be in every split: report it, or only train on it.",
+            ("fail", "train"),
+            "fail",
+        ),
     ]
 
 

@@ -12,7 +12,7 @@ from surgeon.errors import SurgeonError
 from surgeon.patterns import check_pattern
 from surgeon.recipe.classes import class_problems, relabelled, renamed_classes
 from surgeon.recipe.complete import is_whole
-from surgeon.recipe.data_plan import ClassesPlan
+from surgeon.recipe.data_plan import ONLY_TRAINED, ClassesPlan
 from surgeon.recipe.pace import draw_splits, nothing_to_fold
 
 if TYPE_CHECKING:
@@ -157,8 +157,8 @@ def _check_draw(findings: Findings, source: SourceSpec, of_source: Values, listi
     listing, kept = relabelled(_classes_plan(findings), listing)
     shared = [keys[at] for at in kept]
     findings.train_images, failures = draw_splits(listing, shared, tested, split["validation"], folds or 1)
-    for at, message in failures:
-        hint = "add images of that class, leave it out, or change data.split"
+    for at, message in failures if split["small_classes"] == "fail" else ():
+        hint = f"add images of that class, {ONLY_TRAINED}, leave it out, or change data.split"
         where = ("data", "folds") if folds and at == "test" else ("data", "split", at)
         findings.report(where, "class-too-small", message, hint)
 

@@ -53,9 +53,11 @@ def with_validation(session: Session, split: SplitPlan) -> Generator[Event, None
     return replace(session, dataset=replace(dataset, splits=splits))
 
 
-def folds_of(dataset: Dataset, count: int, seed: int) -> Iterator[Dataset]:
+def folds_of(dataset: Dataset, count: int, split: SplitPlan) -> Iterator[Dataset]:
     """Yields the images with each part of them held out; images of one group are in one part."""
-    fold_of = draw_folds([dataset.classes[number] for number in dataset.labels], dataset.groups, count, seed)
+    labels = [dataset.classes[number] for number in dataset.labels]
+    keep_small = split.small_classes == "train"
+    fold_of = draw_folds(labels, dataset.groups, count, split.seed, keep_small=keep_small)
     for fold in range(count):
         splits = np.where(fold_of == fold, "validation", "train")
         yield replace(dataset, splits=tuple(splits.tolist()))

@@ -190,7 +190,7 @@ def _open_images(work: _Work, plan: Plan) -> Generator[Event, None, _Images]:
         else:
             dataset = session.dataset
             every = replace(dataset, splits=("train",) * len(dataset.splits))
-            splits = tuple(folds_of(dataset, folds, plan.data.split.seed))
+            splits = tuple(folds_of(dataset, folds, plan.data.split))
             work.images[resizing] = _Images(every, splits, len(set(dataset.digests)))
     return work.images[resizing]
 
