@@ -19,6 +19,7 @@ import pytest
 import yaml
 from conftest import slow_but
 from PIL import Image
+from test_report import check_page
 
 from surgeon.catalogue.kinds import LISTED, listing_command
 
@@ -351,7 +352,10 @@ def test_weights_of_another_network_name_layer_and_shape(surgeon: Surgeon, tiny:
 @pytest.mark.slow
 @pytest.mark.mirror
 def test_flowers_are_learned_from_real_weights(surgeon: Surgeon, mirror: Path, tmp_path: Path) -> None:
-    """The story's network, smaller and shorter; far above chance only with the right weights and preprocessing."""
+    """The story's network, smaller and shorter; far above chance only with the right weights and preprocessing.
+
+    All 340 test images are on its page.
+    """
     # In float32, since where the processor has no bfloat16 it takes many times as long.
     short = ["data.image_size=96", "augment={}", "phases[0].epochs=4", "phases[1].epochs=1", "precision=float32"]
     options = [part for override in short for part in ("--set", override)]
@@ -359,6 +363,7 @@ def test_flowers_are_learned_from_real_weights(surgeon: Surgeon, mirror: Path, t
     assert done.code == 0, done.err
     result = json.loads((tmp_path / "run" / "result.json").read_text(encoding="utf-8"))
     assert result["evaluation"]["accuracy"] > 0.6
+    check_page(tmp_path / "run" / "report.html", images=340)
 
 
 @pytest.mark.slow
