@@ -118,7 +118,8 @@ def _absent(index: Index) -> Iterator[Finding]:
     for split, counts in index.counts().items():
         absent = [label for label, count in counts.items() if not count]
         if absent:
-            effect = "the network cannot learn them" if split == "train" else "nothing is measured on them"
+            them = "it" if len(absent) == 1 else "them"
+            effect = f"the network cannot learn {them}" if split == "train" else f"nothing is measured on {them}"
             message = f"{split} has no image of {_listed(absent)}; {effect}"
             yield Finding("absent-class", "warning", (), message)
 
