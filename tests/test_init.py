@@ -62,12 +62,14 @@ def test_a_recipe_for_few_images_runs(  # noqa: PLR0917
 def test_classes_too_small_to_be_divided_are_trained_on_and_the_others_are_tested(
     surgeon: Surgeon, tmp_path: Path, write_image: Callable[..., Path], finish: Callable
 ) -> None:
-    photos, recipe = fill(tmp_path / "photos", 2, 20, write_image), tmp_path / "long-tailed.yaml"
+    photos, recipe = fill(tmp_path / "photos", 2, 21, write_image), tmp_path / "long-tailed.yaml"
     for name, images in (("one", 1), ("two", 2)):
         for number in range(images):
             write_image(photos / name / f"{number}.png", 5000 + 10 * images + number, (8, 8))
     assert surgeon("init", photos, "--out", recipe).code == 0
-    assert "only trained on: 'one' (1), 'two' (2)" in recipe.read_text(encoding="utf-8")
+    text = recipe.read_text(encoding="utf-8")
+    assert "only trained on: 'one' (1), 'two' (2)" in text
+    assert "class_weight: sqrt_balanced" in text
     index, _ = finish(index_images(compile_recipe(recipe).data))
     of_class: dict[str, set[str]] = {}
     for image, split in zip(index.images, index.splits, strict=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -186,6 +187,8 @@ def test_class_weights_balance(tiny: Path, set_up: Callable[..., Any]) -> None:
     weights = class_weights(setup.plan.phases[0], few, setup.plan.classes)
     counts = np.bincount(few.labels)
     np.testing.assert_allclose(weights * counts, len(few) / 2, rtol=1e-6)
+    roots = replace(setup.plan.phases[0], class_weight="sqrt_balanced")
+    np.testing.assert_allclose(class_weights(roots, few, setup.plan.classes) ** 2, weights, rtol=1e-6)
 
 
 def test_class_weights_by_name_leave_the_others(tiny: Path, set_up: Callable[..., Any]) -> None:

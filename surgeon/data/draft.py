@@ -55,6 +55,7 @@ evaluate:
 
 
 _LEAST_VIEWS = 2
+_EXTREME = 20.0  # times the images of the smallest class
 _COPIES = 20_000  # of all images, that a disk has room for
 _UNTIL = """
     until: {{monitor: val_accuracy, patience: {}, restore_best: false}} # never ends early; keeps a better start"""
@@ -118,10 +119,17 @@ def draft_recipe(survey: Survey, file: Path, choices: Choices = Choices()) -> st
         epochs=choices.epochs,
         views=min(max(_COPIES // survey.images, _LEAST_VIEWS), choices.views),
         on_bad_image="skip" if survey.bad else "fail",
-        class_weight="\n    class_weight: balanced" if most > 2 * least else "",
+        class_weight=_class_weight(most / least),
         until=_UNTIL.format(choices.epochs) if _has_validation(survey) else "",
         reject=_REJECT if _has_validation(survey) else "",
     )
+
+
+def _class_weight(ratio: float) -> str:
+    """Returns the line of the weights for classes whose largest is so many times the smallest."""
+    if ratio > _EXTREME:
+        return "\n    class_weight: sqrt_balanced # with balanced, training would follow the few rare images"
+    return "\n    class_weight: balanced" if ratio > 2 else ""
 
 
 def _source(survey: Survey, start: Path) -> str:

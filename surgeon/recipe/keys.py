@@ -153,15 +153,15 @@ def sides(description: str) -> Schema:
     }
 
 
-def weights_by_name(description: str, bare: str) -> Schema:
-    """Returns the schema of a mapping of names to weights, or of a word instead."""
+def weights_by_name(description: str, words: Sequence[str]) -> Schema:
+    """Returns the schema of a mapping of names to weights, or of one of some words instead."""
     weight = number("The weight of the class, as a factor.", minimum=0.001, maximum=1000)
     return {
         "description": description,
         "type": ["string", "object"],
         "if": {"type": "object"},
         "then": {"minProperties": 1, "additionalProperties": weight},
-        "else": {"enum": [bare]},
+        "else": {"enum": list(words)},
     }
 
 

@@ -89,7 +89,7 @@ class PhasePlan:
     Attributes:
         trainable: Names of the layers whose weights are trained, in the network's order.
         lr_scale: By the name of each layer with weights that a selector matches, trained or not.
-        class_weight: ``balanced``, a weight for each class that does not weigh 1, or None.
+        class_weight: ``balanced``, ``sqrt_balanced``, a weight for each class that does not weigh 1, or None.
         sample: ``balanced`` or None.
         average: ``alpha`` and ``with``, or None.
     """
@@ -133,8 +133,9 @@ class PhasePlan:
     class_weight: Annotated[
         Mapping[str, float] | str | None,
         weights_by_name(
-            "Weight classes by inverse frequency (`balanced`), or by name: `{rose: 2}`, where the others weigh 1.",
-            "balanced",
+            "Weight classes by inverse frequency (`balanced`), by its square root (`sqrt_balanced`), or by name: "
+            "`{rose: 2}`, where the others weigh 1.",
+            ("balanced", "sqrt_balanced"),
         ),
     ]
     sample: Annotated[

@@ -370,9 +370,9 @@ def _check_reject(findings: Findings) -> None:
 
 def _check_balance(findings: Findings, phase: Values, path: ValuePath) -> None:
     weights = phase.get("class_weight")
-    if weights == "balanced" and phase.get("sample") == "balanced":
+    if isinstance(weights, str) and phase.get("sample") == "balanced":
         message = (
-            "'sample: balanced' does not go with 'class_weight: balanced': together they favour rare classes twice"
+            f"'sample: balanced' does not go with 'class_weight: {weights}': together they favour rare classes twice"
         )
         findings.report((*path, "sample"), "conflicting-keys", message, "keep one of them")
     if isinstance(weights, dict) and findings.classes is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -49,9 +49,14 @@ def _balanced(examples: Examples, random: np.random.Generator) -> NDArray[np.int
 
 
 def class_weights(phase: PhasePlan, train: Examples, classes: Sequence[str]) -> NDArray[np.float32]:
-    """Returns a weight per class: n / (classes * n of the class) for ``balanced``, as scikit-learn has it."""
-    if phase.class_weight == "balanced":
+    """Returns a weight per class.
+
+    That is n / (classes * n of the class) for ``balanced``, as scikit-learn has it, and the root of this for
+    ``sqrt_balanced``.
+    """
+    if isinstance(phase.class_weight, str):
         counts = np.bincount(train.labels, minlength=len(classes))
-        return (len(train) / (len(classes) * np.maximum(counts, 1))).astype(np.float32)
-    given = phase.class_weight if isinstance(phase.class_weight, Mapping) else {}
+        balanced = len(train) / (len(classes) * np.maximum(counts, 1))
+        return (np.sqrt(balanced) if phase.class_weight == "sqrt_balanced" else balanced).astype(np.float32)
+    given = phase.class_weight or {}
     return np.array([given.get(name, 1.0) for name in classes], np.float32)
