@@ -53,7 +53,8 @@ class Diagnostic:
     hint: str | None = None
 
     def __str__(self) -> str:
-        subject = f"{self.path}: " if self.path else ""
+        is_named = not self.path or self.location.file == f"--set {self.path}"
+        subject = "" if is_named else f"{self.path}: "
         hint = f"; {self.hint}" if self.hint else ""
         return printable(f"{self.location}: {subject}{self.message}{hint}")
 

@@ -10,7 +10,7 @@ import struct
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -347,6 +347,20 @@ def test_weights_of_another_network_name_layer_and_shape(surgeon: Surgeon, tiny:
     assert done.code == 1
     assert "efficientnetlite0" in done.err
     assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        (("train", "photos"), "`surgeon run RECIPE` trains"),
+        (("run", "recipe.yaml", "--epochs", "5"), "--set phases[0].epochs=5"),
+        (("frobnicate",), "surgeon --help`"),
+    ],
+)
+def test_what_other_tools_call_it_is_answered(surgeon: Surgeon, typed: Sequence[str], hint: str) -> None:
+    outcome = surgeon(*typed)
+    assert outcome.code == 2
+    assert hint in " ".join(outcome.err.split())
 
 
 @pytest.mark.slow

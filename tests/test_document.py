@@ -366,23 +366,23 @@ class TestSet:
         [
             ("seed", "--set: expected KEY=VALUE such as data.split.seed=1, found 'seed'"),
             ("=3", "--set: expected KEY=VALUE such as data.split.seed=1, found '=3'"),
-            ("seed=many", "--set seed: seed: expected a whole number, found 'many'"),
-            ("seed=", "--set seed: seed: expected a whole number, found nothing; give it a value, or remove it"),
-            ("data.split.sede=3", "--set data.split.sede: data.split.sede: unknown key 'sede'; did you mean 'seed'?"),
-            ("1=3", "--set 1: 1: unknown key '1'; expected "),
+            ("seed=many", "--set seed: expected a whole number, found 'many'"),
+            ("seed=", "--set seed: expected a whole number, found nothing; give it a value, or remove it"),
+            ("data.split.sede=3", "--set data.split.sede: unknown key 'sede'; did you mean 'seed'?"),
+            ("1=3", "--set 1: unknown key '1'; expected "),
             ("phases[1].lr=0.1", "--set phases[1].lr: phases.1: expected an index from 0 to 0, found '1'"),
             ("phases[-1].lr=1", "--set phases[-1].lr: phases.-1: expected an index from 0 to 0, found '-1'"),
             ("phases.first.lr=1", "--set phases.first.lr: phases.first: expected an index from 0 to 0, found 'first'"),
             ("phases[²].lr=1", "--set phases[²].lr: phases.²: expected an index from 0 to 0, found '²'"),
-            ("phases[0].lr=0", "--set phases[0].lr: phases[0].lr: expected more than 0, found 0"),
-            ("backbone.cut=99", "--set backbone.cut: backbone.cut: no layer has the index 99; expected 0 to 22"),
-            ("extends=x.yaml", "--set extends: extends: --set cannot change 'extends'; write it in the recipe"),
+            ("phases[0].lr=0", "--set phases[0].lr: expected more than 0, found 0"),
+            ("backbone.cut=99", "--set backbone.cut: no layer has the index 99; expected 0 to 22"),
+            ("extends=x.yaml", "--set extends: --set cannot change 'extends'; write it in the recipe"),
             (
                 "name=a: b: c",
-                "--set name: name: not YAML: mapping values are not allowed here; "
+                "--set name: not YAML: mapping values are not allowed here; "
                 "put text that holds a colon into quotes, or correct the indentation",
             ),
-            ("name=!x y", "--set name: name: unknown tag '!x'; recipes may contain only plain values"),
+            ("name=!x y", "--set name: unknown tag '!x'; recipes may contain only plain values"),
         ],
     )
     def test_mistakes(self, override: str, problem: str) -> None:

@@ -522,7 +522,17 @@ class TestPredict:
 
     def test_nothing_to_predict(self, surgeon: Surgeon, run: Path, photos: Path, tmp_path: Path) -> None:
         assert "nothing matches nowhere/*.jpg" in surgeon("predict", run, "nowhere/*.jpg").err
-        assert "holds no network" in surgeon("predict", tmp_path, photos).err
+        assert "is not the folder of a network" in surgeon("predict", tmp_path, photos).err
+        inside = " ".join(surgeon("predict", run / "network.keras", photos).err.split())
+        assert "it is a file" in inside
+        assert f"give the folder that it is in: {run}" in inside
+        assert "there is no folder nowhere" in surgeon("predict", "nowhere", "nowhere/*.jpg").err
+
+    def test_a_run_that_is_not_finished_is_said(self, surgeon: Surgeon, run: Path, photos: Path) -> None:
+        assert "not finished" not in surgeon("predict", run, photos).err
+        (run / "result.json").unlink()
+        told = surgeon("predict", run, photos)
+        assert (told.code, "warning: the run is not finished" in told.err) == (0, True)
         misspelled = surgeon("predict", run.with_name(f"{run.name}s"), photos).err
         assert f"there is no folder {run}s" in misspelled.replace("\n", "")
         assert f"did you mean '{run.name}'?" in misspelled

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 from typing import Annotated
@@ -88,6 +89,24 @@ app.add_typer(cache.app, name="cache")
 catalogue.register(app)
 
 
+# What other tools call it.
+_HABITS = {
+    **dict.fromkeys(("train", "fit"), "`surgeon run RECIPE` trains; `surgeon init PHOTOS` drafts a recipe"),
+    **dict.fromkeys(("test", "val"), "`surgeon evaluate RUN PHOTOS` measures a run on other images"),
+    "help": "see `surgeon --help`",
+    **dict.fromkeys(
+        ("--epochs", "--lr", "--batch-size"), "recipes say that; --set changes it: --set phases[0].epochs=5"
+    ),
+}
+
+
+def _asked(error: typer.TyperException) -> str:
+    """Returns the command or the option that there is not, if that is what is wrong."""
+    option = getattr(error, "option_name", None)
+    found = re.match(r"No such command '(.*)'", error.format_message())
+    return str(option or (found[1] if found else ""))
+
+
 @plain_warnings()
 def main() -> None:
     """Runs the command line.
@@ -100,7 +119,7 @@ def main() -> None:
     except typer.TyperException as error:  # the library would print what was typed as it is
         if message := error.format_message():  # nothing where it has printed the help
             command = getattr(getattr(error, "ctx", None), "command_path", "surgeon")
-            print_error(UsageError(message, f"see `{command} --help`"))
+            print_error(UsageError(message, _HABITS.get(_asked(error), f"see `{command} --help`")))
         sys.exit(2)
     except SurgeonError as error:
         print_error(error)

@@ -8,12 +8,20 @@ from typing import Annotated
 
 import typer
 
-from surgeon.cli.output import Format, FormatOption, RunArgument, TrustOption, print_json, print_text, show_progress
+from surgeon.cli.output import (
+    Format,
+    FormatOption,
+    NetworkOfRunArgument,
+    TrustOption,
+    print_json,
+    print_text,
+    show_progress,
+)
 from surgeon.report.terminal import Terminal
 
 
 def command(
-    run: RunArgument,
+    run: NetworkOfRunArgument,
     data: Annotated[
         Path,
         typer.Argument(

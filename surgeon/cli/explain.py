@@ -45,8 +45,8 @@ def command(
     from surgeon.inference.explaining import build_explainer
     from surgeon.recipe.bundle import read_bundle
 
-    files = image_files(paths)
     classes = read_bundle(run).classes
+    files = image_files(paths)
     if label is not None and label not in classes:
         raise UsageError(f"{label!r} is not a class of {run}", did_you_mean(label, classes))
     bundle, classifier = open_classifier(run, trust=trust)

@@ -10,12 +10,12 @@ import typer
 
 from surgeon.catalogue.entry import find
 from surgeon.catalogue.exporters import EXPORTERS
-from surgeon.cli.output import Format, FormatOption, RunArgument, print_json, print_text, show_progress
+from surgeon.cli.output import Format, FormatOption, NetworkOfRunArgument, print_json, print_text, show_progress
 from surgeon.report.terminal import Terminal, styled
 
 
 def command(
-    run: RunArgument,
+    run: NetworkOfRunArgument,
     to: Annotated[str, typer.Option(help="The format, as `surgeon exporters` lists them.", show_default=False)],
     quantize: Annotated[
         str | None,

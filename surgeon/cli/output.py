@@ -57,9 +57,31 @@ TrustOption = Annotated[
     bool,
     typer.Option("--trust", help="Open an exported network even if it may do more than compute: only if you trust it."),
 ]
+
+
+def _said_if_unfinished(folder: Path) -> Path:
+    """Warns of a run that is not finished, whose network is that of the last phase that is."""
+    from surgeon.runs.folder import holds_run, is_finished
+
+    if holds_run(folder) and not is_finished(folder):
+        warning = f"the run is not finished: its network is that of its last finished phase; surgeon resume {folder}"
+        Terminal(stderr=True).show(styled(("warning: ", "bold yellow"), warning))
+    return folder
+
+
 RunArgument = Annotated[
     Path,
     typer.Argument(metavar="RUN", help="The folder of a run.", autocompletion=complete_run, show_default=False),
+]
+NetworkOfRunArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RUN",
+        help="The folder of a run.",
+        autocompletion=complete_run,
+        callback=_said_if_unfinished,
+        show_default=False,
+    ),
 ]
 BundleArgument = Annotated[
     Path,
@@ -67,6 +89,7 @@ BundleArgument = Annotated[
         metavar="RUN|BUNDLE",
         help="The folder of a run or of an export.",
         autocompletion=complete_run,
+        callback=_said_if_unfinished,
         show_default=False,
     ),
 ]

@@ -22,6 +22,7 @@ from surgeon.recipe.compiler import compile_recipe
 from surgeon.recipe.pace import check_pace
 from surgeon.recipe.text import leaves, spell_path
 from surgeon.report.terminal import Terminal
+from surgeon.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,10 +75,10 @@ def _uncompared(index: Index) -> Iterator[str]:
     from surgeon.data.looks import LOOK_SECONDS
 
     if index.uncompared:
-        count, seconds = index.uncompared, math.ceil(index.uncompared * LOOK_SECONDS)
+        count, seconds = counted(index.uncompared, "image"), math.ceil(index.uncompared * LOOK_SECONDS)
         yield (
-            f"near copies share a split (data.split.group); to find them, a run first decodes {count:,} images that "
-            f"were not compared yet (about {seconds:,} s); the splits may then differ slightly from these counts"
+            f"near copies share a split (data.split.group); to find them, a run first decodes {count} not compared yet "
+            f"(about {seconds:,} s); the splits may then differ slightly from these counts"
         )
 
 

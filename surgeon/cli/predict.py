@@ -65,6 +65,9 @@ def command(
         raise UsageError("--link needs --out, which is missing", "give a new folder with --out")
     if out is not None and out.exists():
         raise UsageError(f"{out} already exists", "give a new folder with --out")
+    from surgeon.recipe.bundle import read_bundle
+
+    read_bundle(run)  # said before the images are looked for
     files = image_files(paths)
     from surgeon.evaluation.rejection import read_answers
     from surgeon.inference.classify import classify, open_classifier

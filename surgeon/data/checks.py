@@ -133,7 +133,7 @@ def _imbalance(index: Index) -> Iterator[Finding]:
     if many > _IMBALANCE * few:
         message = (
             f"{most} has {many:,} training images and {least} {few:,}, a ratio of {many / few:.1f}; "
-            "add images, or set class_weight: balanced in each phase"
+            "more images of rare classes help, and so does class_weight in each phase"
         )
         yield Finding("imbalance", "warning", (), message)
 

@@ -164,10 +164,11 @@ def _disagreements(
 
 
 def _asked(recipes: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Returns the values that recipes differ in, by name, a value a recipe."""
-    first = recipes[0]
+    """Returns the values that recipes differ in, by name, a value a recipe; a run does not see its sweep."""
+    searched = [{key: value for key, value in recipe.items() if key != "sweep"} for recipe in recipes]
+    first = searched[0]
     found: dict[str, list[Any]] = {}
-    for at, recipe in enumerate(recipes):
+    for at, recipe in enumerate(searched):
         for difference in compare({"recipe": first}, {"recipe": recipe}):
-            found.setdefault(difference.name, [difference.before] * len(recipes))[at] = difference.after
+            found.setdefault(difference.name, [difference.before] * len(searched))[at] = difference.after
     return found

@@ -162,9 +162,12 @@ def read_bundle(folder: Path) -> Bundle:
         near = did_you_mean(folder.name, (entry.name for entry in folder.parent.glob("*/") if entry.is_dir()))
         raise UsageError(f"there is no folder {folder}", near or "give the folder of a run or of an export")
     if not path.exists():
-        raise UsageError(
-            f"{folder} holds no network: there is no {_FILE} in it", "give the folder of a run or of an export"
+        inside = (folder.parent / _FILE).exists()
+        hint = (
+            f"give the folder that it is in: {folder.parent}" if inside else "give the folder of a run or of an export"
         )
+        what = f"there is no {_FILE} in it" if folder.is_dir() else "it is a file"
+        raise UsageError(f"{folder} is not the folder of a network: {what}", hint)
     with damage_told(path, "export it again, or restore the run from a copy or run its recipe again", UsageError):
         record = json.loads(read_regular(path, _MOST_BYTES))
         version = record_of(record, _Versioned).bundle

@@ -142,7 +142,7 @@ def _type_hint(kind: str, types: Sequence[str], schema: Mapping[str, Any], found
     elif list(types) == ["array"]:
         hint = "begin each item with a dash"
     elif isinstance(found, list) and "object" in types:
-        hint = "write it without dashes"
+        hint = "write it without dashes or brackets"
     elif "properties" in schema:
         hint = f"its keys are {', '.join(map(repr, keys))}" if keys else _NO_PARAMETERS
     elif "examples" in schema:
@@ -189,7 +189,7 @@ def _unit_hint(error: Any) -> str | None:
     found = error.instance
     if isinstance(found, str) and (written := _WITH_UNIT.fullmatch(found.strip())):
         found = float(written[1])
-    if unit is None or not isinstance(found, int | float) or not 1 < found <= _UNITS[unit][1]:
+    if unit is None or not isinstance(found, int | float) or not 2 <= found <= _UNITS[unit][1]:
         return None
     whole, size = _UNITS[unit]
     return f"it is a fraction of {whole}: write {found / size:.2g} for {found:g} {unit}"

@@ -76,7 +76,7 @@ def plot_precision_recall(axes: Any, curves: Sequence[ClassCurve]) -> None:
         label = f"{curve.average_precision:.3f} {short_label(curve.name)}"  # a label that begins with _ is not shown
         axes.plot(curve.recall, curve.precision, color=color, linewidth=1.5, label=label, drawstyle="steps-post")
     axes.set(xlim=(0, 1.03), ylim=(0, 1.03), xlabel="recall", ylabel="precision", aspect="equal")
-    axes.legend(frameon=False, loc="lower left", title="lowest average precision", alignment="left")
+    axes.legend(frameon=False, loc="lower left", title="average precision of the worst", alignment="left")
 
 
 def draw_matrix(parts: NDArray[np.float64]) -> str:

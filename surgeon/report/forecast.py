@@ -77,7 +77,7 @@ def _expectation(forecast: Forecast) -> str:
     by_part = ", ".join(f"{duration(part)} {what}" for what, part in parts.items() if part >= 1)
     return (
         f"{_about(seconds.all)} on this processor, if it is idle and the cache is empty"
-        f"{f': {by_part}' if by_part else ''}; startup, decoding and fitting the linear probe are not included"
+        f"{f': {by_part}' if by_part else ''}; startup, decoding and fitting a linear probe are not included"
     )
 
 

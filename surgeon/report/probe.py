@@ -67,7 +67,7 @@ def suggestion_text(result: ProbeResult) -> list[Text]:
 
 def _compared(cheap: CutResult, best: CutResult) -> str:
     return (
-        f"{cheap.milliseconds / best.milliseconds:.0%} of the time per image and "
+        f"compared with the best, {cheap.multiply_adds / best.multiply_adds:.0%} of the multiply-adds and "
         f"{cheap.parameters / best.parameters:.0%} of the parameters"
     )
 

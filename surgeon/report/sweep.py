@@ -140,7 +140,7 @@ def final_text(final: FinalResult) -> str:
 def next_commands(folder: Path) -> list[str]:
     """Returns what to do with the best recipe of a sweep, as commands."""
     best, own = (shlex.quote(printable(path)) for path in (folder / "best.yaml", folder))
-    return [f"surgeon run {best}", f"surgeon sweep --resume {own} --final 3"]
+    return [f"surgeon run {best}", f"surgeon sweep {own} --resume --final 3"]
 
 
 def best_text(result: SweepResult, folder: Path) -> list[Text]:
