@@ -112,7 +112,8 @@ def draw_confusion(evaluation: Evaluation, path: Path) -> None:
             axes.set_yticks(range(count), labels)
         else:  # the root, so that a few images of a class are seen
             axes.imshow(parts, cmap="Blues", norm=PowerNorm(0.5, 0, 1), extent=(0, count, count, 0))
-        axes.set(xlabel="predicted", ylabel="true", title=f"{evaluation.split}: accuracy {evaluation.accuracy:.3f}")
+        axes.set(xlabel="predicted", ylabel="true")
+        axes.set_title(f"{evaluation.split} images: accuracy {evaluation.accuracy:.3f}")
         if count <= _COUNTED:
             _write_counts(axes, matrix, parts)
         figure.savefig(path, dpi=150)

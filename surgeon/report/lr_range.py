@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 def suggestion_text(result: LrRangeResult) -> Text:
     """Says which rate is suggested, and why."""
     if result.suggested is None:
-        why = ": the smoothed loss only rises, only falls, or hardly changes"
-        return styled("no learning rate is suggested for phase ", (result.phase, "bold"), why)
+        return styled("no learning rate is suggested for phase ", (result.phase, "bold"), f": {_why_none(result)}")
     return styled(
         "suggested learning rate of phase ",
         (result.phase, "bold"),
@@ -30,6 +29,14 @@ def suggestion_text(result: LrRangeResult) -> Text:
         (f"{result.suggested:.1e}", "bold"),
         f", a tenth of {result.lowest:.1e}, where the smoothed loss is lowest",
     )
+
+
+def _why_none(result: LrRangeResult) -> str:
+    """Returns why no rate is suggested, and what to do instead."""
+    if result.lowest == result.rates[-1]:
+        return "the smoothed loss still falls at the highest rate; try that one, or a higher one"
+    what = "only rises" if result.lowest / 10 < result.rates[0] else "hardly falls"
+    return f"the smoothed loss {what}, as after a good start; keep the recipe's rate, or compare some in a sweep"
 
 
 def draw_lr_range(result: LrRangeResult, path: Path) -> None:

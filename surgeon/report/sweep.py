@@ -166,6 +166,7 @@ def best_text(result: SweepResult, folder: Path) -> list[Text]:
     lines.append(styled("its recipe: ", (str(folder / "best.yaml"), "bold"), "; train it: ", (run, "bold")))
     if result.final is None:
         lines.append(styled("test it with three seeds: ", (final, "bold")))
+    lines.append(styled("a page of all trials: ", (f"surgeon report {shlex.quote(printable(folder))}", "bold")))
     return lines
 
 

@@ -118,5 +118,5 @@ def _look_at(index: Index, plan: Plan) -> Generator[Note, None, None]:
             "\n".join(first_few(leaks, MOST_NOTES)),
             "`surgeon check` shows all; remove the copies, or allow them: data.on_leak: warn",
         )
-    for text in first_few((finding.message for finding in findings), MOST_NOTES):
+    for text in first_few((f"warning: {finding.message}" for finding in findings), MOST_NOTES):
         yield Note(text)
