@@ -181,12 +181,18 @@ def quote(value: object) -> str:
 
 def did_you_mean(found: object, known: Iterable[str]) -> str | None:
     """Returns ``did you mean 'x'?`` for the known spelling nearest to ``found``, or None if none is near."""
+    meant = nearest(found, known)
+    return None if meant is None else f"did you mean {meant!r}?"
+
+
+def nearest(found: object, known: Iterable[str]) -> str | None:
+    """Returns the known spelling nearest to ``found``, or None if none is near."""
     by_key = {_spelling_key(name): name for name in known}
     key = _spelling_key(str(found))
     near = difflib.get_close_matches(key, by_key, n=3, cutoff=0.6)
     # Of several, letters that changed places are the likeliest mistake.
-    nearest = next((name for name in near if sorted(name) == sorted(key)), near[0] if near else None)
-    return None if nearest is None else f"did you mean {by_key[nearest]!r}?"
+    found_key = next((name for name in near if sorted(name) == sorted(key)), near[0] if near else None)
+    return None if found_key is None else by_key[found_key]
 
 
 def _spelling_key(name: str) -> str:

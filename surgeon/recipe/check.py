@@ -10,7 +10,7 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from surgeon.catalogue.kinds import KINDS, listing_command
-from surgeon.errors import Diagnostic, did_you_mean, quote
+from surgeon.errors import Diagnostic, did_you_mean, nearest, quote
 from surgeon.recipe.document import Document
 from surgeon.recipe.schema import recipe_schema
 from surgeon.recipe.text import ValuePath, spell_path
@@ -39,6 +39,14 @@ _UNITS = {
     "percent": ("the whole", 100),
 }  # of what a value is a part; how many make one
 _WITH_UNIT = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(?:%|percent|°|deg|degrees?)")
+_CALLED = {  # by other tools
+    "dataset": "data",
+    "freeze": "trainable",
+    "frozen": "trainable",
+    "learning_rate": "lr",
+    "model": "backbone",
+}
+_OPPOSITE = {"freeze", "frozen"}
 _NO_PARAMETERS = "write `{}`: it has no parameters"
 
 
@@ -85,12 +93,28 @@ def _unknown_keys(kind: str, error: Any) -> _Explained:
                 hint = "YAML 1.2 has no merge keys; write the values out"
             elif key.partition(".")[0] in known:
                 hint = "nest the keys below each other; only --set accepts dotted paths"
+            elif _CALLED.get(key) in known:
+                hint = f"here it is {_CALLED[key]!r}" + (", which names what is not frozen" if key in _OPPOSITE else "")
+            elif inside := _place_of(key, error.schema["properties"]):
+                hint = f"it belongs to {inside}"
             yield "unknown-key", f"unknown key {quote(key)}", hint, (key,)
 
 
+def _place_of(key: str, sections: Mapping[str, Any]) -> str | None:
+    """Returns the first section that has a key, ``phases`` for a key of each phase."""
+    for name, section in sections.items():
+        inner = section.get("items", section) if isinstance(section, dict) else {}
+        if key in inner.get("properties", {}):
+            return name
+    return None
+
+
 def _missing_keys(kind: str, error: Any) -> _Explained:
+    given = error.instance.keys() - error.schema["properties"].keys()
+    meant = {_CALLED.get(key) or nearest(key, error.schema["properties"]) for key in given}
     for key in error.validator_value:
-        if error.message.startswith(repr(key)):  # each missing key is an error of its own, named only in its text
+        # Each missing key is an error of its own, named only in its text. One that is misspelled is not missing.
+        if error.message.startswith(repr(key)) and key not in meant:
             schema = error.schema["properties"][key]
             description = schema["description"].removesuffix(".")
             expected = f"expected {description[0].lower()}{description[1:]}"
