@@ -349,6 +349,12 @@ def test_weights_of_another_network_name_layer_and_shape(surgeon: Surgeon, tiny:
     assert "Traceback" not in done.err
 
 
+@pytest.mark.parametrize("typed", [("-h",), ("run", "-h"), ("cache", "clear", "-h")])
+def test_help_has_a_short_name(surgeon: Surgeon, typed: Sequence[str]) -> None:
+    outcome = surgeon(*typed)
+    assert (outcome.code, "Usage:" in outcome.out) == (0, True)
+
+
 @pytest.mark.parametrize(
     ("typed", "hint"),
     [

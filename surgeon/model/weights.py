@@ -35,7 +35,7 @@ def load_weights(model: Any, spec: BackboneSpec, weights: str, include_top: bool
         raise
     except Exception as error:  # Keras raises whatever a file or the network provokes
         where = mirrored if weights == "imagenet" and mirrored is not None else weights
-        reason = " ".join(str(error).split())[:400]
+        reason = " ".join(str(error).replace("None -- ", "").split())[:400]  # the status, where there is no answer
         hint = (
             "they are downloaded once; without internet, set SURGEON_MIRROR to a folder with them"
             if weights == "imagenet" and mirrored is None
