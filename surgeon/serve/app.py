@@ -110,7 +110,13 @@ def build_app(
         redirect_slashes=False,
     )
 
-    @app.post("/predict", response_model=Answer, responses=_REFUSALS, openapi_extra=_form("files", several=True))
+    @app.post(
+        "/predict",
+        response_model=Answer,
+        response_description="A prediction per image, in the order of the form.",
+        responses=_REFUSALS,
+        openapi_extra=_form("files", several=True),
+    )
     async def predict(request: Request, top: Annotated[int, Query(ge=1)] = 3) -> Response:
         """Classifies the images in a form's field `files` and returns the `top` most likely classes of each."""
         images = await work.classify(request, "files", limits.images)
@@ -133,6 +139,7 @@ def build_app(
     @app.post(
         "/explain",
         response_class=Response,
+        response_description="The picture.",
         responses={**_REFUSALS, 200: {"content": {"image/png": {}}}},
         openapi_extra=_form("file", several=False),
     )
@@ -142,12 +149,12 @@ def build_app(
         (await work.explain(request, "file")).save(buffer, "PNG")
         return Response(buffer.getvalue(), media_type="image/png")
 
-    @app.get("/health")
+    @app.get("/health", response_description="It is running.")
     async def health() -> dict[str, str]:
         """Reports that the service is running."""
         return {"status": "alive"}
 
-    @app.get("/ready", responses={503: _REFUSALS[503]})
+    @app.get("/ready", response_description="It answers.", responses={503: _REFUSALS[503]})
     async def ready() -> Response:
         """Reports whether the network answers, and which classes it knows."""
         fault = await work.find_fault()
