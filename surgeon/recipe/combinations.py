@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from surgeon.errors import Diagnostic, RecipeError
-from surgeon.recipe.document import Document
+from surgeon.recipe.document import Document, with_value
 from surgeon.recipe.space import Space, Varied, applied
 from surgeon.recipe.validate import validate
 from surgeon.text import first_few
@@ -23,8 +23,9 @@ _SHOWN = 3  # combinations that a problem is said of
 
 def check_combinations(base: Document, spaces: Sequence[Space]) -> list[Diagnostic]:
     """Returns what is wrong with the recipes of a sweep, each problem once, with the values that it takes."""
-    problems = []
-    for space in spaces:
+    problems: list[Diagnostic] = []
+    for whole in spaces:
+        space = _leading_somewhere(base, whole, problems)
         checked = list(_combinations(space))
         found: dict[tuple[str, str, str], tuple[Diagnostic, list[Sequence[Any]]]] = {}
         for values in checked:
@@ -36,6 +37,19 @@ def check_combinations(base: Document, spaces: Sequence[Space]) -> list[Diagnost
             for problem, having in found.values()
         ]
     return problems
+
+
+def _leading_somewhere(base: Document, space: Space, problems: list[Diagnostic]) -> Space:
+    """Returns what is varied at paths that there are; the others are problems, and hide none of these."""
+    found = []
+    for varied in space:
+        try:
+            base = with_value(base, varied.path, varied.samples[0], varied.location)
+        except RecipeError as error:
+            problems += error.diagnostics
+        else:
+            found.append(varied)
+    return tuple(found)
 
 
 def _with_cause(

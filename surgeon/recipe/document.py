@@ -233,7 +233,7 @@ def _find(values: Any, parts: Sequence[str], location: Location) -> ValuePath:
             if part not in map(str, range(len(values))):
                 expected = f"an index from 0 to {len(values) - 1}" if values else "no index, since the list is empty"
                 message = f"expected {expected}, found {quote(part)}"
-                raise RecipeError([Diagnostic("set", message, location, spell_path((*path, part)))])
+                raise RecipeError([Diagnostic("set", message, location, f"{spell_path(path)}[{part}]")])
             step = int(part)
             values = values[step]
         else:
