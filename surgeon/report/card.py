@@ -46,7 +46,7 @@ def render_card(
         backbone=plan.network.name,
         weights=plan.backbone.weights,
         cut=plan.backbone.cut,
-        head=_head(plan.recipe["head"]),
+        head=_head(plan.recipe["head"], len(plan.classes)),
         parameters=sum(row.trainable + row.fixed for row in plan.network.rows),
         size=plan.data.image_size,
         classes=plan.classes,
@@ -82,10 +82,11 @@ def _span(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}, {len(names)} layers"
 
 
-def _head(layers: Sequence[Mapping[str, Any]]) -> list[str]:
+def _head(layers: Sequence[Mapping[str, Any]], classes: int) -> list[str]:
     named = []
     for layer in layers:
         ((kind, parameters),) = layer.items()
         shown = {name: parameters[name] for name in ("units", "activation", "rate") if parameters.get(name) is not None}
-        named.append(" ".join([kind.replace("_", " "), *map(str, shown.values())]))
+        words = (str(classes if value == "classes" else value) for value in shown.values())
+        named.append(" ".join([kind.replace("_", " "), *words]))
     return named
