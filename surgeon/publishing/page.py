@@ -40,7 +40,7 @@ def publish(plan: Plan, run: Path, result: RunResult) -> Generator[Event, None, 
     That is the network from pixels to probabilities, the images that it keeps, curves, confusion matrix and page.
 
     Returns:
-        Whether all of it is there.
+        Whether the page is there.
     """
     failed: list[str] = []
     if not (run / MODEL).exists():
@@ -56,11 +56,13 @@ def publish(plan: Plan, run: Path, result: RunResult) -> Generator[Event, None, 
     with _survived("confusion.png", failed):
         if result.evaluation is not None:
             draw_confusion(result.evaluation, run / "confusion.png")
+    is_written = False
     with _survived(REPORT, failed):
         yield from write_report(plan, run, result, run / REPORT)
+        is_written = True
     for said in failed:
         yield Note(f"{said}; `surgeon report {run}` writes it later")
-    return not failed
+    return is_written
 
 
 @contextmanager
