@@ -20,6 +20,7 @@ from conftest import write_tiny
         ("validate oth", {"other.yaml"}),
         ("predict ", {"runs/first", "runs/second", "kept"}),
         ("compare runs/", {"runs/first", "runs/second"}),
+        ("export kept --to on", {"onnx"}),
         ("optimizers adam", {"adam", "adamw", "adamax"}),
         ("recipes copy vgg16_flo", {"vgg16_flowers17"}),
     ],

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from surgeon.catalogue.backbones import BACKBONES
+from surgeon.catalogue.exporters import EXPORTERS
 from surgeon.share import share_path
 
 _RECIPES = (".yaml", ".yml")
@@ -26,6 +27,11 @@ def complete_recipe(incomplete: str) -> list[str]:
 def complete_network(incomplete: str) -> list[str]:
     """Offers backbones, and recipes."""
     return _begun(incomplete, BACKBONES) + complete_recipe(incomplete)
+
+
+def complete_format(incomplete: str) -> list[str]:
+    """Offers the formats that networks are exported to."""
+    return _begun(incomplete, EXPORTERS)
 
 
 def complete_shipped_recipe(incomplete: str) -> list[str]:

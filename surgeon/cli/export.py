@@ -10,13 +10,19 @@ import typer
 
 from surgeon.catalogue.entry import find
 from surgeon.catalogue.exporters import EXPORTERS
+from surgeon.cli.completion import complete_format
 from surgeon.cli.output import Format, FormatOption, NetworkOfRunArgument, print_json, print_text, show_progress
 from surgeon.report.terminal import Terminal, styled
 
 
 def command(
     run: NetworkOfRunArgument,
-    to: Annotated[str, typer.Option(help="The format, as `surgeon exporters` lists them.", show_default=False)],
+    to: Annotated[
+        str,
+        typer.Option(
+            help="The format, as `surgeon exporters` lists them.", autocompletion=complete_format, show_default=False
+        ),
+    ],
     quantize: Annotated[
         str | None,
         typer.Option(help="Quantize to `float16` or `int8`; `litert` only.", show_default=False),

@@ -31,7 +31,11 @@ def command(
     ],
     overrides: SetOption = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the sweep; by default sweeps/NAME-TIME.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="Folder for the sweep, new or of the same recipe, which is resumed; by default sweeps/NAME-TIME.",
+            show_default=False,
+        ),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume the sweep in --out, or the latest sweep of this recipe.")
