@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from rich.cells import cell_len
 
 from surgeon.report.findings import findings_summary, findings_table
 from surgeon.report.progress import ProgressDisplay
@@ -78,6 +79,7 @@ def test_a_name_is_shown_as_it_is_wherever_it_stands(name: str) -> None:
 @settings(max_examples=30)
 @given(st.text(st.characters(), min_size=1, max_size=8))
 def test_no_text_breaks_or_steers_a_table(name: str) -> None:
+    assume(cell_len(printable(name)))  # rich leaves out accents and tones of skin that are on nothing
     for renderable in everywhere(name):
         text = shown(renderable)
         assert all(character.isprintable() or character in "\n\u200c\u200d" for character in text)
