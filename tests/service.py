@@ -65,5 +65,5 @@ def explain(pixels: Any, number: int) -> Image.Image:
 
 if __name__ == "__main__":
     listener = listen("127.0.0.1", 0)
-    app = build_app(BUNDLE, classify, explain, LIMITS, hosts_of("127.0.0.1", ["behind.example"]))
+    app = build_app(BUNDLE, classify, explain, LIMITS, hosts_of("127.0.0.1", ["behind.example"]), {})
     serve(app, listener, LIMITS.seconds, lambda: print("is served at", url_of(listener), flush=True))  # noqa: T201

@@ -102,7 +102,7 @@ _HABITS = {
 
 
 def _asked(error: typer.TyperException) -> str:
-    """Returns the command or the option that there is not, if that is what is wrong."""
+    """Returns the command or the option that there is not, if that is what is wrong; its text alone names a command."""
     option = getattr(error, "option_name", None)
     found = re.match(r"No such command '(.*)'", error.format_message())
     return str(option or (found[1] if found else ""))

@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -69,30 +69,15 @@ def _said_if_unfinished(folder: Path) -> Path:
     return folder
 
 
-RunArgument = Annotated[
-    Path,
-    typer.Argument(metavar="RUN", help="The folder of a run.", autocompletion=complete_run, show_default=False),
-]
-NetworkOfRunArgument = Annotated[
-    Path,
-    typer.Argument(
-        metavar="RUN",
-        help="The folder of a run.",
-        autocompletion=complete_run,
-        callback=_said_if_unfinished,
-        show_default=False,
-    ),
-]
-BundleArgument = Annotated[
-    Path,
-    typer.Argument(
-        metavar="RUN|BUNDLE",
-        help="The folder of a run or of an export.",
-        autocompletion=complete_run,
-        callback=_said_if_unfinished,
-        show_default=False,
-    ),
-]
+def _folder(metavar: str, help_text: str, callback: Callable[[Path], Path] | None = None) -> Any:
+    return typer.Argument(
+        metavar=metavar, help=help_text, autocompletion=complete_run, callback=callback, show_default=False
+    )
+
+
+RunArgument = Annotated[Path, _folder("RUN", "The folder of a run.")]
+NetworkOfRunArgument = Annotated[Path, _folder("RUN", "The folder of a run.", _said_if_unfinished)]
+BundleArgument = Annotated[Path, _folder("RUN|BUNDLE", "The folder of a run or of an export.", _said_if_unfinished)]
 
 
 def show_progress(work: Generator[Event, None, Result], console: Terminal) -> Result:

@@ -144,7 +144,7 @@ def _source(survey: Survey, start: Path) -> str:
 
 def _split(survey: Survey) -> str:
     split = survey.split
-    small = ", small_classes: train" if survey.only_trained else ""
+    small = "" if split.small_classes == "fail" else f", small_classes: {split.small_classes}"
     values = f"{{test: {split.test:g}, validation: {split.validation:g}, seed: 0{small}}}"
     if survey.splits:
         found = ", ".join(f"{split} ({number})" for split, number in survey.splits.items())

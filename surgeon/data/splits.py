@@ -74,7 +74,7 @@ def split_images(
         except _SmallClassError as error:
             small = {group_of[digest] for digest, label in label_of.items() if label in error.labels}
             label_of = {digest: label for digest, label in label_of.items() if group_of[digest] not in small}
-            if not keep_small or len(label_of.keys() - fold) == 0:
+            if not keep_small or label_of.keys() <= fold:
                 raise
     return tuple(
         split if split not in (None, "train") else drawn.get(digest, "train")

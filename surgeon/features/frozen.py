@@ -304,8 +304,12 @@ def _specs(setup: Setup, frontier: Frontier) -> list[TensorSpec]:
 def _about(setup: Setup, frontier: Frontier) -> dict[str, object]:
     """Returns what a person is told about a shelf."""
     plan = setup.plan
-    layers = {"network": plan.network.name, "layers": frontier.layers, "image_size": plan.data.image_size}
-    return {**layers, "recipe": plan.name}
+    return {
+        "network": plan.network.name,
+        "layers": frontier.layers,
+        "image_size": plan.data.image_size,
+        "recipe": plan.name,
+    }
 
 
 def features_key(setup: Setup, frontier: Frontier, engine: Engine) -> str:

@@ -21,6 +21,7 @@ from surgeon.planning.frontier import phase_frontiers
 from surgeon.planning.modes import layer_states
 from surgeon.recipe.bundle import read_bundle
 from surgeon.report.drawing import Phase
+from surgeon.report.markup import THUMBNAIL
 from surgeon.report.page import TOLD
 from surgeon.resizing import Resizing
 from surgeon.results.events import Note, Progress
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from surgeon.runs.folder import Predictions
 
 SHOWN = 400  # test images on a page
-_SIDE, _LARGE_SIDE = 144, 320  # pixels of a thumbnail, and of an image that a page tells something of
+_LARGE = 320  # pixels of a side of an image that a page tells something of
 # Images of a split that an export is compared on, or fitted to.
 _COMPARED = {"test": 100, "validation": 100, "train": 64}
 
@@ -123,7 +124,7 @@ def _explained(
             explain = explain or build_explainer(run, bundle, "grad-cam")
             pixels = load_image(picture.labelled().read(), Resizing(bundle.image_size))
             heated = undo_fit(explain(pixels, mistakes[picture.name]), bundle.resizing, picture.size[::-1])
-            small = _encoded(_square(heated, _LARGE_SIDE), "JPEG", quality=90)
+            small = _encoded(_square(heated, _LARGE), "JPEG", quality=90)
             explained[picture.name] = replace(picture, explanation=small, explained_by=explain.method)
             yield Progress("explain mistakes", len(explained), len(wrong), "images")
     except Exception as error:
@@ -163,7 +164,7 @@ def _look_at_all(
     wanted, names = [image for image in listing.images if image.name in set(files)], set(exact)
 
     def look(image: LabelledImage) -> Picture | None:
-        side = _LARGE_SIDE if image.name in large else _SIDE
+        side = _LARGE if image.name in large else THUMBNAIL
         return _look(image, splits, plan.data.resizing, side, is_exact=image.name in names)
 
     pictures: list[Picture] = []

@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 from markupsafe import Markup
+from PIL import ImageOps
 
 from surgeon.text import printable
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+THUMBNAIL = 144  # pixels of a side
 _ROOM = 2_000_000  # characters of a page for its thumbnails: some 400 photographs
 
 
@@ -64,11 +66,11 @@ def embed_picture(image: Image, quality: int = 75) -> str:
 
 
 def embed_thumbnails(images: Iterable[Image]) -> list[str]:
-    """Returns the addresses of as many images as a page has room for."""
+    """Returns the addresses of as many images, in small, as a page has room for."""
     addresses: list[str] = []
     room = _ROOM
     for image in images:
-        address = embed_picture(image, quality=60)
+        address = embed_picture(ImageOps.contain(image, (THUMBNAIL, THUMBNAIL)), quality=60)
         room -= len(address)
         if room < 0:
             break

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from PIL import ImageOps
-
 from surgeon.report.charts import (
     CURVES,
     draw_chart,
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
 
 _SPLITS = {"train": "training", "validation": "validation", "test": "test"}
 TOLD = 12  # mistakes, and doubts, that are shown large
-_SMALL = (144, 144)  # pixels of an image among all
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,10 +94,10 @@ class Page:
 def render_page(page: Page) -> str:
     """Returns the page as HTML with everything in it, pictures and script included."""
     result, evaluation = page.result, page.result.evaluation
-    thumbnails = embed_thumbnails(ImageOps.contain(shown.picture, _SMALL) for shown in page.shown)
+    thumbnails = embed_thumbnails(shown.picture for shown in page.shown)
     shown = list(zip(page.shown, thumbnails, strict=False))
-    mistakes = sorted((one for one in shown if not one[0].is_right), key=lambda one: -one[0].probability)
-    doubts = sorted((one for one in shown if one[0].is_right), key=lambda one: one[0].probability)
+    mistakes = sorted((one for one in page.shown if not one.is_right), key=lambda one: -one.probability)
+    doubts = sorted((one for one in page.shown if one.is_right), key=lambda one: one.probability)
     return render(
         "run.html.j2",
         title=result.name,
@@ -130,11 +127,10 @@ def render_page(page: Page) -> str:
     )
 
 
-def _explained(shown: Sequence[tuple[Shown, str]]) -> list[tuple[Shown, str, str | None]]:
+def _explained(shown: Sequence[Shown]) -> list[tuple[Shown, str, str | None]]:
     """Returns images and their pictures with their explanations, as far as they have any."""
     return [
-        (one, embed_picture(one.picture), embed_picture(one.explanation) if one.explanation else None)
-        for one, _ in shown
+        (one, embed_picture(one.picture), embed_picture(one.explanation) if one.explanation else None) for one in shown
     ]
 
 

@@ -12,13 +12,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from surgeon.report.figures import plain_style
-from surgeon.report.markup import embed_picture, render
+from surgeon.report.markup import THUMBNAIL, embed_picture, render
 from surgeon.results.findings import Finding
 from surgeon.text import printable
 
 _SHOWN = 100  # findings on a sheet
 _PICTURES = 8  # images of a finding
-_SIDE = 144  # pixels of a thumbnail
 _CAPTION = 26  # letters under one that a picture has room for
 _COLOURS = {"error": "#c0392b", "warning": "#b7791f", "info": "#5f6b7a"}
 
@@ -68,14 +67,14 @@ def _row(finding: Finding, picture: Picture) -> Row:
     for file in finding.files[:_PICTURES]:
         image = picture(file)
         if image is not None:
-            image.thumbnail((_SIDE, _SIDE))
+            image.thumbnail((THUMBNAIL, THUMBNAIL))
         pictures.append((printable(file), image))
     return Row(finding, tuple(pictures))
 
 
 def _draw_rows(title: str, rows: Sequence[Row], path: Path) -> None:
     """Draws a row of thumbnails a finding below what it says, on a ground that suits light and dark surroundings."""
-    column, line, dpi = _SIDE + 12, 16, 100
+    column, line, dpi = THUMBNAIL + 12, 16, 100
     width = _PICTURES * column + 12
     texts = [textwrap.wrap(f"{row.finding.kind}: {printable(row.finding.message)}", width // 7) for row in rows]
     tallest = [max((image.height if image else line for _, image in row.pictures), default=-line) for row in rows]

@@ -22,7 +22,7 @@ from surgeon.features.linear_probe import fit_linear_probe
 from surgeon.model.pipeline import build_pipeline
 from surgeon.model.surgery import build_network
 from surgeon.planning.cuts import Depth, depths_of
-from surgeon.planning.frontier import multiply_adds, phase_frontiers, probe_frontier
+from surgeon.planning.frontier import epoch_multiply_adds, phase_frontiers, probe_frontier
 from surgeon.recipe.keys import Choice
 from surgeon.results.depth import DepthResult, DepthSearchResult
 from surgeon.results.events import Event, Note, PhaseResult
@@ -81,7 +81,7 @@ def depth(plan: Plan, epochs: int, seeds: int) -> Generator[Event, None, DepthSe
         of_a_depth = len(rates) * seeds
         for depth, gradient in zip(depths, [None, *gradients], strict=True):
             done = len(results) * of_a_depth
-            left = _seconds_left(plan, depths, results) * of_a_depth
+            left = _seconds_left(setup, depths, results) * of_a_depth
             outlook = f", about {math.ceil(left / 60)} min of training left" if left else ""
             yield Note(f"trials {done + 1} to {done + of_a_depth} of {len(depths) * of_a_depth}{outlook}")
             trials = yield from _try(setup, depth, rates, warm)
@@ -209,13 +209,17 @@ def _gradients(setup: Setup, warm: _Warm, depths: Sequence[Depth]) -> Generator[
         return (yield from relative_gradients(whole, feed, [depth.block for depth in depths[1:]]))
 
 
-def _seconds_left(plan: Plan, depths: Sequence[Depth], results: Sequence[DepthResult]) -> float:
+def _seconds_left(setup: Setup, depths: Sequence[Depth], results: Sequence[DepthResult]) -> float:
     """Returns how long a trial of each remaining depth will take in all, judged by the last one; 0.0 while unknown."""
     if len(results) < 2:  # the head alone says nothing about the backbone
         return 0.0
-    work = [sum(multiply_adds(row) for row in plan.network.rows if row.index >= depth.start.index) for depth in depths]
+    plans = [_at_depth(setup, depth).plan for depth in depths]
+    work = [
+        epoch_multiply_adds(plan.network, depth.trainable, phase_frontiers(plan, len(plan.phases))[0])
+        for plan, depth in zip(plans, depths, strict=True)
+    ]
     before, left = work[len(results) - 1], work[len(results) :]
-    return results[-1].seconds * sum(left) / before * plan.phases[-1].epochs
+    return results[-1].seconds * sum(left) / before * setup.plan.phases[-1].epochs
 
 
 def _result(plan: Plan, depth: Depth, trials: Sequence[_Trial], gradient: float | None) -> DepthResult:

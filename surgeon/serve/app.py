@@ -6,7 +6,6 @@ import io
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -82,7 +81,7 @@ def build_app(
     explain: Explain,
     limits: Limits,
     hosts: Hosts,
-    samples: Mapping[str, bytes] = MappingProxyType({}),
+    samples: Mapping[str, bytes],
 ) -> ASGIApp:
     """Returns the service of a network.
 
