@@ -13,7 +13,7 @@ from surgeon.api import load_recipe, train
 from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.entry import find
 from surgeon.data.draft import Choices
-from surgeon.errors import RunInterruptedError, SurgeonError, UsageError, did_you_mean, quote
+from surgeon.errors import RunInterruptedError, SurgeonError, UsageError, did_you_mean, quote, reason_of
 from surgeon.planning.cuts import depths_of
 from surgeon.recipe.compiler import compile_document
 from surgeon.recipe.document import Document, document_of, read_document
@@ -30,6 +30,7 @@ from surgeon.run import open_run
 from surgeon.runs.folder import is_finished, removed_unless, run_in_use
 from surgeon.runs.sweep_folder import (
     BEST,
+    PAGE,
     begin_sweep,
     has_result,
     has_trials,
@@ -188,6 +189,7 @@ def sweep_opened(searched: Sweep, path: Path, final: int, storage: str | None, w
         )
     with removed_unless(has_trials, path), _interruptions_told(path):
         begin_sweep(path, searched.plan.recipe)
+        (path / PAGE).unlink(missing_ok=True)  # of the trials before those that follow
         watching(Note(f"the sweep is in {path}"))
         with run_in_use(path):
             # Loading these takes seconds: what is wrong with the recipe and the folder is said before.
@@ -197,6 +199,7 @@ def sweep_opened(searched: Sweep, path: Path, final: int, storage: str | None, w
             url = storage or f"sqlite:///{(path / 'study.db').resolve()}"
             before = read_sweep(path) if has_result(path) else None
             result = drive(until_interrupted(search(searched, path, url), watching), watching)
+    _write_page(path, watching)
     _check_finished(result, path)
     measured = before.final if before and before.best == result.best else None
     if final:
@@ -204,7 +207,18 @@ def sweep_opened(searched: Sweep, path: Path, final: int, storage: str | None, w
     if measured:
         result = replace(result, final=measured)
         write_sweep(path, result)
+        _write_page(path, watching)
     return result
+
+
+def _write_page(folder: Path, watching: Subscriber) -> None:
+    """Writes the page of a sweep; whatever is raised meanwhile is not worth its trials."""
+    from surgeon.publishing.sweep import write_sweep_page
+
+    try:
+        write_sweep_page(folder, folder / PAGE)
+    except Exception as error:
+        watching(Note(f"no {PAGE}: {reason_of(error)}; `surgeon report {folder}` writes it later"))
 
 
 @contextmanager

@@ -361,6 +361,19 @@ class TestSet:
         plan = compile_recipe(MINIMAL, ["data.source.folder=photos"])
         assert plan.data.source.parameters["path"] == str(RECIPES / "data/photos")
 
+    def test_a_path_is_spelled_without_dots_where_that_is_the_same(self, tmp_path: Path) -> None:
+        def spelled(path: Path) -> str:
+            found = compile_recipe(MINIMAL, [f"data.source.folder={path}"]).data.source.parameters["path"]
+            assert isinstance(found, str)
+            return found
+
+        photos = RECIPES / "data/photos"
+        assert spelled(photos / "../photos") == str(photos)
+        shutil.copytree(photos, tmp_path / "data/photos")
+        (tmp_path / "data/near").symlink_to(photos)
+        across = tmp_path / "data/near/../photos"  # what the link leads to lies elsewhere
+        assert spelled(across) == str(across)
+
     @pytest.mark.parametrize(
         ("override", "problem"),
         [

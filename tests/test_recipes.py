@@ -24,7 +24,8 @@ INVALID = sorted(file.name for file in (RECIPES / "invalid").glob("*.yaml"))
 def diagnose(name: str) -> str:
     """Returns what a user reads who is in the folder of the invalid recipes, less the path to that folder."""
     lines = (f"{diagnostic}\n" for diagnostic in validate_recipe(Path(name)))
-    return "".join(lines).replace(f"{Path.cwd()}{os.sep}", "")
+    inside = "".join(lines).replace(f"{Path.cwd()}{os.sep}", "")
+    return inside.replace(f"{Path.cwd().parent}{os.sep}", f"..{os.sep}")
 
 
 @pytest.mark.parametrize("name", INVALID)

@@ -134,6 +134,7 @@ def test_concurrent_clients_get_the_answers_of_predict(surgeon: Surgeon, trained
 
 GOOD = ("a.png", picture())
 BAD = ("a\x1b[31m.png", b"no image")
+OPTION = f'--{EDGE}\r\nContent-Disposition: form-data; name="top"\r\n\r\n5\r\n'
 REFUSED: dict[str, tuple[bytes, int, str]] = {
     "no image": (form([BAD]), 422, "not an image that surgeon reads"),
     "half an image": (form([("a.png", picture()[:50])]), 422, "a.png"),
@@ -144,7 +145,8 @@ REFUSED: dict[str, tuple[bytes, int, str]] = {
     "too much altogether": (form([("a.png", bytes(5_000_000))]), 413, "a request may have at most"),
     "no files": (form([]), 422, "files"),
     "another field": (form([GOOD], "image"), 422, "'image'"),
-    "many other fields": (form([GOOD] * 9, "image"), 413, "parts besides its images"),
+    "an option besides the image": (OPTION.encode() + form([GOOD]), 422, "'top' is unknown"),
+    "a path and no file": (OPTION.replace("top", "files").encode() + form([]), 422, "'files' is not a file"),
     "half a form": (form([GOOD])[:-20], 400, "incomplete"),
     "no form": (b"x" * 100, 400, "damaged"),
     "a long header of a part": (f"--{EDGE}\r\nX: {'y' * 5000}".encode(), 400, "damaged"),

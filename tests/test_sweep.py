@@ -115,12 +115,30 @@ def test_the_best_recipe_is_a_file_that_runs_and_the_test_images_are_measured_on
     other.write_text(recipe.read_text(encoding="utf-8").replace("1.0e-06", "1.0e-05"), encoding="utf-8")
     refused = surgeon("sweep", other, "--resume", "--out", folder)
     assert (refused.code, "holds a sweep of another recipe" in refused.err.replace("\n", " ")) == (2, True)
+    page = folder / "report.html"
+    assert f"{found.final.figures['accuracy'].mean:.4f}" in page.read_text(encoding="utf-8")
+    page.unlink()
     assert surgeon("report", folder).code == 0
-    assert f"{found.final.figures['accuracy'].mean:.4f}" in (folder / "report.html").read_text(encoding="utf-8")
+    assert page.exists()
     text = (folder / "best.yaml").read_text(encoding="utf-8")
     assert "sweep" not in yaml.safe_load(text)
     assert surgeon("validate", folder / "best.yaml").code == 0
     assert surgeon("sweep", folder / "best.yaml").code == 2  # it has no sweep
+
+
+@pytest.mark.slow
+def test_a_sweep_is_not_lost_with_its_page(
+    swept: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import surgeon as package
+
+    recipe, notes = swept({"phases[0].lr": [0.01, 0.1]}, method="grid"), list[object]()
+    package.sweep(recipe, tmp_path / "sweep")
+    monkeypatch.setattr("surgeon.publishing.sweep.render_sweep", None)
+    found = package.sweep(recipe, tmp_path / "sweep", on_event=notes.append)
+    assert found.best is not None
+    assert any("no report.html" in str(note) for note in notes)
+    assert not (tmp_path / "sweep" / "report.html").exists()  # that of before would be stale
 
 
 @pytest.mark.slow

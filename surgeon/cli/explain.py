@@ -37,7 +37,7 @@ def command(
 
     Images that cannot be read are reported, and the exit code is then 1.
     """
-    from surgeon.data.images import decode_image, fit_image, undo_fit
+    from surgeon.data.images import decode_image, fit_image
     from surgeon.errors import BadImageError
     from surgeon.evaluation.rejection import read_answers
     from surgeon.formats import read_image
@@ -67,7 +67,7 @@ def command(
         (row,), _ = read_answers(classifier(pixels[None]), bundle.rejection)
         number = int(row.argmax()) if label is None else classes.index(label)
         target = unused(out / f"{path.stem}-{file_name(classes[number])}.png", numbers)
-        undo_fit(explain(pixels, number), bundle.resizing, picture.size[::-1]).save(target)
+        explain.over(picture, pixels, number, bundle.resizing).save(target)
         print_text(f"{path}: {classes[number]} {row[number]:.3f}, {target}")
     if bad:
         raise typer.Exit(1)

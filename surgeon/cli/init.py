@@ -46,6 +46,8 @@ def command(
     from surgeon.data.draft import draft_recipe
     from surgeon.data.survey import survey_images
 
+    if not images.exists():
+        raise UsageError(f"{images} does not exist", "give a folder with one folder of images per class, or a file")
     name = images.stem if images.is_file() else images.resolve().name
     target = out or Path(f"{name}.yaml")
     if target.exists():

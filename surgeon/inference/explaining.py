@@ -7,20 +7,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from PIL import Image
 
+from surgeon.data.images import undo_fit
 from surgeon.evaluation.rejection import read_answers
 from surgeon.inference.classify import open_classifier
 from surgeon.inference.occlusion import build_occlusion
 from surgeon.report.overlays import lay_over
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from surgeon.catalogue.exporters import Classifier
     from surgeon.recipe.bundle import Bundle
+    from surgeon.resizing import Resizing
 
+EXPLAINED_SIDE = 1024  # pixels of an explanation, at the most
 Heat = Callable[[Any, int], Any]
 
 
@@ -39,6 +42,22 @@ class Explainer:
     def __call__(self, pixels: NDArray[np.uint8], number: int) -> Image.Image:
         """Returns the image with heat over it."""
         return lay_over(Image.fromarray(pixels), self.heat(pixels, number))
+
+    def over(self, picture: Image.Image, pixels: NDArray[np.uint8], number: int, resizing: Resizing) -> Image.Image:
+        """Returns the part of a picture that the network sees, as sharp as it is, with heat over it.
+
+        Args:
+            picture: RGB; it is drawn with at most 1,024 pixels a side.
+            pixels: What the network takes of it.
+            number: That of the class.
+            resizing: How they came about.
+        """
+        taken = resizing.taken(picture.size[::-1])
+        shown = picture.crop((taken.left, taken.top, taken.left + taken.width, taken.top + taken.height))
+        shown.thumbnail((EXPLAINED_SIDE, EXPLAINED_SIDE))
+        heat = Image.fromarray(np.asarray(self.heat(pixels, number) * 255, np.uint8))
+        heat = undo_fit(heat.resize(resizing.size[::-1], Image.Resampling.BICUBIC), resizing, picture.size[::-1])
+        return lay_over(shown, np.asarray(heat, np.float32) / 255)
 
 
 def build_explainer(folder: Path, bundle: Bundle, method: str, classifier: Classifier | None = None) -> Explainer:

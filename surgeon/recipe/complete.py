@@ -179,4 +179,14 @@ def _absolute(path: str, document: Document, at: ValuePath) -> str:
         expanded = Path(path).expanduser()
     except RuntimeError:  # a tilde and the name of nobody
         expanded = Path(path)
-    return str((document.folder(at) / expanded).absolute())
+    whole = os.path.abspath(document.folder(at) / expanded)  # noqa: PTH100 - it takes out `..`
+    written = str((document.folder(at) / expanded).absolute())
+    # Behind a symbolic link `..` is not what it looks like.
+    return whole if _is_same(whole, written) else written
+
+
+def _is_same(path: str, other: str) -> bool:
+    try:
+        return os.path.samefile(path, other)  # noqa: PTH121 - also of a path that is too long
+    except (OSError, ValueError):
+        return not (os.path.exists(path) or os.path.exists(other))  # noqa: PTH110

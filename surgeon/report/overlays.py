@@ -12,7 +12,7 @@ _MOST = 0.65  # how much of the image the hottest place hides
 
 
 def lay_over(picture: Image.Image, heat: Any) -> Image.Image:
-    """Returns an image with a map over it.
+    """Returns an image with a map over it, itself in grey, so that all colour is heat.
 
     Args:
         picture: RGB.
@@ -22,5 +22,5 @@ def lay_over(picture: Image.Image, heat: Any) -> Image.Image:
     part = np.asarray(scaled, np.float32)[..., None] / 255
     colour = np.asarray(colormaps["inferno"](part[..., 0])[..., :3], np.float32) * 255
     opacity = _MOST * part
-    mixed = np.asarray(picture, np.float32) * (1 - opacity) + colour * opacity
+    mixed = np.asarray(picture.convert("L"), np.float32)[..., None] * (1 - opacity) + colour * opacity
     return Image.fromarray(np.clip(mixed, 0, 255).astype(np.uint8))

@@ -166,7 +166,9 @@ def best_text(result: SweepResult, folder: Path) -> list[Text]:
     lines.append(styled("its recipe: ", (str(folder / "best.yaml"), "bold"), "; train it: ", (run, "bold")))
     if result.final is None:
         lines.append(styled("test it with three seeds: ", (final, "bold")))
-    lines.append(styled("a page of all trials: ", (f"surgeon report {shlex.quote(printable(folder))}", "bold")))
+    page = folder / "report.html"
+    if page.exists():
+        lines.append(styled("report: ", (str(page), "bold")))
     return lines
 
 

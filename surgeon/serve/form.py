@@ -14,14 +14,13 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect
 
 from surgeon.serve.limits import BusyError, Limits
-from surgeon.text import printable
+from surgeon.text import counted, printable
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
 _LEAST_BYTES_PER_SECOND = 16_000  # a slower client has only the seconds that every request has
 _TOO_MUCH = "too many uploads at once; try again later"
-_OTHER_PARTS = 8  # that a form may have besides its images
 
 
 @dataclass(frozen=True)
@@ -159,12 +158,11 @@ class _Form:
         self._most = most
         self._most_bytes = most_bytes
         self._files: list[File] = []
-        self._others: list[str] = []
         self._header = b""
         self._value = b""
         self._disposition = b""
         self._file = ""  # the name of the part that is read
-        self._content: bytearray | None = None  # and its bytes, if it is asked for
+        self._content = bytearray()  # and its bytes
         self._whole = False
 
     def callbacks(self) -> MultipartCallbacks:
@@ -182,12 +180,11 @@ class _Form:
         if not self._whole:
             raise HTTPException(400, "the form is incomplete: its last boundary is missing")
         if not self._files:
-            found = f"; found {', '.join(map(repr, self._others))}" if self._others else ""
-            raise HTTPException(422, f"no file in the form's field `{self.name}`{found}")
+            raise HTTPException(422, f"no file in the form's field `{self.name}`")
         return self._files
 
     def forget(self) -> None:
-        self._files, self._content = [], None
+        self._files, self._content = [], bytearray()
 
     def _on_header_field(self, data: bytes, start: int, end: int) -> None:
         self._header += data[start:end]
@@ -203,29 +200,24 @@ class _Form:
     def _on_headers_finished(self) -> None:
         _, options = parse_options_header(self._disposition)
         self._disposition = b""
-        self._content = None
         name = printable(options.get(b"name", b"").decode("utf-8", "replace"))
-        if name == self.name and b"filename" in options:
-            if len(self._files) == self._most:
-                raise HTTPException(413, f"a request may have at most {self._most} images in its field `{self.name}`")
-            self._content = bytearray()
-            self._file = printable(options[b"filename"].decode("utf-8", "replace"))
-        else:
-            if len(self._others) == _OTHER_PARTS:
-                raise HTTPException(413, f"a form may have at most {_OTHER_PARTS} parts besides its images")
-            self._others.append(name)
+        if name != self.name or b"filename" not in options:
+            what = "not a file" if name == self.name else "unknown"
+            raise HTTPException(
+                422, f"the form's field {name!r} is {what}: send images as files in `{self.name}`, options in the URL"
+            )
+        if len(self._files) == self._most:
+            raise HTTPException(413, f"a request may have at most {counted(self._most, 'image')} in `{self.name}`")
+        self._content = bytearray()
+        self._file = printable(options[b"filename"].decode("utf-8", "replace"))
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
-        if self._content is None:
-            return
         self._content += data[start:end]
         if len(self._content) > self._most_bytes:
             raise HTTPException(413, f"{self._file}: an image may have at most {self._most_bytes:,} bytes")
 
     def _on_part_end(self) -> None:
-        if self._content is not None:
-            self._files.append(File(self._file, bytes(self._content)))
-            self._content = None
+        self._files.append(File(self._file, bytes(self._content)))
 
     def _on_end(self) -> None:
         self._whole = True

@@ -71,6 +71,8 @@ def serve(app: ASGIApp, listener: socket.socket, seconds: float, on_ready: Calla
     """
     for name in ("asyncio", "uvicorn.error", "surgeon.serve"):
         logging.getLogger(name).addFilter(_once_a_minute())
+    # Processes that decode are ended with the event loop, which may then look for one in vain.
+    logging.getLogger("asyncio").addFilter(lambda record: not str(record.msg).startswith("Unknown child process"))
     config = uvicorn.Config(
         app,
         http=functools.partial(_Connection, seconds=seconds, most=_most_connections()),

@@ -16,6 +16,7 @@ from fastapi import HTTPException, Request
 from surgeon.data.images import undo_fit
 from surgeon.errors import BadImageError, SurgeonError
 from surgeon.evaluation.rejection import read_answers
+from surgeon.inference.explaining import EXPLAINED_SIDE
 from surgeon.serve.batching import Batcher, Classify, NetworkError, checked
 from surgeon.serve.decoding import Decoder
 from surgeon.serve.form import File, Uploads, read_files
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 Explain = Callable[["NDArray[np.uint8]", int], "Image"]
 Result = TypeVar("Result")
 
-_SIDE = 1024  # pixels of an explanation, at the most
 _EXPLANATIONS = 8  # that wait, one being computed
 
 _log = logging.getLogger(__name__)
@@ -169,7 +169,7 @@ class Work:
 
     def _draw(self, image: Classified, number: int) -> Image:
         """Explains an image in the shape that it had; a large one is drawn smaller."""
-        scale = min(1.0, _SIDE / max(image.size))
+        scale = min(1.0, EXPLAINED_SIDE / max(image.size))
         height, width = (max(1, round(scale * side)) for side in image.size)
         try:
             return undo_fit(self._explain(image.pixels, number), self._resizing, (height, width))
