@@ -67,10 +67,11 @@ def command(
         draft = draft_recipe(survey, target)
     target.write_text(draft if seconds is None else _measured(survey, target, draft, seconds), encoding="utf-8")
     found = f"{survey.images} images of {len(survey.classes)} classes"
-    print_text(f"{target}: {found}; next: surgeon run {shlex.quote(str(target))}")
+    quoted = shlex.quote(str(target))
+    print_text(f"{target}: {found}; next: surgeon check {quoted}, then surgeon run {quoted}")
     print_text(*left_out_lines(survey.left_out))
     if survey.bad:
-        print_text(f"some images cannot be decoded; `surgeon check {shlex.quote(str(target))}` names them")
+        print_text(f"some images cannot be decoded; `surgeon check {quoted}` names them")
 
 
 def _measured(survey: Survey, target: Path, draft: str, seconds: float) -> str:

@@ -96,9 +96,10 @@ def verdict(result: SweepResult) -> str:
     folds = "" if result.folds == 1 else f", the mean over {result.folds} folds,"
     measure = _MEASURES.get(result.objective, result.objective)
     who = "The only finished trial" if count == 1 else f"The best of {count:,} finished trials"
-    return (
-        f"{who}, trial {best.number}, reached a {measure} of {reached}{folds} on {result.images:,} validation images."
-    )
+    tied = [str(trial.number) for trial in result.ranked[1:] if trial.objective == best.objective]
+    first = f" (the first of {len(tied) + 1} with this figure: {', '.join(first_few(tied, _NAMED))})" if tied else ""
+    where = f"on {result.images:,} validation images"
+    return f"{who}, trial {best.number}{first}, reached a {measure} of {reached}{folds} {where}."
 
 
 def caution(result: SweepResult) -> str:
