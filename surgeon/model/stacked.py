@@ -228,6 +228,11 @@ class Stack:
         """
         return self._step(rates, order, tensor, labels, weights, self._draw(labels.shape[1]))  # type: ignore[no-any-return]
 
+    def losses(self, labels: NDArray[np.int32], outputs: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Returns the loss of each trial, given class numbers and outputs of shape (images, trials, classes)."""
+        smoothing = dict(zip(self._template.settings, self._settings, strict=True)).get(LABEL_SMOOTHING)
+        return self._losses(labels, outputs, np.zeros(outputs.shape[1], np.float32) if smoothing is None else smoothing)
+
     @property
     def _variables(self) -> list[Any]:
         return [*self._template.changing, *self._template.fixed, *self._template.settings.values()]
@@ -241,6 +246,7 @@ class Stack:
         self._draw = _build_draw(self._template, self._generators)
         self._step = _build_step(self._template, self._loss, self._variables, self._stacked)
         self.predict = _build_predict(self._template, self._variables, self._stacked)
+        self._losses = _build_losses(self._loss)
 
 
 def _build_draw(template: Template, generators: Sequence[Any]) -> Callable[[int], list[Any]]:
@@ -325,6 +331,17 @@ def _build_predict(template: Template, variables: Sequence[Any], stacked: Sequen
         return tf.transpose(outputs, (1, 0, 2))
 
     return predict  # type: ignore[no-any-return]
+
+
+def _build_losses(loss: Loss) -> Callable[..., Any]:
+    """Returns the function from class numbers, outputs (images, trials, classes) and smoothing to a loss per trial."""
+
+    @tf.function  # type: ignore[untyped-decorator]
+    def losses(labels: Any, outputs: Any, smoothing: Any) -> Any:
+        each = (tf.transpose(outputs, (1, 0, 2)), smoothing)
+        return tf.vectorized_map(lambda one: loss(labels, one[0], smoothing=one[1]), each)
+
+    return lambda *given: losses(*map(tf.convert_to_tensor, given)).numpy()  # type: ignore[no-any-return]
 
 
 def _finite(stacked: Any) -> Any:

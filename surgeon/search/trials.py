@@ -207,11 +207,14 @@ def _train_together(
     stack: Sequence[Candidate], number: int, begun: Mapping[int, Standing], course: Course
 ) -> Generator[Event, None, dict[int, Standing]]:
     members = []
+    first: dict[int, Values] = {}
     for candidate in stack:
-        values = begun[candidate.number].values
+        values, plan = begun[candidate.number].values, candidate.plan
         if not values:
-            values = {**_first_values(candidate.plan), **(yield from _start_at_probe(candidate, course))}
-        members.append(Member(candidate.plan, values))
+            if plan.seed not in first:  # all that the first values of heads of one shape depend on
+                first[plan.seed] = _first_values(plan)
+            values = {**first[plan.seed], **(yield from _start_at_probe(candidate, course))}
+        members.append(Member(plan, values))
 
     def goes_on(position: int, history: History) -> bool:
         candidate, limits = stack[position], course.limits
@@ -239,7 +242,7 @@ def _train_together(
     return reached
 
 
-def _first_values(plan: Plan) -> dict[str, NDArray[Any]]:
+def _first_values(plan: Plan) -> Values:
     return values_of(layer_variables(build_head(plan), [layer.name for layer in plan.head]))
 
 

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -254,16 +255,20 @@ class _Course:
         Raises:
             DivergedError: If a loss is not a finite number.
         """
-        losses = [float(losses[row]) for losses in self._losses]
-        for step, loss in enumerate(losses, start=1):
+        losses, right = (table[:, row] for table in self._tables)
+        for step, loss in enumerate(losses.tolist(), start=1):
             if not math.isfinite(loss):
                 raise diverged(phase, self.epoch, step, loss, float(self.rates[step, row]))
-        seen = sum(self._sizes)
         return {
-            "loss": sum(loss * size for loss, size in zip(losses, self._sizes, strict=True)) / seen,
-            "accuracy": sum(int(right[row]) for right in self._right) / seen,
+            "loss": float(np.average(losses, weights=self._sizes)),
+            "accuracy": int(right.sum()) / sum(self._sizes),
             "lr": float(self.rates[-1, row]),
         }
+
+    @cached_property
+    def _tables(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """The losses and the numbers of right answers, each of shape (steps, rows)."""
+        return np.array(self._losses, np.float64), np.array(self._right, np.int64)
 
 
 def _build_stack(trials: Sequence[_Trial], frontier: Frontier) -> Stack:
@@ -317,7 +322,5 @@ def _measure(trials: Sequence[_Trial], stack: Stack, validation: Feed) -> list[d
     examples = validation.examples
     outputs = drive(predict(stack.predict, examples, trials[0].plan.data.batch_size, "validate"))
     hits = (outputs.argmax(axis=-1) == examples.labels[:, None]).mean(axis=0)
-    return [
-        {"val_loss": float(trial.loss(examples.labels, outputs[:, row])), "val_accuracy": float(hits[row])}
-        for row, trial in enumerate(trials)
-    ]
+    losses = stack.losses(examples.labels, outputs)
+    return [{"val_loss": loss, "val_accuracy": hit} for loss, hit in zip(losses.tolist(), hits.tolist(), strict=True)]
