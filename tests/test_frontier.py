@@ -256,7 +256,7 @@ def test_pipeline_is_built_once_for_both(tiny: Path) -> None:
 @pytest.mark.slow
 def test_views_are_drawn_from_kept_copies(tiny: Path, train: Callable[..., Any]) -> None:
     overrides = [
-        "augment={views: 3, flip: horizontal, rotation: 0.2, mix_up: {of: features}}",
+        "augment={views: 3, flip: horizontal, rotation: 0.2, mix_up: {of: features}, brightness: {factor: 0.2, of: features}}",
         "phases[0].sample=balanced",
         "phases[0].loss=focal",
     ]

@@ -282,6 +282,7 @@ def test_trials_end_one_by_one_and_the_others_are_as_they_would_be(bench: Bench)
         *[({f"phases[0].{name}": value}, False) for name, value in BALANCED.items()],
         ({"augment": {"mix_up": 0.2}}, None),
         ({"augment": {"mix_up": {"of": "features"}}}, None),
+        ({"augment": {"brightness": {"factor": 0.2, "of": "features"}}}, None),
         ({"augment": {"flip": "none"}}, True),
         ({"data.batch_size": 4}, False),
         ({"phases[0].trainable": "head_dense_2"}, None),

@@ -376,11 +376,11 @@ def test_mixed_features_are_as_their_labels_say(tiny: Path) -> None:
     plan = compile_recipe(tiny, ["augment={mix_up: {alpha: 1, of: features}}"])
     assert plan.augment == ()
     pipeline = build_pipeline(plan)
-    assert pipeline.mix_up is not None
+    assert pipeline.change_features is not None
     assert len(pipeline.variables) == 1
     values = np.arange(5, dtype=np.float32)
     tensors = [np.broadcast_to(values.reshape(5, *[1] * (rank - 1)), (5, *[3] * (rank - 1))) for rank in (2, 3, 4)]
-    mixed, labels = pipeline.mix_up(tensors, np.eye(5, dtype=np.float32))
+    mixed, labels = pipeline.change_features(tensors, np.eye(5, dtype=np.float32))
     expected = np.asarray(labels) @ values
     assert np.abs(expected - values).max() > 0.1
     for tensor, given in zip(mixed, tensors, strict=True):
@@ -388,7 +388,28 @@ def test_mixed_features_are_as_their_labels_say(tiny: Path) -> None:
         np.testing.assert_allclose(
             np.asarray(tensor).reshape(5, -1), np.tile(expected[:, None], given[0].size), rtol=1e-5
         )
-    assert build_pipeline(compile_recipe(tiny)).mix_up is None
+    assert build_pipeline(compile_recipe(tiny)).change_features is None
+
+
+def test_brighter_features_stay_in_their_range(tiny: Path) -> None:
+    plan = compile_recipe(tiny, ["augment={mix_up: {alpha: 1, of: features}, brightness: {factor: 0.5, of: features}}"])
+    assert [change.name for change in plan.feature_changes] == ["mix_up", "brightness"]
+    pipeline = build_pipeline(replace(plan, feature_changes=plan.feature_changes[1:]))
+    assert pipeline.change_features is not None
+    random, labels = np.random.default_rng(0), np.eye(40, dtype=np.float32)
+    for shape in ((40, 64), (40, 3, 3, 8)):
+        given = random.normal(size=shape).astype(np.float32)
+        changed, kept = map(np.asarray, pipeline.change_features(given, labels))
+        np.testing.assert_array_equal(kept, labels)
+        rows, before = changed.reshape(40, -1), given.reshape(40, -1)
+        least, largest = before.min(axis=1), before.max(axis=1)
+        np.testing.assert_array_equal(rows.clip(least[:, None], largest[:, None]), rows)
+        # The middle half of the range is clipped by no shift.
+        parts = (rows - before) / (largest - least)[:, None]
+        middle = np.abs(before - ((least + largest) / 2)[:, None]) < 0.001 * (largest - least)[:, None]
+        shifts = np.median(parts, axis=1)
+        assert 0.4 < np.abs(shifts).max() <= 0.5
+        assert np.abs((parts - shifts[:, None])[middle]).max(initial=0) < 1e-2
 
 
 @pytest.mark.parametrize("name", slow_but({"flip"}, AUGMENTATIONS))

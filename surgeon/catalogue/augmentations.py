@@ -17,10 +17,13 @@ class AugmentationSpec(Entry):
         build: ``build(parameters, image_size, seed)`` returns Keras layers on RGB in [0, 255].
         mixes: Whether they mix the images of a batch, and their classes. What comes of an image then depends on the
             others, so it cannot be kept.
+        build_for_features: ``build_for_features(parameters, seed)`` returns what does as much to features, where
+            ``of: features`` asks for it: a function of features and labels that has ``variables``.
     """
 
     build: Callable[[Parameters, tuple[int, int], int], list[Any]]
     mixes: bool = False
+    build_for_features: Callable[[Parameters, int], Any] | None = None
 
 
 def changes_images(parameters: Parameters) -> bool:
@@ -128,6 +131,18 @@ def _mix_up(parameters: Parameters, image_size: tuple[int, int], seed: int) -> l
     return [keras.layers.MixUp(parameters["alpha"], seed=seed)]
 
 
+def _mix_up_features(parameters: Parameters, seed: int) -> Any:
+    from surgeon.networks.augmentation_layers import FeatureMixUp
+
+    return FeatureMixUp(parameters["alpha"], seed=seed)
+
+
+def _brightness_of_features(parameters: Parameters, seed: int) -> Any:
+    from surgeon.networks.augmentation_layers import FeatureBrightness
+
+    return FeatureBrightness(parameters["factor"], seed=seed)
+
+
 def _cut_mix(parameters: Parameters, image_size: tuple[int, int], seed: int) -> list[Any]:
     import keras
 
@@ -148,7 +163,9 @@ def _alpha(default: float) -> Schema:
 
 
 _FLIPS = ("horizontal", "vertical", "horizontal_and_vertical", "none")
-_BLENDED = ("images", "features")
+_OF = choice(
+    "What is changed: pixels, or the output of the frozen layers of each phase.", ("images", "features"), "images"
+)
 _STRENGTH = "Strength of the operations: at 1 up to 30 degrees, 0.3 of the size, half of the range of values."
 
 AUGMENTATIONS = table(
@@ -202,10 +219,11 @@ AUGMENTATIONS = table(
     AugmentationSpec(
         name="brightness",
         summary="Brightens or darkens.",
-        parameters={"factor": _part("Largest shift, as a fraction of the range of values.")},
+        parameters={"factor": _part("Largest shift, as a fraction of the range of values."), "of": _OF},
         required=("factor",),
         shorthand="factor",
         build=_brightness,
+        build_for_features=_brightness_of_features,
     ),
     AugmentationSpec(
         name="hue",
@@ -280,13 +298,12 @@ AUGMENTATIONS = table(
         ),
         parameters={
             "alpha": _alpha(0.2),
-            "of": choice(
-                "What is blended: pixels, or the output of the frozen layers of each phase.", _BLENDED, "images"
-            ),
+            "of": _OF,
         },
         shorthand="alpha",
         build=_mix_up,
         mixes=True,
+        build_for_features=_mix_up_features,
     ),
     AugmentationSpec(
         name="cut_mix",

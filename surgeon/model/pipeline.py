@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -30,15 +29,15 @@ class Pipeline:
             float32 of the same shapes. Some mix the images of a batch, and then the rows of ``labels`` as much.
         view: ``view(pixels, seed)`` changes one image as the integer ``seed`` decides; uint8 of the same shape.
         prepare: Preprocessing, to float32 of the same shape.
-        mix_up: ``mix_up(tensors, labels)`` blends the features of each image with another's of the batch, and
-            rows of ``labels`` as much; float32 of the same shapes. None if the recipe does not ask for it.
-        variables: The states of the random generators of ``augment`` and ``mix_up``.
+        change_features: ``change_features(tensors, labels)`` makes the recipe's random changes of features, float32 of
+            the same shapes; rows of ``labels`` are mixed as features are. None if the recipe does not ask for any.
+        variables: The states of the random generators of ``augment`` and ``change_features``.
     """
 
     augment: Callable[[Any, Any], tuple[Any, Any]]
     view: Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
     prepare: Callable[[Any], Any]
-    mix_up: Callable[[Any, Any], tuple[Any, Any]] | None
+    change_features: Callable[[Any, Any], tuple[Any, Any]] | None
     variables: tuple[Any, ...]
 
 
@@ -61,27 +60,28 @@ def build_pipeline(plan: Plan) -> Pipeline:
                 pixels = layer(pixels, training=True)
         return pixels, labels
 
-    mixer = keras.layers.MixUp(plan.feature_mix_up, seed=plan.seed + len(layers)) if plan.feature_mix_up else None
-    drawing = [layer for layer, _ in layers] + ([mixer] if mixer else [])
+    drawing, of_features = [layer for layer, _ in layers], list(_changes_of_features(plan, plan.seed + len(layers)))
+
+    def change_features(tensors: Any, labels: Any) -> tuple[Any, Any]:
+        for change in of_features:
+            tensors, labels = change(tensors, labels)
+        return tensors, labels
+
     return Pipeline(
         augment=augment,
-        view=_build_view([layer for layer, _ in layers]),
+        view=_build_view(drawing),
         prepare=lambda pixels: preprocess(pixels, spec),
-        mix_up=partial(_mix_up, mixer) if mixer else None,
-        variables=tuple(variable for layer in drawing for variable in layer.variables),
+        change_features=change_features if of_features else None,
+        variables=tuple(variable for each in (*drawing, *of_features) for variable in each.variables),
     )
 
 
-def _mix_up(layer: Any, tensors: Any, labels: Any) -> tuple[Any, Any]:
-    """Blends a tensor of any rank, or a list of them, as Keras' layer does with images."""
-    drawn = layer.get_random_transformation(labels)
-
-    def blend(tensor: Any) -> Any:
-        part = keras.ops.reshape(drawn["mix_weight"], (-1, *[1] * (len(tensor.shape) - 1)))
-        other = keras.ops.take(tensor, drawn["permutation_order"], axis=0)
-        return part * keras.ops.cast(tensor, "float32") + (1.0 - part) * keras.ops.cast(other, "float32")
-
-    return keras.tree.map_structure(blend, tensors), blend(labels)
+def _changes_of_features(plan: Plan, seed: int) -> Iterator[Any]:
+    for at, choice in enumerate(plan.feature_changes):
+        build = AUGMENTATIONS[choice.name].build_for_features
+        if build is None:
+            raise AssertionError(f"{choice.name} has no `of: features`")
+        yield build(choice.parameters, seed + at)
 
 
 def _build_view(layers: Sequence[Any]) -> Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]:

@@ -231,7 +231,9 @@ class Stack:
     def losses(self, labels: NDArray[np.int32], outputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Returns the loss of each trial, given class numbers and outputs of shape (images, trials, classes)."""
         smoothing = dict(zip(self._template.settings, self._settings, strict=True)).get(LABEL_SMOOTHING)
-        return self._losses(labels, outputs, np.zeros(outputs.shape[1], np.float32) if smoothing is None else smoothing)
+        if smoothing is None:
+            smoothing = np.zeros(outputs.shape[1], np.float32)
+        return self._losses(labels, outputs, smoothing)  # type: ignore[no-any-return]
 
     @property
     def _variables(self) -> list[Any]:
@@ -341,7 +343,7 @@ def _build_losses(loss: Loss) -> Callable[..., Any]:
         each = (tf.transpose(outputs, (1, 0, 2)), smoothing)
         return tf.vectorized_map(lambda one: loss(labels, one[0], smoothing=one[1]), each)
 
-    return lambda *given: losses(*map(tf.convert_to_tensor, given)).numpy()  # type: ignore[no-any-return]
+    return lambda *given: losses(*map(tf.convert_to_tensor, given)).numpy()
 
 
 def _finite(stacked: Any) -> Any:

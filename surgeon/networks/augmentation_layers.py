@@ -1,4 +1,4 @@
-"""Random changes of images, where the layers of Keras would not do.
+"""Random changes of images and of features, where the layers of Keras would not do.
 
 Keras' RandomSaturation leaves the range of pixels unless they are from 0 to 1. Its RandAugment computes every operation
 on a whole batch to keep one of them, and its AugMix draws operations from Python's own generator when it is compiled.
@@ -141,3 +141,51 @@ def _operations(strength: float) -> list[Any]:
         layers.RandomSharpness(around, _RANGE),
         RandomSaturation(around),
     ]
+
+
+class FeatureMixUp(keras.layers.MixUp):  # type: ignore[misc]
+    """Keras' layer for features of any rank."""
+
+    def __call__(self, tensors: Any, labels: Any) -> tuple[Any, Any]:
+        """Blends features, a tensor of shape (batch, ...) or a list of them, and rows of labels, both to float32."""
+        drawn = self.get_random_transformation(labels)
+
+        def blend(tensor: Any) -> Any:
+            part = _per_image(drawn["mix_weight"], tensor)
+            other = keras.ops.take(tensor, drawn["permutation_order"], axis=0)
+            return part * keras.ops.cast(tensor, "float32") + (1.0 - part) * keras.ops.cast(other, "float32")
+
+        return keras.tree.map_structure(blend, tensors), blend(labels)
+
+
+class FeatureBrightness:
+    """Shifts all features of an image by a part of their range, in which they stay.
+
+    That is the brightness of frozen feature augmentation (Bär and others 2024, arXiv 2403.10519).
+    """
+
+    def __init__(self, factor: float, seed: int) -> None:
+        """Takes the largest part, from 0 to 1."""
+        self._factor = factor
+        self._generator = keras.random.SeedGenerator(seed)
+
+    @property
+    def variables(self) -> list[Any]:
+        """The state of its random generator."""
+        return [self._generator.state]
+
+    def __call__(self, tensors: Any, labels: Any) -> tuple[Any, Any]:
+        """Changes features, a tensor of shape (batch, ...) or a list of them, to float32; labels stay."""
+        drawn = keras.random.uniform(keras.ops.shape(labels)[:1], -self._factor, self._factor, seed=self._generator)
+
+        def shift(tensor: Any) -> Any:
+            values, axes = keras.ops.cast(tensor, "float32"), tuple(range(1, len(tensor.shape)))
+            least, largest = (each(values, axes, keepdims=True) for each in (keras.ops.min, keras.ops.max))
+            return keras.ops.clip(values + _per_image(drawn, tensor) * (largest - least), least, largest)
+
+        return keras.tree.map_structure(shift, tensors), labels
+
+
+def _per_image(numbers: Any, tensor: Any) -> Any:
+    """Returns a number per image in a shape that goes with a tensor of shape (batch, ...)."""
+    return keras.ops.reshape(numbers, (-1, *[1] * (len(tensor.shape) - 1)))

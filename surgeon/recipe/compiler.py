@@ -98,14 +98,14 @@ def _plan(findings: Findings) -> Plan:
     recipe = _resolved(findings)
     changes = {name: values["augment"][name] for name in values["augment"] if name != "views"}
     augment = tuple(Choice(name, parameters) for name, parameters in changes.items() if changes_images(parameters))
-    mix_up = changes.get("mix_up", {})
+    of_features = tuple(Choice(name, found) for name, found in changes.items() if found.get("of") == "features")
     return _built(
         Plan,
         {**values, **values["evaluate"]},
         data=_built(DataPlan, values["data"], image_size=findings.image_size),
         augment=augment,
         views=values["augment"].get("views", 0) if augment else 0,
-        feature_mix_up=mix_up["alpha"] if mix_up.get("of") == "features" else None,
+        feature_changes=of_features,
         backbone=_backbone(values["backbone"], network),
         head=head,
         loss_from_logits=activation(head[-1]) != "softmax",

@@ -266,7 +266,7 @@ class Plan:
     Attributes:
         augment: Random changes of training images, in this order.
         views: How many changed copies of each image are kept; 0 if each epoch makes new ones.
-        feature_mix_up: The alpha of mixup behind the frozen layers; None if features are not mixed.
+        feature_changes: Random changes of what the frozen layers of a phase put out, in this order.
         loss_from_logits: Whether the head ends without a softmax.
         expected: What the author measured: ``mean`` and, if known, ``std`` over other seeds of some figures.
         classes: Names of the classes; a class's number is its position.
@@ -334,7 +334,7 @@ class Plan:
     network: Network
     recipe: Mapping[str, Any] = field(repr=False)
     origins: Mapping[str, str] = field(repr=False)
-    feature_mix_up: float | None = None
+    feature_changes: tuple[Choice, ...] = ()
 
     @property
     def probe_layer(self) -> str | None:

@@ -94,8 +94,7 @@ def _begin(document: Document, **known: Any) -> Findings:
 
 def _check_augment(findings: Findings) -> None:
     augment = findings.values.get("augment") or {}
-    blends_features = (augment.get("mix_up") or {}).get("of") == "features"
-    named = [name for name in augment if not (name == "mix_up" and blends_features)]
+    named = [name for name, given in augment.items() if name == "views" or (given or {}).get("of") != "features"]
     if named == ["views"]:
         message = "views are set, but no change to the images"
         findings.report(("augment", "views"), "missing-key", message, "add one, such as flip: horizontal")

@@ -305,10 +305,10 @@ def build_gradient(
     """
     plan, pipeline, variables = setup.plan, setup.pipeline, setup.network.trainable_variables
     whole = part_of(setup.network, frontier.layers, ())
-    # Features are mixed where they would be kept, even if they are not.
-    mixed = find_frontier(plan.network, phase.trainable) if pipeline.mix_up else frontier
-    before = part_of(setup.network, frontier.layers, mixed.layers) if mixed.layers != frontier.layers else None
-    part = training_view(part_of(setup.network, mixed.layers, ()), plan.network, phase)
+    # Features are changed where they would be kept, even if they are not.
+    changed = find_frontier(plan.network, phase.trainable) if pipeline.change_features else frontier
+    before = part_of(setup.network, frontier.layers, changed.layers) if changed.layers != frontier.layers else None
+    part = training_view(part_of(setup.network, changed.layers, ()), plan.network, phase)
     distance = build_penalty(setup.network, plan, phase, setup.anchors)
 
     def differentiate(tensors: Any, labels: Any, weights: Any) -> tuple[Any, Any, Sequence[Any]]:
@@ -321,8 +321,8 @@ def build_gradient(
             if not plan.views:  # which were changed before they came here
                 pixels, rows = pipeline.augment(pixels, rows)
             taken = pipeline.prepare(pixels)
-        if pipeline.mix_up:
-            taken, rows = pipeline.mix_up(before(taken, training=False) if before else taken, rows)
+        if pipeline.change_features:
+            taken, rows = pipeline.change_features(before(taken, training=False) if before else taken, rows)
         parts, counted = tf.split(rows, 2, axis=1)
         weights = tf.reduce_sum(counted, axis=1)
         counted /= weights[:, None]
