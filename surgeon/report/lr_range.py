@@ -9,6 +9,7 @@ from matplotlib.ticker import LogLocator
 
 from surgeon.report.figures import plain_style, short_label
 from surgeon.report.terminal import styled
+from surgeon.results.lr_range import STILL_FALLS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,10 +19,15 @@ if TYPE_CHECKING:
     from surgeon.results.lr_range import LrRangeResult
 
 
+_KEEP = ", as after a good start; keep the recipe's rate, or compare some in a sweep"
+_ADVICE = {STILL_FALLS: "; try that one, or a higher one"}
+
+
 def suggestion_text(result: LrRangeResult) -> Text:
     """Says which rate is suggested, and why."""
     if result.suggested is None:
-        return styled("no learning rate is suggested for phase ", (result.phase, "bold"), f": {_why_none(result)}")
+        why = f": the smoothed loss {result.obstacle}{_ADVICE.get(str(result.obstacle), _KEEP)}"
+        return styled("no learning rate is suggested for phase ", (result.phase, "bold"), why)
     return styled(
         "suggested learning rate of phase ",
         (result.phase, "bold"),
@@ -29,14 +35,6 @@ def suggestion_text(result: LrRangeResult) -> Text:
         (f"{result.suggested:.1e}", "bold"),
         f", a tenth of {result.lowest:.1e}, where the smoothed loss is lowest",
     )
-
-
-def _why_none(result: LrRangeResult) -> str:
-    """Returns why no rate is suggested, and what to do instead."""
-    if result.lowest == result.rates[-1]:
-        return "the smoothed loss still falls at the highest rate; try that one, or a higher one"
-    what = "only rises" if result.lowest / 10 < result.rates[0] else "hardly falls"
-    return f"the smoothed loss {what}, as after a good start; keep the recipe's rate, or compare some in a sweep"
 
 
 def draw_lr_range(result: LrRangeResult, path: Path) -> None:

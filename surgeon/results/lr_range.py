@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+STILL_FALLS = "still falls at the highest rate"
+
 
 @dataclass(frozen=True)
 class LrRangeResult:
@@ -29,13 +31,20 @@ class LrRangeResult:
         """The rate at which the smoothed loss is least."""
         return self.rates[min(range(len(self.rates)), key=self.smoothed.__getitem__)]
 
+    @cached_property
+    def obstacle(self) -> str | None:
+        """What the smoothed loss does instead of falling and rising, ``only rises`` or so; None if it does that.
+
+        It ``only rises`` where a tenth of its lowest point is below the rates that were tried, and ``hardly falls`` by
+        less than a twentieth: where it is least then says nothing.
+        """
+        if self.lowest == self.rates[-1]:
+            return STILL_FALLS
+        if self.lowest / 10 < self.rates[0]:
+            return "only rises"
+        return None if min(self.smoothed) < 0.95 * self.smoothed[0] else "hardly falls"
+
     @property
     def suggested(self) -> float | None:
-        """A tenth of the rate at which the smoothed loss is least, where it still falls.
-
-        None if the loss only rises, only falls, or falls by less than a twentieth: then its least value says nothing.
-        None, too, if that would be a rate below those that were tried.
-        """
-        falls = min(self.smoothed) < 0.95 * self.smoothed[0]
-        is_known = self.lowest / 10 >= self.rates[0] and self.lowest != self.rates[-1]
-        return self.lowest / 10 if falls and is_known else None
+        """A tenth of the rate at which the smoothed loss is least, where it still falls; None if there is no such."""
+        return None if self.obstacle else self.lowest / 10
