@@ -39,7 +39,7 @@ clean:
 	touch $@
 
 .venv/tested: .venv/installed
-	$(BIN)/python -m pip install --quiet --editable '.[datasets,heic,labels,lite1,lite2,litert,mlflow,onnx,openvino,serve,tensorboard]' --group test
+	$(BIN)/python -m pip install --quiet --editable '.[datasets,heic,labels,lite1,lite2,litert,mlflow,onnx,openvino,serve,tensorboard,url]' --group test
 	touch $@
 
 .venv/site: .venv/installed

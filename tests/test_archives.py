@@ -9,7 +9,7 @@ import tarfile
 import tracemalloc
 import zipfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -158,14 +158,77 @@ def test_an_archive_goes_all_the_way(surgeon: Surgeon, photos: Path, tmp_path: P
 
     recipe = write_tiny(tmp_path / "tiny.yaml", photos)
     source = f"data.source={{zip: '{packed}'}}"
-    for out, more in (("folder", ()), ("zip", ("--set", source))):
+    behind_url = f"data.source={{url: 'file://{photos}'}}"
+    for out, more in (("folder", ()), ("zip", ("--set", source)), ("url", ("--set", behind_url))):
         done = surgeon("run", recipe, "--out", tmp_path / out, "--quiet", "--set", "deterministic=true", *more)
         assert done.code == 0, done.err
-    tables = [(tmp_path / out / "predictions.csv").read_text(encoding="utf-8") for out in ("folder", "zip")]
-    assert tables[0] == tables[1]
+    tables = [(tmp_path / out / "predictions.csv").read_text(encoding="utf-8") for out in ("folder", "zip", "url")]
+    assert tables[0] == tables[1] == tables[2]
     measured = surgeon("evaluate", tmp_path / "zip", packed)
     assert measured.code == 0, measured.err
     assert "24 images" in measured.out
+
+
+@pytest.fixture
+def bucket(picture: bytes) -> Iterator[Any]:
+    """Photographs in what passes for object storage, in splits."""
+    system = pytest.importorskip("fsspec", reason="the extra `url` is not installed").filesystem("memory")
+    for name in ("train/a/0.png", "train/b/1.png", "val/a/2.png", "val/b/3.png"):
+        system.pipe_file(f"/photos/{name}", picture)
+    system.pipe_file("/photos/train/a/raw.cr2", b"raw")
+    system.pipe_file("/photos/train/notes.txt", b"notes")
+    yield system
+    system.rm("/photos", recursive=True)
+
+
+def read_url(url: str) -> Listing:
+    return SOURCES["url"].read({"url": url}, ())
+
+
+def test_images_behind_a_url_come_once(bucket: Any, picture: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    listing = read_url("memory://photos")
+    assert [(image.name, image.label, image.split) for image in listing.images] == [
+        ("train/a/0.png", "a", "train"),
+        ("train/b/1.png", "b", "train"),
+        ("val/a/2.png", "a", "validation"),
+        ("val/b/3.png", "b", "validation"),
+    ]
+    assert (listing.ignored, [name for names in listing.left_out.values() for name in names]) == (
+        1,
+        ["train/a/raw.cr2"],
+    )
+    assert SOURCES["url"].splits({"url": "memory://photos"})
+    first, second, *_ = listing.images
+    assert first.read() == picture
+    bucket.pipe_file("/photos/train/b/1.png", b"another")
+    monkeypatch.setattr(type(bucket), "cat_file", None)
+    assert first.read() == picture
+    with pytest.raises(SurgeonError, match=r"1\.png.*check the URL"):  # the network, not the image, is to blame
+        second.read()
+    monkeypatch.undo()
+    assert read_url("memory://photos").images[1].read() == b"another"
+
+
+def test_what_is_behind_a_url_is_bounded(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("surgeon.catalogue.sources.url.MAX_IMAGE_BYTES", 10)
+    with pytest.raises(BadImageError):
+        read_url("memory://photos").images[0].read()
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("photos", "photos is not a URL; give one such as s3://"),
+        ("memory://nothing", "no labelled images at memory://nothing"),
+        ("memroy://photos", "Protocol not known: memroy"),
+    ],
+)
+def test_a_url_that_leads_nowhere_is_said(url: str, said: str, bucket: Any) -> None:
+    with pytest.raises(SurgeonError) as raised:
+        read_url(url)
+    assert said in str(raised.value)
+    assert SOURCES["url"].classes({"url": url}) is None
+    assert not SOURCES["url"].splits({"url": url})
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from surgeon.catalogue.entry import table
-from surgeon.catalogue.sources import csv_file, digits, flowers17, folder, hugging_face, patterned, zip_file
+from surgeon.catalogue.sources import csv_file, digits, flowers17, folder, hugging_face, patterned, url, zip_file
 from surgeon.catalogue.sources.walk import walk
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ SOURCES = table(
     zip_file.SPEC,
     csv_file.SPEC,
     hugging_face.SPEC,
+    url.SPEC,
     flowers17.SPEC,
     digits.SPEC,
     group="surgeon.sources",

@@ -114,7 +114,7 @@ def _class_depth(root: Path, parameters: Parameters) -> int:
     return class_depth(root, below, parameters)
 
 
-def class_depth(root: Path, below: Mapping[str, frozenset[str]], parameters: Parameters) -> int:
+def class_depth(root: str | Path, below: Mapping[str, frozenset[str]], parameters: Parameters) -> int:
     """Returns how deep the class folders are, given what is below the folders that hold images.
 
     Args:

@@ -7,19 +7,11 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from surgeon.catalogue.entry import Parameters, path
-from surgeon.catalogue.sources.folder import ARE_SPLITS, class_depth
-from surgeon.catalogue.sources.listing import (
-    LabelledImage,
-    Listing,
-    SourceSpec,
-    classes_or_none,
-    complete_listing,
-    readable_name,
-    unreadable,
-)
-from surgeon.catalogue.sources.patterned import SPLIT_PATTERN, with_splits
-from surgeon.catalogue.sources.split_names import split_called
-from surgeon.catalogue.sources.walk import IMAGE_SUFFIXES, STRAY, UNREAD, is_passed_over
+from surgeon.catalogue.sources.folder import ARE_SPLITS
+from surgeon.catalogue.sources.listing import Listing, SourceSpec, classes_or_none, readable_name, unreadable
+from surgeon.catalogue.sources.patterned import SPLIT_PATTERN
+from surgeon.catalogue.sources.tree import Content, has_splits, list_tree
+from surgeon.catalogue.sources.walk import IMAGE_SUFFIXES, UNREAD, is_passed_over
 from surgeon.errors import BadImageError, SurgeonError
 from surgeon.formats import HEAD, MAX_IMAGE_BYTES, OTHER_SUFFIXES, format_of, too_large
 
@@ -27,7 +19,7 @@ from surgeon.formats import HEAD, MAX_IMAGE_BYTES, OTHER_SUFFIXES, format_of, to
 def _read(parameters: Parameters, paths: tuple[Path, ...]) -> Listing:
     file = Path(parameters["path"])
     archive = _open(file)
-    photographs: list[tuple[PurePosixPath, zipfile.ZipInfo]] = []
+    photographs: list[tuple[PurePosixPath, Content]] = []
     left_out: dict[str, list[str]] = {}
     ignored = 0
     for member in archive.infolist():
@@ -39,23 +31,13 @@ def _read(parameters: Parameters, paths: tuple[Path, ...]) -> Listing:
         elif inner.suffix.lower() in OTHER_SUFFIXES:
             left_out.setdefault(UNREAD, []).append(readable_name(str(inner)))
         elif inner.suffix.lower() in IMAGE_SUFFIXES or _begins_as_an_image(archive, member):
-            photographs.append((inner, member))
+            photographs.append((inner, partial(_content, archive, member)))
         else:
             ignored += 1
-    top = _common_folders([inner for inner, _ in photographs])
-    depth = _depth(file, [inner.parts[top:-1] for inner, _ in photographs], parameters)
-    images = []
-    for inner, member in photographs:
-        folders, name = inner.parts[top:-1], readable_name(str(inner))
-        if len(folders) > depth:
-            split = split_called(folders[0]) if depth else None
-            content = partial(_content, archive, member)
-            images.append(LabelledImage(name, readable_name(folders[depth]), split, data=content))
-        else:
-            left_out.setdefault(STRAY, []).append(name)
-    if not images:
+    listing = list_tree(file, photographs, ignored, left_out, parameters)
+    if not listing.images:
         raise SurgeonError(f"no labelled images in {file}", "it has to contain class folders of images; see `unzip -l`")
-    return with_splits(complete_listing(images, ignored, left_out), parameters.get("split_pattern"))
+    return listing
 
 
 def _open(file: Path) -> zipfile.ZipFile:
@@ -74,25 +56,6 @@ def _begins_as_an_image(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bo
         return format_of(_content(archive, member, HEAD)) is not None
     except BadImageError:
         return False
-
-
-def _common_folders(images: list[PurePosixPath]) -> int:
-    """Returns how many folders there are above those of classes or splits: archives often hold a single one."""
-    shared = 0
-    while True:
-        deeper = [inner.parts for inner in images if len(inner.parts) > shared + 1]
-        if len({parts[shared] for parts in deeper}) != 1 or not any(len(parts) > shared + 2 for parts in deeper):
-            return shared
-        shared += 1
-
-
-def _depth(file: Path, folders: list[tuple[str, ...]], parameters: Parameters) -> int:
-    """Returns how deep the class folders are: 0, or 1 where the folders above them are splits."""
-    below: dict[str, set[str]] = {}
-    bare = {parts[0] for parts in folders if len(parts) == 1}  # with images of their own
-    for first, *inner in filter(None, folders):
-        below.setdefault(first, set()).update(inner[:1] if first not in bare else ())
-    return class_depth(file, {name: frozenset(inner) for name, inner in below.items()}, parameters)
 
 
 def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int | None = None) -> bytes:
@@ -115,13 +78,6 @@ def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int | None
     return content
 
 
-def _has_splits(parameters: Parameters) -> bool:
-    try:
-        return any(image.split for image in _read(parameters, ()).images)
-    except SurgeonError:
-        return False
-
-
 SPEC = SourceSpec(
     name="zip",
     summary="A ZIP archive of class folders, which is not unpacked; train/, validation/ and test/ may be above them.",
@@ -134,5 +90,5 @@ SPEC = SourceSpec(
     shorthand="path",
     read=_read,
     classes=lambda parameters: classes_or_none(lambda: _read(parameters, ()).classes),
-    splits=_has_splits,
+    splits=lambda parameters: has_splits(lambda: _read(parameters, ())),
 )
