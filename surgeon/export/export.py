@@ -94,10 +94,8 @@ def export(
             asked = Export(bundle.name, network, bundle.answers, bundle.resizing, quantize, calibration)
             spec.write(asked, partial / spec.file)
         takes = None if spec.input is None else PixelInput(spec.input, "float32", (spec.batch, *bundle.image_size, 3))
-        write_bundle(
-            partial,
-            replace(bundle, format=spec.name, file=spec.file, preprocessing="none", from_logits=False, input=takes),
-        )
+        contained = replace(bundle, preprocessing="none", from_logits=False, flip=False)
+        write_bundle(partial, replace(contained, format=spec.name, file=spec.file, input=takes))
         (partial / "labels.txt").write_text(labels_text(bundle.answers), encoding="utf-8")
         result = yield from _compare(spec, partial / spec.file, quantize, bundle, seen, reference)
         _check(result)

@@ -50,9 +50,9 @@ def _pass(bundle: Bundle, network: Any, known: NDArray[Any] | None) -> Classifie
     engine = pick_engine("auto", "float32", {type(layer).__name__ for layer in network._flatten_layers()})
     compute = build_engine(part, lambda pixels: preprocess(pixels, spec), engine)
 
-    def classifier(pixels: Any) -> Any:
+    def answers(pixels: Any) -> Any:
         outputs = compute((pixels,))
         given = outputs if len(outputs) > 1 else outputs[0]
         return given if end is None else np.asarray(end(given, training=False))
 
-    return classifier
+    return (lambda pixels: (answers(pixels) + answers(pixels[:, :, ::-1])) / 2) if bundle.flip else answers

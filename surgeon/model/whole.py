@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 
 from surgeon.catalogue.preprocessing import PREPROCESSINGS
 from surgeon.model.answers import answer, with_features
@@ -37,8 +38,17 @@ def whole_network(bundle: Bundle, network: Any, known: NDArray[Any] | None) -> A
     prepared = preprocess(pixels, PREPROCESSINGS[bundle.preprocessing])
     part, end = ending(bundle, network, known)
     around = [keras.Model(pixels, prepared), *([end] if end else [])]
-    outputs = part(prepared) if _names(around) & _names([part]) else part.call(prepared)
-    return keras.Model(pixels, end.call(outputs) if end else outputs, name="classifier")
+    clash = _names(around) & _names([part])
+
+    def answers(given: Any) -> Any:
+        outputs = part(given) if clash else part.call(given)
+        return end.call(outputs) if end else outputs
+
+    if not bundle.flip:
+        return keras.Model(pixels, answers(prepared), name="classifier")
+    # Gathered, which every format can do; not all can reverse.
+    flipped = keras.ops.take(prepared, np.arange(bundle.image_size[1])[::-1].copy(), axis=2)
+    return keras.Model(pixels, (answers(prepared) + answers(flipped)) / 2, name="classifier")
 
 
 def ending(bundle: Bundle, network: Any, known: NDArray[Any] | None, start: Sequence[str] = ()) -> tuple[Any, Any]:

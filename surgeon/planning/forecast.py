@@ -73,7 +73,9 @@ def forecast_run(plan: Plan, index: Index, machine: Machine) -> Forecast:
         elif isinstance(step, Bound | Measure):
             frontier = _kept_or_image(plan, plan.phases[-1], step.frontier, kept)
             splits = ("train", "validation") if isinstance(step, Bound) else ("test",)
-            evaluation += sum(map(index.splits.count, splits)) * _measuring_seconds(plan, frontier, machine)
+            begun = [frontier, *([step.flipped] if isinstance(step, Measure) and step.flipped else [])]
+            each = sum(_measuring_seconds(plan, one, machine) for one in begun)
+            evaluation += sum(map(index.splits.count, splits)) * each
     once, repeated = sum(done.seconds for done in passes), sum(phase.seconds for phase in phases)
     return Forecast(
         passes=tuple(passes),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from surgeon.planning.frontier import Frontier, phase_frontiers, upcoming_frontiers
+from surgeon.planning.frontier import Frontier, image_frontier, phase_frontiers, upcoming_frontiers
 
 if TYPE_CHECKING:
     from surgeon.recipe.plan import Plan
@@ -60,9 +60,10 @@ class Bound:
 
 @dataclass(frozen=True)
 class Measure:
-    """The test images are classified, from a frontier."""
+    """The test images are classified, from a frontier and, if their mirror images count too, these from another."""
 
     frontier: Frontier
+    flipped: Frontier | None
 
 
 Step: TypeAlias = Pass | Probe | Restore | Train | Forget | Bound | Measure
@@ -103,4 +104,5 @@ def schedule(plan: Plan, begun: int = 0) -> tuple[Step, ...]:
         steps.append(Train(number, *phase_frontiers(plan, number)))
         steps.append(Forget(frozenset(change(range(number, number + 1)))))
     last = phase_frontiers(plan, len(plan.phases))[1]
-    return (*steps, *([Bound(last)] if plan.reject else []), Measure(last))
+    flipped = image_frontier(plan.network, ()) if plan.test_time_augmentation == "flip" else None
+    return (*steps, *([Bound(last)] if plan.reject else []), Measure(last, flipped))

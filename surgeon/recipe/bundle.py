@@ -21,7 +21,7 @@ NETWORK = "network.keras"  # the network after the last finished phase, from pre
 MODEL = "model.keras"  # the finished one from pixels to probabilities, for use
 UNKNOWN = "unknown"  # what an image is that is rejected
 _FILE = "bundle.json"
-_VERSION = 3
+_VERSION = 4
 _AT_FIRST = {"resize": "squash", "scale": 1.0, "interpolation": "bilinear", "input": None}  # what version 1 leaves out
 _MOST_BYTES = 64 << 20
 _LARGEST_SIDE = 4096  # as recipes have it
@@ -91,6 +91,7 @@ class Bundle:
             ``preprocessing`` makes of pixels.
         rejection: When the answer is ``unknown``, for which answers then have one number more, behind those of the
             classes; None if one of the classes is always told.
+        flip: Whether the answers to an image and to its mirror image are to be averaged.
     """
 
     name: str
@@ -105,6 +106,7 @@ class Bundle:
     interpolation: str
     input: PixelInput | None
     rejection: Rejection | None = None  # none before version 3
+    flip: bool = False  # nor this before version 4
 
     @property
     def answers(self) -> tuple[str, ...]:
@@ -142,6 +144,7 @@ def bundle_of(plan: Plan, file: str) -> Bundle:
         scale=resizing.scale,
         interpolation=resizing.interpolation,
         input=None,
+        flip=plan.test_time_augmentation == "flip",
     )
 
 

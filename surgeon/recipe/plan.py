@@ -326,6 +326,14 @@ class Plan:
         ),
     ]
     deterministic: Annotated[bool, boolean("Bit-identical results on the same machine, even if that is slower.", False)]
+    test_time_augmentation: Annotated[
+        str,
+        choice(
+            "Averaged in use and on test images: with `flip`, the probabilities of an image and its mirror image.",
+            ("none", "flip"),
+            "none",
+        ),
+    ]
     reject: Annotated[RejectPlan | None, section(RejectPlan)]
     linear_probe: Annotated[bool, boolean("Also evaluate a logistic regression on frozen features.", False), _EVALUATE]
     expected: Annotated[Mapping[str, Mapping[str, float]], _EXPECTED]

@@ -361,6 +361,9 @@ def _check_reject(findings: Findings) -> None:
     if is_whole(head) and head and not any("dense" in layer for layer in head):
         message = "reject compares the inputs of the head's last dense layer, but there is none"
         findings.report(("reject",), "conflicting-keys", message, "end the head with a dense layer")
+    if findings.values.get("test_time_augmentation") == "flip":
+        message = "reject sets its bounds by single images, but test_time_augmentation averages two"
+        findings.report(("test_time_augmentation",), "conflicting-keys", message, "remove one of them")
     if findings.classes is not None and UNKNOWN in findings.classes:
         message = f"a class is called {UNKNOWN!r}, the answer for rejected images"
         remedy = f"rename it, `data.classes: {{rename: {{{UNKNOWN}: other}}}}`, or leave it out"

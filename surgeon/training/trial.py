@@ -29,6 +29,8 @@ from surgeon.training.rejecting import set_bounds
 from surgeon.training.stopping import ending_epoch
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from surgeon.runs.checkpoint import Checkpoint
 
 
@@ -83,7 +85,8 @@ def run_trial(
                 write_bundle(folder, bundle)
             case Measure():
                 test = features.feed("test", step.frontier)
-                evaluation, accepted = yield from _measure(setup, test, folder, bundle)
+                flipped = features.feed("test", step.flipped) if step.flipped else None
+                evaluation, accepted = yield from _measure(setup, test, flipped, folder, bundle)
     return TrialResult(finished, evaluation, accepted, linear_probe, features.result())
 
 
@@ -122,21 +125,17 @@ def _with_the_best(error: DivergedError, setup: Setup, latest: Checkpoint | None
 
 
 def _measure(
-    setup: Setup, test: Feed, folder: Path, bundle: Bundle
+    setup: Setup, test: Feed, flipped: Feed | None, folder: Path, bundle: Bundle
 ) -> Generator[Event, None, tuple[Evaluation | None, Acceptance | None]]:
     """Measures the network on the test images as it will answer in use, and writes what it said of each."""
-    examples, plan = test.examples, setup.plan
+    examples = test.examples
     if not len(examples):
         yield Note("there are no test images, so nothing is tested")
         return None, None
-    part, end = ending(bundle, setup.network, read_known(folder, bundle), test.frontier.layers)
-    with computing_in(setup.network, plan.precision):
-        predictor = build_predictor(part, test.frontier, setup.pipeline)
-
-    def answer(tensors: Any) -> Any:
-        return predictor(tensors) if end is None else end(predictor(tensors), training=False)
-
-    answers = yield from predict(answer, examples, plan.data.batch_size, "evaluate")
+    answers = yield from _answers(setup, test, folder, bundle)
+    if flipped is not None:
+        mirrored = yield from _answers(setup, flipped, folder, bundle, flip=True)
+        answers = np.float32(0.5) * (answers + mirrored)
     probabilities, rejected = read_answers(answers, bundle.rejection)
     names, classes = setup.dataset.names, setup.dataset.classes
     files = tuple(names[at] for at in examples.positions)
@@ -144,6 +143,22 @@ def _measure(
     predicted = probabilities.argmax(axis=-1)
     accepted = acceptance(examples.labels, predicted, rejected, ()) if bundle.rejection else None
     return evaluate("test", examples.labels, predicted, classes), accepted
+
+
+def _answers(
+    setup: Setup, test: Feed, folder: Path, bundle: Bundle, *, flip: bool = False
+) -> Generator[Event, None, NDArray[np.float32]]:
+    """Returns what the network answers to images or, from their pixels, to their mirror images."""
+    part, end = ending(bundle, setup.network, read_known(folder, bundle), test.frontier.layers)
+    with computing_in(setup.network, setup.plan.precision):
+        predictor = build_predictor(part, test.frontier, setup.pipeline)
+
+    def answer(tensors: Any) -> Any:
+        outputs = predictor(tuple(tensor[:, :, ::-1] for tensor in tensors) if flip else tensors)
+        return outputs if end is None else end(outputs, training=False)
+
+    task = "evaluate mirror images" if flip else "evaluate"
+    return (yield from predict(answer, test.examples, setup.plan.data.batch_size, task))
 
 
 def _probe(features: FrozenFeatures) -> Generator[Event, None, Evaluation | None]:
