@@ -104,7 +104,7 @@ def test_a_network_of_other_packages_is_trained_exported_and_opened(tmp_path: Pa
     without = (f"predict daisy {image}", f"predict daisy/export/parts {image}", "reproduce daisy --out again")
     codes, _, err = front_door(tmp_path, *without, packages=())
     assert codes == ["0", "2", "2"]
-    assert "no format is called 'parts'\nhint: if it belongs to another package, install that package\n" in err
+    assert "no format is called 'parts'\nhint: there are keras, savedmodel, litert, onnx; if it belongs to" in err
     assert "no source is called 'beds'" in err
 
 

@@ -68,7 +68,7 @@ def test_classes_too_small_to_be_divided_are_trained_on_and_the_others_are_teste
             write_image(photos / name / f"{number}.png", 5000 + 10 * images + number, (8, 8))
     assert surgeon("init", photos, "--out", recipe).code == 0
     text = recipe.read_text(encoding="utf-8")
-    assert "only trained on: 'one' (1), 'two' (2)" in text
+    assert "'one' (1), 'two' (2): too few images, only trained on" in text
     assert "class_weight: sqrt_balanced" in text
     index, _ = finish(index_images(compile_recipe(recipe).data))
     of_class: dict[str, set[str]] = {}

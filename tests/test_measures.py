@@ -50,7 +50,7 @@ def test_measures_are_those_of_scikit_learn_over_the_classes_that_have_images() 
         (i, j): count for (i, j), count in np.ndenumerate(matrix) if count
     }
     assert found.missing == ("weighted avg", "file", "label")
-    assert "no images of weighted avg, file, label; the averages are over the 4 classes" in str(averages_text(found))
+    assert "no images of weighted avg, file, label, so averages are over the 4 classes" in str(averages_text(found))
 
 
 def test_no_name_of_a_class_takes_the_place_of_another_figure() -> None:

@@ -166,6 +166,8 @@ def test_what_a_service_is_asked_otherwise(service: str) -> None:
     assert ask(f"{service}/predict?top=99", good)[0] == 200
     for path, body, method, headers, code in (
         ("/predict?top=0", good, "POST", {}, 422),
+        ("/predict?topk=1", good, "POST", {}, 422),
+        ("/explain?class=rose", form([GOOD], "file"), "POST", {}, 422),
         ("/predict", None, "GET", {}, 405),
         ("/predict", good, "PUT", {}, 405),
         ("/nothing", good, "POST", {}, 404),

@@ -156,7 +156,7 @@ def test_trials_within_a_standard_error_are_named() -> None:
     assert verdict(loss).startswith("The best of 6 finished trials, trial 1, reached a validation loss of 0.9010 on")
     assert "without folds, the standard error of a loss is not known" in caution(loss)
     tied = tuple(replace(trial, objective=0.9) for trial in level[:3])
-    assert "trial 1 (the first of 3 with this figure: 2, 3), reached" in verdict(replace(sweep, trials=tied))
+    assert "trial 1 (as good: trials 2, 3), reached" in verdict(replace(sweep, trials=tied))
 
 
 def test_failures_are_told_by_their_reason() -> None:

@@ -22,6 +22,8 @@ Parameters = Mapping[str, Any]  # checked and completed values, by parameter nam
 DEGREES: Schema = {"x-unit": "degrees"}
 PERCENT: Schema = {"x-unit": "percent"}
 
+_FEW = 6  # entries of a kind, that an error lists
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -186,8 +188,9 @@ def find(kind: str, entries: Table[EntryT], name: str) -> EntryT:
         UsageError: If there is none; the nearest name is suggested.
     """
     if name not in entries:
-        absent = "if it belongs to another package, install that package" if entries.group else None
-        raise UsageError(f"no {kind} is called {name!r}", did_you_mean(name, entries) or absent)
+        parts = [f"there are {', '.join(entries)}"] if len(entries) <= _FEW else []
+        parts += ["if it belongs to another package, install that package"] if entries.group else []
+        raise UsageError(f"no {kind} is called {name!r}", did_you_mean(name, entries) or "; ".join(parts) or None)
     return entries[name]
 
 

@@ -120,7 +120,14 @@ class Extent:
 
 
 def read_table(file: Path, image_size: tuple[int, int]) -> LayerTable:
-    """Returns the table in the file of a backbone for images of ``image_size`` (height, width)."""
+    """Returns the table in the file of a backbone for images of ``image_size`` (height, width).
+
+    Raises:
+        SurgeonError: If there is no such file.
+    """
+    if not file.exists():
+        made = f"`python -m surgeon.generate {file.name}` makes it in a checkout"
+        raise SurgeonError(f"there is no table of layers at {file}", made)
     content = json.loads(file.read_text(encoding="utf-8"))
     rows = (_row(index, values, image_size) for index, values in enumerate(content["layers"]))
     return LayerTable(content["backbone"], content["top"], tuple(rows))

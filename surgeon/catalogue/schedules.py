@@ -265,5 +265,11 @@ def with_highest_rate(name: str, parameters: Parameters, rate: float) -> dict[st
     return {key: _times(value, factor) if key in rates else value for key, value in parameters.items()}
 
 
-def _times(rates: Any, factor: float) -> Any:
-    return [factor * rate for rate in rates] if isinstance(rates, list) else factor * rates
+def for_part(parameters: Parameters, part: float) -> dict[str, Any]:
+    """Returns the parameters of a schedule for a part of its phase; what they count in epochs is as much shorter."""
+    in_epochs = {"warmup_epochs", "epochs"} & parameters.keys()
+    return {key: _times(value, part) if key in in_epochs else value for key, value in parameters.items()}
+
+
+def _times(numbers: Any, factor: float) -> Any:
+    return [factor * number for number in numbers] if isinstance(numbers, list) else factor * numbers

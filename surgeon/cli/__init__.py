@@ -96,7 +96,7 @@ _HABITS = {
     **dict.fromkeys(("test", "val"), "`surgeon evaluate RUN PHOTOS` measures a run on other images"),
     "help": "see `surgeon --help`",
     **dict.fromkeys(
-        ("--epochs", "--lr", "--batch-size"), "recipes say that; --set changes it: --set phases[0].epochs=5"
+        ("--epochs", "--lr", "--batch-size"), "recipes say that; --set changes it: --set 'phases[0].epochs=5'"
     ),
 }
 

@@ -48,7 +48,7 @@ def command(
         if found.suggested is None:
             raise SurgeonError(
                 f"{write} was not written: no learning rate is suggested",
-                "look at the curve with --chart, and set the rate by hand",
+                f"look at {chart}, and set the rate by hand" if chart else "look at the curve with --chart",
             )
         reasons = [f"Found by `surgeon lr`: {suggestion_text(found).plain}"]
         write_derived(recipe, {"phases": with_rate(recipe, found.number, found.suggested)}, reasons, write)

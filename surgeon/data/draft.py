@@ -58,7 +58,7 @@ _LEAST_VIEWS = 2
 _EXTREME = 20.0  # times the images of the smallest class
 _COPIES = 20_000  # of all images, that a disk has room for
 _UNTIL = """
-    until: {{monitor: val_accuracy, patience: {}, restore_best: false}} # never ends early; keeps a better start"""
+    until: {{monitor: val_accuracy, patience: {}, restore_best: false}} # all epochs, or its start if that was better"""
 _REJECT = """
 # reject: {accept: 0.95} # uncomment this, and images of anything else become `unknown`"""
 
@@ -95,7 +95,7 @@ def draft_recipe(survey: Survey, file: Path, choices: Choices = Choices()) -> st
     shown = ", ".join(first_few((f"{name} ({number})" for name, number in counts), 8))
     remarks = ""
     if most > 2 * least:
-        remarks += f"\n# The largest class has {most / least:.1f} times the images of the smallest, hence class_weight."
+        remarks += f"\n# The largest class has {most / least:.3g} times the images of the smallest, hence class_weight."
     if survey.bad:
         remarks += f"\n# {survey.bad} of the images that were looked at cannot be decoded."
     remarks += "".join(f"\n# {printable(line)}" for line in left_out_lines(survey.left_out))
@@ -155,7 +155,7 @@ def _split(survey: Survey) -> str:
         kept = ", ".join(
             first_few((f"{printable(name)!r} ({survey.classes[name]})" for name in survey.only_trained), 4)
         )
-        return f"{values} # stratified by class; too small to hold any out, and only trained on: {kept}"
+        return f"{values} # stratified by class; {kept}: too few images, only trained on"
     if split.validation:
         return f"{values} # fractions of all images, stratified by class"
     if split.test:

@@ -49,11 +49,14 @@ def _own(schema: Any) -> Any:
 
 def main(*parts: str) -> None:
     """Writes those whose path contains one of ``parts``, all if there are none, relative to the current folder."""
-    for path, text in generated_files().items():
-        if parts and not any(part in path for part in parts):
-            continue
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).write_text(text(), encoding="utf-8")
+    files = generated_files()
+    if unknown := [part for part in parts if not any(part in path for path in files)]:
+        sys.exit(f"no generated file is called {unknown[0]}; there are {', '.join(files)}")
+    for path, text in files.items():
+        if not parts or any(part in path for part in parts):
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            Path(path).write_text(text(), encoding="utf-8")
+            sys.stdout.write(f"{path}\n")
 
 
 if __name__ == "__main__":

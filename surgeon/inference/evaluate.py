@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 
 from surgeon.catalogue.sources import SOURCES, source_of
-from surgeon.catalogue.sources.listing import Listing
+from surgeon.catalogue.sources.listing import LabelledImage, Listing
 from surgeon.errors import SurgeonError, UsageError
 from surgeon.evaluation.measures import evaluate
 from surgeon.evaluation.rejection import acceptance, read_answers
@@ -20,7 +21,7 @@ from surgeon.recipe.classes import relabelled
 from surgeon.recipe.plan import Plan
 from surgeon.results.events import Progress
 from surgeon.results.use import OtherData
-from surgeon.runs.folder import Predictions, holds_run, write_predictions, write_whole
+from surgeon.runs.folder import Predictions, holds_run, read_splits, write_predictions, write_whole
 from surgeon.runs.plan_file import read_plan
 from surgeon.text import first_few
 
@@ -73,6 +74,7 @@ def evaluate_images(
         evaluation=evaluation,
         acceptance=acceptance(labels, predicted, among, strangers) if bundle.rejection else None,
         images=len(known),
+        trained_on=_count_trained_on(folder, [asked[at] for at in known]),
         unknown=dict(Counter(image.label for image in listing.images if image.label not in numbers)),
         missing=evaluation.missing if evaluation else bundle.classes,
         bad_images={asked[at].name: reason for at, reason in bad.items()},
@@ -82,6 +84,14 @@ def evaluate_images(
         files = tuple(asked[at].name for at in known)
         _write(out, found, Predictions(bundle.classes, files, labels.astype(np.intp), probabilities[known]))
     return found
+
+
+def _count_trained_on(folder: Path, images: Sequence[LabelledImage]) -> int:
+    """Returns how many images a run was trained on, by their bytes; none of a bundle, which does not know."""
+    if not holds_run(folder):
+        return 0
+    trained = {digest for (_, digest), split in read_splits(folder).items() if split == "train"}
+    return sum(hashlib.sha256(image.read()).hexdigest() in trained for image in images)
 
 
 def _write(out: Path, found: OtherData, predictions: Predictions) -> None:

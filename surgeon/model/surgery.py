@@ -19,6 +19,7 @@ from surgeon.tensorflow import load_tensorflow
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from surgeon.catalogue.layer_table import LayerRow
     from surgeon.recipe.network import HeadLayer
     from surgeon.recipe.plan import BackbonePlan, Plan
 
@@ -88,10 +89,18 @@ def check_against_table(model: Any, table: LayerTable, until: int) -> None:
         found = built[index] if index < len(built) else None
         if found != row:
             raise SurgeonError(
-                f"layer {index} of {table.network} is {found}, but its table says {row}",
-                f"Keras {keras.__version__} builds another network than the table's; install the Keras that this "
-                f"release of {package or 'surgeon'} was made with, or report this",
+                f"layer {index} of {table.network} is {_told(found)}, but its table says {_told(row)}",
+                f"if Keras {keras.__version__} builds another network than the one that this release of "
+                f"{package or 'surgeon'} was made with, install that; after a change to the network, make its table "
+                f"anew, `python -m surgeon.generate {table.network}.json`",
             )
+
+
+def _told(row: LayerRow | None) -> str:
+    if row is None:
+        return "not there"
+    weights = f"{row.trainable:,} trainable and {row.fixed:,} other weights"
+    return f"{row.name!r}, {row.kind} of {row.inputs} with output {row.shape}, {weights}"
 
 
 def layer_variables(model: Any, names: Iterable[str]) -> dict[str, Any]:

@@ -43,7 +43,8 @@ def suggestion_text(found: DepthSearchResult) -> list[Text]:
     best, shallow = found.best, found.suggested
     lines = [styled("best: ", (best.start, "bold"), f", accuracy {best.accuracy:.3f} ± {found.standard_error:.3f}")]
     if shallow == best:
-        lines.append(styled("no shallower depth is within a standard error of it"))
+        if shallow != found.depths[0]:
+            lines.append(styled("no shallower depth is within a standard error of it"))
     else:
         text = f", accuracy {shallow.accuracy:.3f}; {shallow.parameters / best.parameters:.0%} of the parameters"
         lines.append(styled("shallowest within a standard error: ", (shallow.start, "bold"), text))

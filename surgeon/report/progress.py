@@ -98,6 +98,7 @@ class ProgressDisplay:
         self._phase: PhaseStarted | None = None
         self._states: Counter[str] = Counter()
         self._figures: tuple[str, ...] = ()
+        self._noted: set[str] = set()  # what trials have to say is the same for many of them
 
     def __enter__(self) -> ProgressDisplay:
         self._bars.start()
@@ -117,7 +118,7 @@ class ProgressDisplay:
                 self._show_step(event, self._phase)
         elif isinstance(event, EpochEnded):
             self._show_epoch(event)
-        elif (line := _line(event)) is not None:
+        elif (line := _line(event)) is not None and not self._is_known(event):
             self._console.show(line)
         if isinstance(event, PhaseStarted):
             self._phase, self._figures = event, ()
@@ -125,6 +126,14 @@ class ProgressDisplay:
         elif isinstance(event, TrialEnded):
             self._states[event.trial.state] += 1
             self._bars.below = live_table(event, self._states)
+
+    def _is_known(self, event: Event) -> bool:
+        """Tells whether a note was shown before, from which on it is."""
+        if not isinstance(event, Note):
+            return False
+        is_known = event.text in self._noted
+        self._noted.add(event.text)
+        return is_known
 
     def _show_epoch(self, event: EpochEnded) -> None:
         """Shows an epoch as a row, the first one of a phase below the names of its figures."""

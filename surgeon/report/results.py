@@ -46,7 +46,8 @@ def averages_text(evaluation: Evaluation) -> str | None:
     if not missing:
         return None
     named = ", ".join(first_few(missing, _NAMED))
-    return f"no images of {named}; the averages are over the {len(evaluation.measured):,} classes that have images"
+    others = "the only class" if len(evaluation.measured) == 1 else f"the {len(evaluation.measured):,} classes"
+    return f"There are no images of {named}, so averages are over {others} with images"
 
 
 def methods_table(result: RunResult) -> Table:

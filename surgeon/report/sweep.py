@@ -97,7 +97,7 @@ def verdict(result: SweepResult) -> str:
     measure = _MEASURES.get(result.objective, result.objective)
     who = "The only finished trial" if count == 1 else f"The best of {count:,} finished trials"
     tied = [str(trial.number) for trial in result.ranked[1:] if trial.objective == best.objective]
-    first = f" (the first of {len(tied) + 1} with this figure: {', '.join(first_few(tied, _NAMED))})" if tied else ""
+    first = f" (as good: trial{'s' * (len(tied) > 1)} {', '.join(first_few(tied, _NAMED))})" if tied else ""
     where = f"on {result.images:,} validation images"
     return f"{who}, trial {best.number}{first}, reached a {measure} of {reached}{folds} {where}."
 
@@ -157,9 +157,9 @@ def best_text(result: SweepResult, folder: Path) -> list[Text]:
     if result.best is None:
         return lines
     lines += [styled(caution(result))] if caution(result) else []
-    if result.importances:
+    if result.explained:
         names = varied(result.trials)
-        parts = [f"{names.get(path, path)} {part:.0%}" for path, part in result.importances.items()]
+        parts = [f"{names.get(path, path)} {part:.0%}" for path, part in result.explained.items()]
         lines.append(styled("share of the differences explained by each value: ", ", ".join(first_few(parts, _NAMED))))
     if result.final is not None:
         lines.append(styled((final_text(result.final), "bold")))
@@ -199,9 +199,9 @@ def sweep_figure(result: SweepResult) -> Figure:
     history, beside = figure.subplots(1, 2)
     _plot_history(history, result, "trial", [trial.number for trial in result.trials])
     history.xaxis.get_major_locator().set_params(integer=True)
-    if result.importances:
+    if result.explained:
         names = varied(result.trials)
-        shown = list(result.importances.items())[:_BARS][::-1]
+        shown = list(result.explained.items())[:_BARS][::-1]
         beside.barh([short_label(names.get(path, path)) for path, _ in shown], [part for _, part in shown], color=_BLUE)
         beside.set(xlabel="share of the differences explained", xlim=(0, 1))
         beside.spines[["top", "right"]].set_visible(False)

@@ -41,7 +41,7 @@ def render_sweep(result: SweepResult, recipe: str, commands: Sequence[str]) -> s
         figures=_figures(result),
         recipe=recipe,
         commands=commands,
-        importances=[(path, part) for path, part in result.importances.items()],
+        importances=[(path, part) for path, part in result.explained.items()],
         plots=Plots(result, trials, names) if any(trial.objective is not None for trial in trials) else None,
         shades=SHADES,
         failures=[line.plain for line in failures_text(result)],

@@ -10,9 +10,13 @@ from rich.table import Table
 from surgeon.catalogue.sources.listing import left_out_lines
 from surgeon.report.results import acceptance_lines, averages_text
 from surgeon.report.terminal import styled, table
+from surgeon.text import counted
 
 if TYPE_CHECKING:
     from surgeon.results.use import ExportResult, OtherData, Prediction
+
+
+_TOO_GOOD = "figures are too good, so measure it on others"
 
 
 def export_table(result: ExportResult) -> Table:
@@ -55,8 +59,13 @@ def _spelled(pair: tuple[str, float]) -> str:
 def other_data_lines(found: OtherData) -> list[str]:
     """Says what was rejected, which classes could not be matched and which images not read."""
     said = acceptance_lines(found.acceptance) if found.acceptance else []
-    became = "images, which it should reject" if found.acceptance else "images left out"
-    said += [f"{name!r} is not a class of the network; {count:,} {became}" for name, count in found.unknown.items()]
+    if found.trained_on:
+        said.append(f"warning: {counted(found.trained_on, 'image')} of these the run was trained on; {_TOO_GOOD}")
+    became = ", which it should reject" if found.acceptance else " left out"
+    said += [
+        f"{name!r} is not a class of the network; {counted(count, 'image')}{became}"
+        for name, count in found.unknown.items()
+    ]
     said += [text] if found.evaluation and (text := averages_text(found.evaluation)) else []
     said += [f"{name}: {reason}" for name, reason in found.bad_images.items()]
     return said + list(left_out_lines(found.left_out))

@@ -135,6 +135,14 @@ class SweepResult:
         return next(iter(self.ranked), None)
 
     @property
+    def explained(self) -> Mapping[str, float]:
+        """The importances; none if no trial is further than a standard error from the best, which explains nothing."""
+        if self.best is None or self.standard_error is None:
+            return self.importances
+        objectives = [trial.objective or 0.0 for trial in self.ranked]
+        return self.importances if max(objectives) - min(objectives) > self.standard_error else {}
+
+    @property
     def standard_error(self) -> float | None:
         """Of the objective of the best trial; None for a loss without folds, of which it is not known.
 

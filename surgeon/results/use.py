@@ -102,11 +102,13 @@ class OtherData:
         missing: Classes of the network without an image.
         bad_images: The images that cannot be read or decoded, with the reason.
         left_out: The names of photographs that were not among the images, by reason.
+        trained_on: How many of those that were measured the run was trained on, so that the figures are too good.
     """
 
     evaluation: Evaluation | None
     acceptance: Acceptance | None
     images: int
+    trained_on: int
     unknown: Mapping[str, int]
     missing: tuple[str, ...]
     bad_images: Mapping[str, str]

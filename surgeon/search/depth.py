@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from surgeon.catalogue.schedules import SCHEDULES, highest_rate, with_highest_rate
+from surgeon.catalogue.schedules import SCHEDULES, for_part, highest_rate, with_highest_rate
 from surgeon.errors import SurgeonError, UsageError
 from surgeon.features.frozen import FrozenFeatures, Setup, set_up
 from surgeon.features.linear_probe import fit_linear_probe
@@ -28,6 +28,7 @@ from surgeon.results.depth import DepthResult, DepthSearchResult
 from surgeon.results.events import Event, Note, PhaseResult
 from surgeon.runs.checkpoint import Checkpoints, restore, values_of
 from surgeon.search.images import open_images, with_validation
+from surgeon.text import counted
 from surgeon.training.gradients import relative_gradients
 from surgeon.training.phase import train_phase
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from surgeon.model.pipeline import Pipeline
-    from surgeon.recipe.plan import Plan
+    from surgeon.recipe.plan import PhasePlan, Plan
 
 _FACTORS = (0.3, 1.0, 3.0)  # of the recipe's highest rate
 
@@ -63,14 +64,15 @@ def depth(plan: Plan, epochs: int, seeds: int) -> Generator[Event, None, DepthSe
         SurgeonError: If the images or the weights are not what the plan needs, or training diverges everywhere.
     """
     _check_phases(plan)
-    last = replace(plan.phases[-1], epochs=epochs, until=None)
+    last = _shortened(plan.phases[-1], epochs)
     if SCHEDULES[last.lr.name].rate_after:  # trials are too short for the figures to tell
         last = replace(last, lr=Choice("constant", {"value": highest_rate(last.lr.name, last.lr.parameters)}))
     plan = replace(plan, phases=(*plan.phases[:-1], last), linear_probe=False, reject=None)
     depths = depths_of(plan.network)
     rates = [factor * highest_rate(last.lr.name, last.lr.parameters) for factor in _FACTORS]
     yield Note(
-        f"{len(depths)} depths, {len(rates)} learning rates, {seeds} seeds: {len(depths) * len(rates) * seeds} trials"
+        f"{len(depths)} depths, {len(rates)} learning rates, {counted(seeds, 'seed')}: "
+        f"{len(depths) * len(rates) * seeds} trials"
     )
     with ExitStack() as resources:
         session = yield from with_validation((yield from open_images(plan, resources)), plan.data.split)
@@ -91,6 +93,12 @@ def depth(plan: Plan, epochs: int, seeds: int) -> Generator[Event, None, DepthSe
     dataset = session.dataset
     images = len({dataset.digests[at] for at in dataset.part("validation")})
     return DepthSearchResult(last.name, epochs, images, tuple(results))
+
+
+def _shortened(phase: PhasePlan, epochs: int) -> PhasePlan:
+    """Returns a phase of so many epochs that does not end early; in a shorter one a warm-up takes the same part."""
+    schedule = Choice(phase.lr.name, for_part(phase.lr.parameters, min(1.0, epochs / phase.epochs)))
+    return replace(phase, epochs=epochs, until=None, lr=schedule)
 
 
 def _check_phases(plan: Plan) -> None:

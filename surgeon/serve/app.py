@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -61,7 +61,7 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
         (408, "The request took too long to arrive."),
         (413, "Too many images or too many bytes."),
         (415, "Not a form."),
-        (422, "No images, or some that cannot be decoded: each with its name and the reason."),
+        (422, "An unknown option or field, no image, or some that cannot be decoded, each with the reason."),
         (500, "The network failed."),
         (503, "The service is overloaded; try again after `Retry-After` seconds."),
     )
@@ -118,6 +118,7 @@ def build_app(
     )
     async def predict(request: Request, top: Annotated[int, Query(ge=1)] = 3) -> Response:
         """Classifies the images in a form's field `files` and returns the `top` most likely classes of each."""
+        _check_options(request, ("top",))
         images = await work.classify(request, "files", limits.images)
         return _Json(
             {
@@ -144,6 +145,7 @@ def build_app(
     )
     async def explain_image(request: Request) -> Response:
         """Shows where the network sees the most likely class in the image of a form's field `file`, as a PNG."""
+        _check_options(request, ())
         buffer = io.BytesIO()
         (await work.explain(request, "file")).save(buffer, "PNG")
         return Response(buffer.getvalue(), media_type="image/png")
@@ -172,6 +174,18 @@ def build_app(
 
     _add_pages(app, samples)
     return guard(app, hosts, limits.request_bytes)
+
+
+def _check_options(request: Request, known: Collection[str]) -> None:
+    """Makes sure that nothing is asked for that would be ignored.
+
+    Raises:
+        HTTPException: If it is, 422.
+    """
+    unknown = [name for name in request.query_params if name not in known]
+    if unknown:
+        expected = f"expected {' or '.join(known)}" if known else "there are none"
+        raise HTTPException(422, f"the URL has the unknown option {printable(unknown[0])!r}; {expected}")
 
 
 def _add_pages(app: FastAPI, samples: Mapping[str, bytes]) -> None:

@@ -33,7 +33,7 @@ def describe_file(path: Path) -> SurgeonError:
     elif suffix in IMAGE_SUFFIXES:
         what, hint = "a single image, not a folder", f"{_EXPECTED}; to classify images, use `surgeon predict`"
     else:
-        what, hint = "a file, not a folder", _EXPECTED
+        what, hint = "a file, not a folder", f"{_EXPECTED}, or a CSV, ZIP or Parquet file"
     return SurgeonError(f"{path} is {what}", hint)
 
 
