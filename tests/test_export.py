@@ -596,7 +596,11 @@ class TestEvaluate:
         assert found["missing"] == []
         assert found["evaluation"] == own["evaluation"]
         assert found["evaluation"]["accuracy"] > 0.9
-        assert "'aardvark' is not a class of the network; 12 images left out" in surgeon("evaluate", run, other).out
+        told = surgeon("evaluate", run, other).out
+        assert "'aardvark' is not a class of the network; 12 images left out" in told
+        trained = sum("train" in line for line in (run / "splits.csv").read_text(encoding="utf-8").splitlines())
+        assert found["trained_on"] == trained > 0
+        assert f"{trained} images of these the run was trained on" in " ".join(told.split())
 
     def test_one_class_is_measured(self, surgeon: Surgeon, run: Path, other: Path) -> None:
         shutil.rmtree(other / "across")

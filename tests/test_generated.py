@@ -14,7 +14,7 @@ from conftest import slow_but
 from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.exporters import EXPORTERS
 from surgeon.catalogue.sources import SOURCES
-from surgeon.generate.__main__ import generated_files
+from surgeon.generate.__main__ import generated_files, main
 from surgeon.recipe.keys import keys_of
 from surgeon.recipe.schema import recipe_schema
 
@@ -48,6 +48,11 @@ def recipes_checked_anew() -> Iterator[None]:
     yield
     keys_of.cache_clear()
     recipe_schema.cache_clear()
+
+
+def test_a_file_that_is_not_generated_is_said() -> None:
+    with pytest.raises(SystemExit, match="no generated file is called nonsense"):
+        main("nonsense")
 
 
 def test_every_backbone_has_a_table_and_every_table_a_backbone() -> None:

@@ -15,6 +15,7 @@ import yaml
 
 from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.building import load_table
+from surgeon.catalogue.schedules import for_part
 from surgeon.planning.cuts import all_cuts, block_ends
 
 Surgeon = Callable[..., Any]
@@ -304,6 +305,14 @@ def test_a_depth_tried_is_that_depth_trained_alone(tiny: Path, tiny_and_small: N
     assert tried[1].history["loss"] == pytest.approx(alone["loss"], rel=1e-4)
     assert tried[1].history["val_loss"] == pytest.approx(alone["val_loss"], rel=1e-4)
     assert tried[0].history["loss"] != pytest.approx(alone["loss"], rel=1e-4)
+
+
+def test_a_shorter_trial_has_a_shorter_warm_up(surgeon: Surgeon, tiny: Path, tiny_and_small: None) -> None:
+    assert for_part({"peak": 1.0, "warmup_epochs": 2.0}, 0.25) == {"peak": 1.0, "warmup_epochs": 0.5}
+    assert for_part({"values": [1, 2], "epochs": [4]}, 0.5) == {"values": [1, 2], "epochs": [2.0]}
+    warm = "phases[1]={trainable: all, lr: {cosine: {peak: 0.01, warmup_epochs: 2}}, epochs: 8}"
+    done = surgeon("depth", tiny, "--epochs", 1, "--set", warm)
+    assert done.code == 0, done.err
 
 
 def test_depth_wants_a_warm_up_of_the_head(surgeon: Surgeon, tiny: Path, tiny_and_small: None, head_only: Path) -> None:

@@ -159,6 +159,14 @@ def test_trials_within_a_standard_error_are_named() -> None:
     assert "trial 1 (as good: trials 2, 3), reached" in verdict(replace(sweep, trials=tied))
 
 
+def test_differences_within_a_standard_error_are_not_explained() -> None:
+    sweep = make_sweep()
+    assert sweep.explained == sweep.importances
+    level = replace(sweep, trials=tuple(replace(one, objective=0.9) for one in sweep.ranked))
+    assert level.explained == {}
+    assert "explained by each value" not in shown(*best_text(level, Path("s")), width=300)
+
+
 def test_failures_are_told_by_their_reason() -> None:
     (line,) = failures_text(make_sweep())
     assert line.plain == f"2 failed (trials 11, 26): {OUT_OF_MEMORY}"

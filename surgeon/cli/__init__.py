@@ -118,7 +118,7 @@ def main() -> None:
     try:
         sys.exit(app(standalone_mode=False))
     except typer.TyperException as error:  # the library would print what was typed as it is
-        if message := error.format_message():  # nothing where it has printed the help
+        if message := error.format_message().replace("Value error, ", ""):  # nothing where it has printed the help
             command = getattr(getattr(error, "ctx", None), "command_path", "surgeon")
             print_error(UsageError(message, _HABITS.get(_asked(error), f"see `{command} --help`")))
         sys.exit(2)

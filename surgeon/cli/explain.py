@@ -52,7 +52,8 @@ def command(
     bundle, classifier = open_classifier(run, trust=trust)
     explain = build_explainer(run, bundle, method.value, classifier)
     if explain.method != method.value:
-        Terminal(stderr=True).show(f"{method.value} does not work with this network; using {explain.method} instead")
+        obstacle = "does not work with this network" if bundle.format == "run" else "needs a run, not an export"
+        Terminal(stderr=True).show(f"{method.value} {obstacle}; using {explain.method} instead")
     out.mkdir(parents=True, exist_ok=True)
     numbers: dict[Path, int] = {}
     bad = 0

@@ -48,7 +48,7 @@ def suggestion_text(found: DepthSearchResult) -> list[Text]:
     else:
         text = f", accuracy {shallow.accuracy:.3f}; {shallow.parameters / best.parameters:.0%} of the parameters"
         lines.append(styled("shallowest within a standard error: ", (shallow.start, "bold"), text))
-    return [*lines, styled("by the relative gradient norm: ", found.by_gradient.start)]
+    return [*lines, styled("the relative gradient norm would choose: ", found.by_gradient.start)]
 
 
 def reasons(found: DepthSearchResult) -> list[str]:
