@@ -359,7 +359,7 @@ def test_help_has_a_short_name(surgeon: Surgeon, typed: Sequence[str]) -> None:
     ("typed", "hint"),
     [
         (("train", "photos"), "`surgeon run RECIPE` trains"),
-        (("run", "recipe.yaml", "--epochs", "5"), "--set phases[0].epochs=5"),
+        (("run", "recipe.yaml", "--epochs", "5"), "--set 'phases[0].epochs=5'"),
         (("frobnicate",), "surgeon --help`"),
     ],
 )
