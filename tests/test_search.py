@@ -313,6 +313,8 @@ def test_a_shorter_trial_has_a_shorter_warm_up(surgeon: Surgeon, tiny: Path, tin
     warm = "phases[1]={trainable: all, lr: {cosine: {peak: 0.01, warmup_epochs: 2}}, epochs: 8}"
     done = surgeon("depth", tiny, "--epochs", 1, "--set", warm)
     assert done.code == 0, done.err
+    assert sum(line.startswith("  from ") for line in done.err.splitlines()) == 9  # a line for each trial
+    assert "val_loss" not in done.err
 
 
 def test_depth_wants_a_warm_up_of_the_head(surgeon: Surgeon, tiny: Path, tiny_and_small: None, head_only: Path) -> None:

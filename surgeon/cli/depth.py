@@ -33,7 +33,7 @@ def command(
 
     plan = compile_recipe(recipe, overrides or ())
     check_outputs(write, chart, overrides or ())
-    with ProgressDisplay(progress_console(output_format, quiet=False)) as display:
+    with ProgressDisplay(progress_console(output_format, quiet=False), briefly=True) as display:
         found = depth(plan, epochs=epochs, seeds=seeds, on_event=display.show)
     if output_format is Format.json:
         print_json(

@@ -91,8 +91,15 @@ class ProgressDisplay:
     and notes are written.
     """
 
-    def __init__(self, console: Terminal) -> None:
+    def __init__(self, console: Terminal, *, briefly: bool = False) -> None:
+        """Shows nothing yet.
+
+        Args:
+            console: Where.
+            briefly: Whether a phase is one line, without its epochs, as where many short ones are compared.
+        """
         self._console = console
+        self._briefly = briefly
         self._bars = _Bars(*_columns(console.width), console=console, transient=True, disable=not console.is_terminal)
         self._work: tuple[str, TaskID] | None = None
         self._phase: PhaseStarted | None = None
@@ -117,8 +124,9 @@ class ProgressDisplay:
             if self._phase is not None:
                 self._show_step(event, self._phase)
         elif isinstance(event, EpochEnded):
-            self._show_epoch(event)
-        elif (line := _line(event)) is not None and not self._is_known(event):
+            if not self._briefly:
+                self._show_epoch(event)
+        elif (line := _brief_line(event) if self._briefly else _line(event)) is not None and not self._is_known(event):
             self._console.show(line)
         if isinstance(event, PhaseStarted):
             self._phase, self._figures = event, ()
@@ -215,6 +223,16 @@ def _line(event: Event) -> str | Text | None:
     if isinstance(event, PhaseResult | TrialEnded):
         return _end(event)
     return None
+
+
+def _brief_line(event: Event) -> str | Text | None:
+    """Returns the line that stays of an event where a phase is one of many."""
+    if isinstance(event, PhaseStarted):
+        return None
+    if isinstance(event, PhaseResult):
+        figures = {name: values[-1] for name, values in event.history.items() if name in ("accuracy", "val_accuracy")}
+        return f"  {event.name}: {_figures(figures)}, {counted(event.epochs, 'epoch')} in {event.seconds:.1f} s"
+    return _line(event)
 
 
 def _end(event: PhaseResult | TrialEnded) -> str | Text:
