@@ -89,14 +89,14 @@ def check_against_table(model: Any, table: LayerTable, until: int) -> None:
         found = built[index] if index < len(built) else None
         if found != row:
             raise SurgeonError(
-                f"layer {index} of {table.network} is {_told(found)}, but its table says {_told(row)}",
+                f"layer {index} of {table.network} is {_describe(found)}, but its table says {_describe(row)}",
                 f"if Keras {keras.__version__} builds another network than the one that this release of "
                 f"{package or 'surgeon'} was made with, install that; after a change to the network, make its table "
                 f"anew, `python -m surgeon.generate {table.network}.json`",
             )
 
 
-def _told(row: LayerRow | None) -> str:
+def _describe(row: LayerRow | None) -> str:
     if row is None:
         return "not there"
     weights = f"{row.trainable:,} trainable and {row.fixed:,} other weights"

@@ -121,9 +121,9 @@ def _read_file(path: Path, asked_at: Location) -> bytes:
         hint = "its path is relative to this recipe" if key else _package_hint(path)
         if isinstance(error, IsADirectoryError):
             reason = "it is a folder"
-            own = path / "recipe.yaml"
+            of_run = path / "recipe.yaml"
             drafted = f"`surgeon init {path}` writes a recipe for a folder of images"
-            hint = hint or (f"the recipe of this run is {own}" if own.is_file() else drafted)
+            hint = hint or (f"the recipe of this run is {of_run}" if of_run.is_file() else drafted)
         message = reason if asked_at.file == str(path) else f"cannot read {path}: {reason}"
         raise RecipeError([Diagnostic("unreadable", message, asked_at, key, hint)]) from error
     except ValueError as error:  # a NUL in the path

@@ -30,14 +30,14 @@ def _read(parameters: Parameters, paths: tuple[Path, ...]) -> Listing:
     photographs: list[tuple[PurePosixPath, Content]] = []
     left_out: dict[str, list[str]] = {}
     ignored = 0
-    for file, about in files.items():
+    for file, info in files.items():
         inner = PurePosixPath(file.removeprefix(root).lstrip("/"))
         if any(map(is_passed_over, inner.parts)):
             ignored += 1
         elif inner.suffix.lower() in OTHER_SUFFIXES:
             left_out.setdefault(UNREAD, []).append(readable_name(str(inner)))
         elif inner.suffix.lower() in IMAGE_SUFFIXES:
-            photographs.append((inner, partial(_content, system, file, about)))
+            photographs.append((inner, partial(_content, system, file, info)))
         else:
             ignored += 1
     listing = list_tree(url, photographs, ignored, left_out, parameters)
@@ -73,16 +73,16 @@ def _unreachable(what: str, error: Exception) -> SurgeonError:
     return SurgeonError(f"cannot read {what}: {reason}", "check the URL, the network and your credentials for it")
 
 
-def _content(system: Any, file: str, about: dict[str, Any]) -> bytes:
+def _content(system: Any, file: str, info: dict[str, Any]) -> bytes:
     """Returns an image, which is kept in the cache for as long as the system says the same of the file.
 
     Raises:
         BadImageError: If it is larger than it may be.
         SurgeonError: If it cannot be had, which is not the image's fault.
     """
-    if (about.get("size") or 0) > MAX_IMAGE_BYTES:
-        raise too_large(f"{about['size']:,} bytes")
-    known = sorted((key, str(value)) for key, value in about.items())
+    if (info.get("size") or 0) > MAX_IMAGE_BYTES:
+        raise too_large(f"{info['size']:,} bytes")
+    known = sorted((key, str(value)) for key, value in info.items())
     digest = hashlib.sha256(repr((system.protocol, known)).encode()).hexdigest()
     kept = user_cache_path("surgeon") / "downloads" / "urls" / digest[:2] / digest
     with suppress(OSError):  # of one that is not there yet
