@@ -44,7 +44,7 @@ def pipeline(preprocessing: str) -> Pipeline:
         augment=lambda pixels, labels: (pixels, labels),
         view=lambda pixels, seed: pixels,
         prepare=lambda pixels: preprocess(pixels, PREPROCESSINGS[preprocessing]),
-        mix_up=None,
+        change_features=None,
         variables=(),
     )
 
