@@ -361,6 +361,7 @@ def test_help_has_a_short_name(surgeon: Surgeon, typed: Sequence[str]) -> None:
         (("train", "photos"), "`surgeon run RECIPE` trains"),
         (("run", "recipe.yaml", "--epochs", "5"), "--set 'phases[0].epochs=5'"),
         (("frobnicate",), "surgeon --help`"),
+        (("models",), "surgeon backbones"),
     ],
 )
 def test_what_other_tools_call_it_is_answered(surgeon: Surgeon, typed: Sequence[str], hint: str) -> None:

@@ -93,7 +93,14 @@ catalogue.register(app)
 # What other tools call it.
 _HABITS = {
     **dict.fromkeys(("train", "fit"), "`surgeon run RECIPE` trains; `surgeon init PHOTOS` drafts a recipe"),
-    **dict.fromkeys(("test", "val"), "`surgeon evaluate RUN PHOTOS` measures a run on other images"),
+    **dict.fromkeys(
+        ("test", "val"),
+        "`surgeon evaluate RUN PHOTOS` measures a run on other images; `surgeon validate RECIPE` checks a recipe",
+    ),
+    **dict.fromkeys(("models", "list"), "`surgeon backbones` lists the networks"),
+    **dict.fromkeys(("summary", "info"), "see `surgeon layers`, `surgeon plan` and `surgeon report`"),
+    **dict.fromkeys(("lr-find", "lr_find"), "`surgeon lr RECIPE` finds a learning rate"),
+    "version": "see `surgeon --version`",
     "help": "see `surgeon --help`",
     **dict.fromkeys(
         ("--epochs", "--lr", "--batch-size"), "recipes say that; --set changes it: --set 'phases[0].epochs=5'"

@@ -13,7 +13,8 @@ from surgeon.errors import UsageError
 
 ChartOption = Annotated[Path | None, typer.Option(metavar="PNG", help="Draw the measurements.", show_default=False)]
 WriteOption = Annotated[
-    Path | None, typer.Option(metavar="RECIPE", help="Write a recipe with the suggestion.", show_default=False)
+    Path | None,
+    typer.Option(metavar="RECIPE", help="Write a recipe with the suggestion, without --set.", show_default=False),
 ]
 
 
