@@ -163,7 +163,7 @@ def test_a_field_more_is_ignored_and_one_less_is_named(damaged: Path, name: str)
     for field in whole:
         path.write_text(json.dumps({key: value for key, value in whole.items() if key != field}), encoding="utf-8")
         found = said(lambda: read(damaged))
-        assert field in ("left_out", "version", "acceptance", "rejection") or (
+        assert field in ("left_out", "version", "acceptance", "rejection", "flip") or (
             f"`{field}`" in found and f"{path} is damaged" in found
         )
 
