@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from surgeon.catalogue.entry import Parameters
@@ -10,43 +10,54 @@ from surgeon.catalogue.sources.folder import class_depth
 from surgeon.catalogue.sources.listing import LabelledImage, Listing, complete_listing, readable_name
 from surgeon.catalogue.sources.patterned import with_splits
 from surgeon.catalogue.sources.split_names import split_called
-from surgeon.catalogue.sources.walk import STRAY
+from surgeon.catalogue.sources.walk import IMAGE_SUFFIXES, STRAY, UNREAD, is_passed_over
 from surgeon.errors import SurgeonError
+from surgeon.formats import OTHER_SUFFIXES
 
-Content = Callable[[], bytes]
+Content = Callable[..., bytes]
 
 
 def list_tree(
     root: str | Path,
-    photographs: Sequence[tuple[PurePosixPath, Content]],
-    ignored: int,
-    left_out: Mapping[str, Sequence[str]],
+    files: Iterable[tuple[PurePosixPath, Content]],
     parameters: Parameters,
+    begins_as_an_image: Callable[[Content], bool] = lambda content: False,
 ) -> Listing:
     """Lists photographs by the folders that they are in; a single folder with all others in it says nothing.
 
     Args:
         root: What they are in, for messages.
-        photographs: Their paths in it, with what reads them.
-        ignored: How many other files there are.
-        left_out: Names of photographs that are not among them, by reason.
+        files: All files in it by their paths, with what reads them.
         parameters: Of the source: ``splits`` and ``split_pattern`` count.
+        begins_as_an_image: Looks at a file whose name does not tell.
 
     Raises:
         SurgeonError: If the folders could be splits or classes, or two photographs have one name.
     """
+    photographs: list[tuple[PurePosixPath, Content]] = []
+    left_out: dict[str, list[str]] = {}
+    ignored = 0
+    for inner, content in files:
+        suffix = inner.suffix.lower()
+        if any(map(is_passed_over, inner.parts)):
+            ignored += 1
+        elif suffix in OTHER_SUFFIXES:
+            left_out.setdefault(UNREAD, []).append(readable_name(str(inner)))
+        elif suffix in IMAGE_SUFFIXES or begins_as_an_image(content):
+            photographs.append((inner, content))
+        else:
+            ignored += 1
     top = _common_folders([inner for inner, _ in photographs])
     depth = _depth(root, [inner.parts[top:-1] for inner, _ in photographs], parameters)
-    images, stray = [], []
+    images = []
     for inner, content in photographs:
         folders, name = inner.parts[top:-1], readable_name(str(inner))
         if len(folders) > depth:
             split = split_called(folders[0]) if depth else None
             images.append(LabelledImage(name, readable_name(folders[depth]), split, data=content))
         else:
-            stray.append(name)
-    listing = complete_listing(images, ignored, {**left_out, **({STRAY: stray} if stray else {})})
-    return with_splits(listing, parameters.get("split_pattern"))
+            left_out.setdefault(STRAY, []).append(name)
+    return with_splits(complete_listing(images, ignored, left_out), parameters.get("split_pattern"))
 
 
 def has_splits(read: Callable[[], Listing]) -> bool:

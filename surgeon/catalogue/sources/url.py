@@ -13,13 +13,12 @@ from platformdirs import user_cache_path
 
 from surgeon.catalogue.entry import Parameters, Schema
 from surgeon.catalogue.sources.folder import ARE_SPLITS
-from surgeon.catalogue.sources.listing import Listing, SourceSpec, classes_or_none, readable_name
+from surgeon.catalogue.sources.listing import Listing, SourceSpec, classes_or_none
 from surgeon.catalogue.sources.patterned import SPLIT_PATTERN
-from surgeon.catalogue.sources.tree import Content, has_splits, list_tree
-from surgeon.catalogue.sources.walk import IMAGE_SUFFIXES, UNREAD, is_passed_over
+from surgeon.catalogue.sources.tree import has_splits, list_tree
 from surgeon.errors import SurgeonError, require_modules
 from surgeon.files import read_regular
-from surgeon.formats import MAX_IMAGE_BYTES, OTHER_SUFFIXES, too_large
+from surgeon.formats import MAX_IMAGE_BYTES, too_large
 
 _URL: Schema = {"description": "Where the class folders or the splits are.", "type": "string", "minLength": 1}
 
@@ -27,20 +26,11 @@ _URL: Schema = {"description": "Where the class folders or the splits are.", "ty
 def _read(parameters: Parameters, paths: tuple[Path, ...]) -> Listing:
     url = parameters["url"]
     system, root, files = _list(url)
-    photographs: list[tuple[PurePosixPath, Content]] = []
-    left_out: dict[str, list[str]] = {}
-    ignored = 0
-    for file, info in files.items():
-        inner = PurePosixPath(file.removeprefix(root).lstrip("/"))
-        if any(map(is_passed_over, inner.parts)):
-            ignored += 1
-        elif inner.suffix.lower() in OTHER_SUFFIXES:
-            left_out.setdefault(UNREAD, []).append(readable_name(str(inner)))
-        elif inner.suffix.lower() in IMAGE_SUFFIXES:
-            photographs.append((inner, partial(_content, system, file, info)))
-        else:
-            ignored += 1
-    listing = list_tree(url, photographs, ignored, left_out, parameters)
+    found = [
+        (PurePosixPath(file.removeprefix(root).lstrip("/")), partial(_content, system, file, info))
+        for file, info in files.items()
+    ]
+    listing = list_tree(url, found, parameters)
     if not listing.images:
         raise SurgeonError(f"no labelled images at {url}", "it has to lead to class folders of images")
     return listing

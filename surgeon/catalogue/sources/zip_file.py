@@ -8,33 +8,24 @@ from pathlib import Path, PurePosixPath
 
 from surgeon.catalogue.entry import Parameters, path
 from surgeon.catalogue.sources.folder import ARE_SPLITS
-from surgeon.catalogue.sources.listing import Listing, SourceSpec, classes_or_none, readable_name, unreadable
+from surgeon.catalogue.sources.listing import Listing, SourceSpec, classes_or_none, unreadable
 from surgeon.catalogue.sources.patterned import SPLIT_PATTERN
 from surgeon.catalogue.sources.tree import Content, has_splits, list_tree
-from surgeon.catalogue.sources.walk import IMAGE_SUFFIXES, UNREAD, is_passed_over
 from surgeon.errors import BadImageError, SurgeonError
-from surgeon.formats import HEAD, MAX_IMAGE_BYTES, OTHER_SUFFIXES, format_of, too_large
+from surgeon.formats import HEAD, MAX_IMAGE_BYTES, format_of, too_large
 
 
 def _read(parameters: Parameters, paths: tuple[Path, ...]) -> Listing:
     file = Path(parameters["path"])
     archive = _open(file)
-    photographs: list[tuple[PurePosixPath, Content]] = []
-    left_out: dict[str, list[str]] = {}
-    ignored = 0
-    for member in archive.infolist():
-        inner = PurePosixPath(member.filename.replace("\\", "/"))  # as older tools of Windows write it
-        if member.is_dir() or member.filename.endswith("\\"):
-            continue
-        if any(map(is_passed_over, inner.parts)):
-            ignored += 1
-        elif inner.suffix.lower() in OTHER_SUFFIXES:
-            left_out.setdefault(UNREAD, []).append(readable_name(str(inner)))
-        elif inner.suffix.lower() in IMAGE_SUFFIXES or _begins_as_an_image(archive, member):
-            photographs.append((inner, partial(_content, archive, member)))
-        else:
-            ignored += 1
-    listing = list_tree(file, photographs, ignored, left_out, parameters)
+    # Older tools of Windows write the other slash.
+    paths_of = [(member, PurePosixPath(member.filename.replace("\\", "/"))) for member in archive.infolist()]
+    files = [
+        (inner, partial(_content, archive, member))
+        for member, inner in paths_of
+        if not (member.is_dir() or member.filename.endswith("\\"))
+    ]
+    listing = list_tree(file, files, parameters, _begins_as_an_image)
     if not listing.images:
         raise SurgeonError(f"no labelled images in {file}", "it has to contain class folders of images; see `unzip -l`")
     return listing
@@ -51,9 +42,9 @@ def _open(file: Path) -> zipfile.ZipFile:
         ) from error
 
 
-def _begins_as_an_image(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bool:
+def _begins_as_an_image(content: Content) -> bool:
     try:
-        return format_of(_content(archive, member, HEAD)) is not None
+        return format_of(content(HEAD)) is not None
     except BadImageError:
         return False
 
