@@ -80,10 +80,11 @@ class Steps:
 
     def write_sweep(self, budget: str) -> None:
         """Writes a recipe that sweeps what is trained, how fast, and how that is regularized."""
-        network = compile_recipe(self.folder / "init.yaml").network
-        depths = depths_of(network)[1:]
-        step = len(depths) // TRIED_DEPTHS
-        starts = [f"{network.spell(depth.start)}.." for depth in depths[step - 1 :: step][:TRIED_DEPTHS]]
+        plan = compile_recipe(self.folder / "init.yaml")
+        every = [f"{plan.network.spell(depth.start)}.." for depth in depths_of(plan.network)[1:]]
+        step = len(every) // TRIED_DEPTHS
+        wanted = {plan.recipe["phases"][0]["trainable"], *every[step - 1 :: step][:TRIED_DEPTHS]}
+        starts = [start for start in every if start in wanted]
         vary = {"phases[0].trainable": ["head", *starts], **SPACE}
         values = {"extends": "init.yaml", "name": "sweep", "sweep": {"vary": vary, "budget": budget}}
         (self.folder / "sweep.yaml").write_text(yaml.safe_dump({"recipe": 1, **values}, sort_keys=False))

@@ -293,7 +293,12 @@ def measure_choices(draft: Document, folder: Path, seconds: float, watching: Sub
     network = compile_document(document_of(values, draft.path)).network
     depths = depths_of(network)[1:]
     step = max(1, len(depths) // _SEARCHED_DEPTHS)
-    starts = [f"{network.spell(depth.start)}.." for depth in depths[step - 1 :: step][:_SEARCHED_DEPTHS]]
+    every = [f"{network.spell(depth.start)}.." for depth in depths]
+    starts = every[step - 1 :: step][:_SEARCHED_DEPTHS]
+    drafted = plan.recipe["phases"][0]["trainable"]
+    if drafted in every:  # then the sweep begins with the draft itself
+        phase["trainable"] = drafted
+        starts = [start for start in every if start in {drafted, *starts}]
     left = max(1, round(seconds - (time.perf_counter() - began)))
     values["sweep"] = {
         "vary": {

@@ -18,9 +18,9 @@ import pytest
 import yaml
 
 from surgeon.errors import SurgeonError
-from surgeon.recipe.document import parse_document
+from surgeon.recipe.document import parse_document, read_document
 from surgeon.recipe.space import seconds_of
-from surgeon.recipe.sweep import open_sweep
+from surgeon.recipe.sweep import open_sweep, own_values
 from surgeon.results.sweep import SweepResult, Trial
 from surgeon.runs.sweep_folder import read_sweep, read_trials
 
@@ -150,6 +150,39 @@ def test_a_finite_space_ends_once_nothing_new_comes_up(swept: Callable[..., Path
     assert states.count("finished") == 2
     assert states.count("duplicate") == len(states) - 2
     assert found.stopped == ""
+
+
+@pytest.mark.parametrize("method", ["random", "tpe"])
+def test_the_first_trial_is_the_recipe_itself(swept: Callable[..., Path], tmp_path: Path, method: str) -> None:
+    import surgeon as package
+
+    recipe = swept(VARIED, trials=2, method=method)
+    first, second = package.sweep(recipe, tmp_path / "sweep").trials
+    assert first.values == {"phases[1].lr": 0.01, "head[1].dense.units": 8, "phases[1].trainable": "block2a_dwconv.."}
+    assert second.values != first.values
+
+
+VARIED = {
+    "phases[1].lr": {"log_uniform": [1e-5, 1e-1]},
+    "head[1].dense.units": [4, 8],
+    "phases[1].trainable": ["head", "block2a_dwconv.."],
+}
+
+
+@pytest.mark.parametrize(
+    ("vary", "own"),
+    [
+        (VARIED, [(0.01, 8, "block2a_dwconv..")]),
+        ({**VARIED, "head[1].dense.units": {"int_uniform": [2, 8]}}, [(0.01, 8, "block2a_dwconv..")]),
+        ({**VARIED, "phases[1].lr": {"log_uniform": [2e-2, 1e-1]}}, [None]),
+        ({**VARIED, "phases[1].lr": [0.1, 0.001]}, [None]),
+        ({"phases[1].lr.cosine.peak": {"log_uniform": [1e-5, 1e-1]}}, [None]),
+        ([{"phases[1].lr": [0.1]}, {"phases[1].lr": [0.1, 0.01]}], [None, (0.01,)]),
+    ],
+)
+def test_values_of_the_recipe_itself(swept: Callable[..., Path], vary: Any, own: list[Any]) -> None:
+    searched = open_sweep(read_document(swept(vary, trials=2)))
+    assert [own_values(searched, space) for space in searched.spaces] == own
 
 
 @pytest.mark.slow

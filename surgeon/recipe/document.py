@@ -222,6 +222,16 @@ def with_value(document: Document, target: str, value: Any, location: Location) 
     return Document(document.path, _assign(document.values, path, value), {**kept, **new})
 
 
+def value_at(values: Any, target: str) -> Any:
+    """Returns what stands at a path such as ``phases[1].lr``, or None if nothing does."""
+    for part in _split(target):
+        if isinstance(values, list):
+            values = dict(zip(map(str, range(len(values))), values, strict=True)).get(part)
+        else:
+            values = values.get(part) if isinstance(values, dict) else None
+    return values
+
+
 def _split(target: str) -> list[str]:
     return re.split(r"[.\[\]]+", target.strip("]."))
 

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from surgeon.errors import Diagnostic, RecipeError
+from surgeon.errors import Diagnostic, RecipeError, SurgeonError
 from surgeon.recipe.compiler import check_document, compile_document
-from surgeon.recipe.document import Document
+from surgeon.recipe.complete import shorten
+from surgeon.recipe.document import Document, value_at
 from surgeon.recipe.plan import Plan, SweepPlan
-from surgeon.recipe.space import Range, Space, applied, base_of, read_spaces, seconds_of
+from surgeon.recipe.space import Range, Space, Varied, applied, base_of, read_spaces, seconds_of
 
 
 @dataclass(frozen=True)
@@ -64,3 +65,30 @@ def trial_plan(sweep: Sweep, space: Space, values: Sequence[Any]) -> Plan:
         RecipeError: With what is wrong with this combination.
     """
     return compile_document(applied(sweep.base, space, values))
+
+
+def own_values(sweep: Sweep, space: Space) -> tuple[Any, ...] | None:
+    """Returns those values of a space that the recipe has itself, or None if it has another one somewhere."""
+    found = []
+    for varied in space:
+        own = next((value for value in _candidates(sweep, varied) if _changes_nothing(sweep, varied, value)), None)
+        if own is None:
+            return None
+        found.append(own)
+    return tuple(found)
+
+
+def _candidates(sweep: Sweep, varied: Varied) -> tuple[Any, ...]:
+    """Returns the values of a path that may be the recipe's own: all of a list, and of a range what stands there."""
+    if not isinstance(varied.values, Range):
+        return varied.values
+    value = value_at(shorten(sweep.base.values), varied.path)
+    is_number = isinstance(value, int if varied.values.is_integer else int | float) and not isinstance(value, bool)
+    return (value,) if is_number and varied.values.low <= value <= varied.values.high else ()
+
+
+def _changes_nothing(sweep: Sweep, varied: Varied, value: Any) -> bool:
+    try:
+        return trial_plan(sweep, (varied,), (value,)).recipe == compile_document(sweep.base).recipe
+    except SurgeonError:  # which one of several paths may be without the others
+        return False

@@ -21,7 +21,7 @@ from optuna.trial import TrialState
 
 from surgeon.errors import SurgeonError
 from surgeon.recipe.space import Range, Space, Varied
-from surgeon.recipe.sweep import Sweep
+from surgeon.recipe.sweep import Sweep, own_values
 
 _SPACE = "vary"  # which of several spaces
 _NUMBER = "trial"  # of the sweep, which is not that of the study
@@ -82,6 +82,8 @@ class Proposals:
             if number > len(self._grid):
                 return None
             self._study.enqueue_trial(self._grid[number - 1])
+        elif number == 1 and (own := _own(self._sweep)):
+            self._study.enqueue_trial(own)  # what is found is compared with what there was
         seed = int(np.random.SeedSequence((self._sweep.plan.seed, number)).generate_state(1)[0])
         self._study.sampler = _sampler(self._sweep.settings.method, seed)
         spaces = self._sweep.spaces
@@ -166,14 +168,25 @@ def _spelled(value: Any) -> Any:
     return value if is_plain else json.dumps(value)
 
 
+def _own(sweep: Sweep) -> dict[str, Any] | None:
+    """Returns the combination that is the recipe itself, as a study names and holds it; None if no space has it."""
+    for at, space in enumerate(sweep.spaces):
+        if (values := own_values(sweep, space)) is not None:
+            return _held(sweep, at, values)
+    return None
+
+
+def _held(sweep: Sweep, at: int, values: Sequence[Any]) -> dict[str, Any]:
+    """Returns a combination of values of a space as a study names and holds it."""
+    chosen = {_SPACE: at} if len(sweep.spaces) > 1 else {}
+    return chosen | dict(zip(_names(sweep.spaces, at), map(_spelled, values), strict=True))
+
+
 def _grid(sweep: Sweep) -> list[dict[str, Any]]:
     """Returns all combinations; where fewer trials are wanted they are in an order that the seed draws."""
     found = []
     for at, space in enumerate(sweep.spaces):
-        names = _names(sweep.spaces, at)
-        chosen = {_SPACE: at} if len(sweep.spaces) > 1 else {}
-        for values in itertools.product(*(varied.samples for varied in space)):
-            found.append(chosen | dict(zip(names, map(_spelled, values), strict=True)))
+        found += [_held(sweep, at, values) for values in itertools.product(*(varied.samples for varied in space))]
     wanted = sweep.settings.trials
     if (wanted is not None and wanted < len(found)) or sweep.seconds is not None:
         order = np.random.default_rng(sweep.plan.seed).permutation(len(found))
