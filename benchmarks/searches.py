@@ -20,7 +20,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from surgeon.planning.cuts import depths_of
+from surgeon.planning.cuts import starts_to_try
 from surgeon.recipe.compiler import compile_recipe
 
 TRIED_DEPTHS = 4  # spread over the network, besides the head alone
@@ -81,10 +81,7 @@ class Steps:
     def write_sweep(self, budget: str) -> None:
         """Writes a recipe that sweeps what is trained, how fast, and how that is regularized."""
         plan = compile_recipe(self.folder / "init.yaml")
-        every = [f"{plan.network.spell(depth.start)}.." for depth in depths_of(plan.network)[1:]]
-        step = len(every) // TRIED_DEPTHS
-        wanted = {plan.recipe["phases"][0]["trainable"], *every[step - 1 :: step][:TRIED_DEPTHS]}
-        starts = [start for start in every if start in wanted]
+        starts = starts_to_try(plan.network, TRIED_DEPTHS, plan.recipe["phases"][0]["trainable"])
         vary = {"phases[0].trainable": ["head", *starts], **SPACE}
         values = {"extends": "init.yaml", "name": "sweep", "sweep": {"vary": vary, "budget": budget}}
         (self.folder / "sweep.yaml").write_text(yaml.safe_dump({"recipe": 1, **values}, sort_keys=False))

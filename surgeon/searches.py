@@ -14,7 +14,7 @@ from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.entry import find
 from surgeon.data.draft import Choices
 from surgeon.errors import RunInterruptedError, SurgeonError, UsageError, did_you_mean, quote, reason_of
-from surgeon.planning.cuts import depths_of
+from surgeon.planning.cuts import starts_to_try
 from surgeon.recipe.compiler import compile_document
 from surgeon.recipe.document import Document, document_of, read_document
 from surgeon.recipe.plan import Plan
@@ -291,14 +291,10 @@ def measure_choices(draft: Document, folder: Path, seconds: float, watching: Sub
     backbone = {**plan.recipe["backbone"], "cut": cuts.suggested.cut}
     values = {**plan.recipe, "backbone": backbone, "phases": [phase]}
     network = compile_document(document_of(values, draft.path)).network
-    depths = depths_of(network)[1:]
-    step = max(1, len(depths) // _SEARCHED_DEPTHS)
-    every = [f"{network.spell(depth.start)}.." for depth in depths]
-    starts = every[step - 1 :: step][:_SEARCHED_DEPTHS]
     drafted = plan.recipe["phases"][0]["trainable"]
-    if drafted in every:  # then the sweep begins with the draft itself
-        phase["trainable"] = drafted
-        starts = [start for start in every if start in {drafted, *starts}]
+    starts = starts_to_try(network, _SEARCHED_DEPTHS, drafted)
+    if drafted in starts:  # then the sweep begins with the draft itself
+        values["phases"] = [{**phase, "trainable": drafted}]
     left = max(1, round(seconds - (time.perf_counter() - began)))
     values["sweep"] = {
         "vary": {

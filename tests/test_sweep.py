@@ -61,6 +61,11 @@ def figures(trials: Any) -> dict[int, Any]:
 
 
 RATES = {"phases[1].lr": [0.01, 0.001], "phases[1].trainable": ["head", "all"]}
+VARIED = {
+    "phases[1].lr": {"log_uniform": [1e-5, 1e-1]},
+    "head[1].dense.units": [4, 8],
+    "phases[1].trainable": ["head", "block2a_dwconv.."],
+}
 
 
 @pytest.mark.slow
@@ -160,13 +165,6 @@ def test_the_first_trial_is_the_recipe_itself(swept: Callable[..., Path], tmp_pa
     first, second = package.sweep(recipe, tmp_path / "sweep").trials
     assert first.values == {"phases[1].lr": 0.01, "head[1].dense.units": 8, "phases[1].trainable": "block2a_dwconv.."}
     assert second.values != first.values
-
-
-VARIED = {
-    "phases[1].lr": {"log_uniform": [1e-5, 1e-1]},
-    "head[1].dense.units": [4, 8],
-    "phases[1].trainable": ["head", "block2a_dwconv.."],
-}
 
 
 @pytest.mark.parametrize(

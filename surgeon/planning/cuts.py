@@ -115,3 +115,17 @@ def depths_of(network: Network) -> list[Depth]:
         if block:
             found.append(Depth(rows[0], tuple(row.name for row in rows), block))
     return found
+
+
+def starts_to_try(network: Network, count: int, own: object) -> list[str]:
+    """Returns from where a search trains a network, as a recipe spells it, from the last to the first.
+
+    Args:
+        network: The network.
+        count: Of the starts that are spread over it; fewer if it has fewer blocks.
+        own: What the recipe trains, which is among them if that is everything from the start of a block on.
+    """
+    every = [f"{network.spell(depth.start)}.." for depth in depths_of(network)[1:]]
+    step = max(1, len(every) // count)
+    spread = every[step - 1 :: step][:count]
+    return [start for start in every if start in spread or start == own]

@@ -12,7 +12,7 @@ from surgeon.catalogue.kinds import KINDS
 from surgeon.errors import Diagnostic, Location, RecipeError, quote
 from surgeon.files import FileTooLargeError, read_regular
 from surgeon.recipe.schema import recipe_schema
-from surgeon.recipe.text import MOST_BYTES, ValuePath, dump_text, parse_text, spell_path, too_large
+from surgeon.recipe.text import MOST_BYTES, ValuePath, dump_text, leaves, parse_text, spell_path, too_large
 from surgeon.share import share_path
 
 # Where a mapping's one key names an alternative: another key there replaces the base's instead of joining it.
@@ -223,13 +223,9 @@ def with_value(document: Document, target: str, value: Any, location: Location) 
 
 
 def value_at(values: Any, target: str) -> Any:
-    """Returns what stands at a path such as ``phases[1].lr``, or None if nothing does."""
-    for part in _split(target):
-        if isinstance(values, list):
-            values = dict(zip(map(str, range(len(values))), values, strict=True)).get(part)
-        else:
-            values = values.get(part) if isinstance(values, dict) else None
-    return values
+    """Returns the scalar at a path such as ``phases[1].lr``, or None if there is none."""
+    by_path = {tuple(map(str, path)): value for path, value in leaves(values)}
+    return by_path.get(tuple(_split(target)))
 
 
 def _split(target: str) -> list[str]:

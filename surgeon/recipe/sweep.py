@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,12 +69,13 @@ def trial_plan(sweep: Sweep, space: Space, values: Sequence[Any]) -> Plan:
 
 def own_values(sweep: Sweep, space: Space) -> tuple[Any, ...] | None:
     """Returns those values of a space that the recipe has itself, or None if it has another one somewhere."""
+    recipe = compile_document(sweep.base).recipe
     found = []
     for varied in space:
-        own = next((value for value in _candidates(sweep, varied) if _changes_nothing(sweep, varied, value)), None)
-        if own is None:
+        own = [value for value in _candidates(sweep, varied) if _resolved(sweep, varied, value) == recipe]
+        if not own:
             return None
-        found.append(own)
+        found.append(own[0])
     return tuple(found)
 
 
@@ -87,8 +88,9 @@ def _candidates(sweep: Sweep, varied: Varied) -> tuple[Any, ...]:
     return (value,) if is_number and varied.values.low <= value <= varied.values.high else ()
 
 
-def _changes_nothing(sweep: Sweep, varied: Varied, value: Any) -> bool:
+def _resolved(sweep: Sweep, varied: Varied, value: Any) -> Mapping[str, Any] | None:
+    """Returns the resolved recipe with one value, or None if it makes sense only beside others of its space."""
     try:
-        return trial_plan(sweep, (varied,), (value,)).recipe == compile_document(sweep.base).recipe
-    except SurgeonError:  # which one of several paths may be without the others
-        return False
+        return trial_plan(sweep, (varied,), (value,)).recipe
+    except SurgeonError:
+        return None
