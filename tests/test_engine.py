@@ -18,7 +18,7 @@ from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.preprocessing import PREPROCESSINGS
 from surgeon.errors import SurgeonError, install_hint
 from surgeon.model import engine as engines
-from surgeon.model.engine import Engine, build_engine, choose_engine, narrow
+from surgeon.model.engine import Engine, build_engine, engines_for, narrow
 from surgeon.model.pipeline import Pipeline, preprocess
 from surgeon.model.prediction import build_predictor
 from surgeon.planning.frontier import Frontier
@@ -131,7 +131,7 @@ def fast(monkeypatch: pytest.MonkeyPatch, installed: Callable[[bool], None]) -> 
 def test_a_named_engine_is_taken(tiny: Path, installed: Callable[[bool], None]) -> None:
     installed(True)
     for name, title in (("tensorflow", "TensorFlow"), ("openvino", "OpenVINO")):
-        chosen = choose_engine(compile_recipe(tiny, [f"engine={name}", "precision=bfloat16"]))
+        chosen = engines_for(compile_recipe(tiny, [f"engine={name}", "precision=bfloat16"]))[0]
         assert chosen == Engine(
             name, "bfloat16", "2.0", f"{title} 2.0 computes the frozen layers in bfloat16, as the recipe asks"
         )
@@ -139,7 +139,7 @@ def test_a_named_engine_is_taken(tiny: Path, installed: Callable[[bool], None]) 
 
 @pytest.mark.usefixtures("fast")
 def test_auto_takes_openvino_where_it_is_faster(tiny: Path) -> None:
-    chosen = choose_engine(compile_recipe(tiny))
+    chosen = engines_for(compile_recipe(tiny))[0]
     assert chosen == Engine("openvino", "float32", "2.0", "OpenVINO 2.0 computes the frozen layers in float32")
 
 
@@ -157,7 +157,7 @@ def test_auto_takes_tensorflow_otherwise(
     module: Any, name: str, answer: Any, reason: str, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, name, lambda *arguments: answer)
-    chosen = choose_engine(compile_recipe(tiny))
+    chosen = engines_for(compile_recipe(tiny))[0]
     assert (chosen.name, chosen.reason) == (
         "tensorflow",
         f"TensorFlow 2.0 computes the frozen layers in float32, since {reason}",
@@ -177,7 +177,7 @@ def test_auto_trusts_openvino_with_layers_of_the_catalogue(kind: str, name: str,
             "phases=[{trainable: head, lr: 0.1, epochs: 1}]",
         ],
     )
-    chosen = choose_engine(plan)
+    chosen = engines_for(plan)[0]
     assert chosen.name == name
     assert name == "openvino" or chosen.reason.endswith("since OpenVINO is untested with Softmax layers")
 

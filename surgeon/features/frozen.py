@@ -16,8 +16,9 @@ import tensorflow as tf
 
 from surgeon.data.batches import Examples, Samples, Tensors, ahead
 from surgeon.data.dataset import pixels_key
+from surgeon.features.fastest import fastest_engine
 from surgeon.model.anchor import starting_point
-from surgeon.model.engine import build_engine, choose_engine, narrow
+from surgeon.model.engine import build_engine, engines_for, narrow
 from surgeon.model.pipeline import build_pipeline
 from surgeon.model.surgery import layer_output, part_of
 from surgeon.planning.frontier import Frontier, image_frontier, pass_multiply_adds, recompute_seconds
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from surgeon.results.forecast import Place
 
 _SPEED = "multiply_adds_per_second"
+_WORTH_TIMING = 100  # batches: to time an engine takes about as long as a few of them
 
 
 @dataclass(frozen=True, eq=False)
@@ -259,9 +261,9 @@ def _keep_in(
     if place.kind == "nowhere":
         yield FeaturesKept(layers, needed, place.reason, 0, 0)
         return {}, Pass(0, 0, 0.0, 0, 0.0)
-    engine, once = choose_engine(setup.plan), pass_multiply_adds(setup.plan.network, frontiers)
-    keys = {frontier: features_key(setup, frontier, engine) for frontier in frontiers}
-    folders = {frontier: cache_root() / key for frontier, key in keys.items()} if place.kind == "disk" else {}
+    once = pass_multiply_adds(setup.plan.network, frontiers)
+    engine = yield from _choose_engine(place, setup, frontiers, wanted)
+    folders = _folders(setup, frontiers, engine) if place.kind == "disk" else {}
     for frontier, folder in folders.items():
         resources.enter_context(shelf_in_use(folder, _about(setup, frontier)))
     with filling(folders.values()):
@@ -285,6 +287,29 @@ def _keep_in(
     row_of = {frontier: np.where(wanted.key_of < 0, -1, found[wanted.key_of]) for frontier, found in rows.items()}
     kept = {frontier: Kept(shelf, row_of[frontier]) for frontier, shelf in shelves.items()}
     return kept, Pass(count - len(missing), len(missing), seconds, once * len(missing), speed)
+
+
+def _folders(setup: Setup, frontiers: Sequence[Frontier], engine: Engine) -> dict[Frontier, Path]:
+    return {frontier: cache_root() / features_key(setup, frontier, engine) for frontier in frontiers}
+
+
+def _choose_engine(
+    place: Place, setup: Setup, frontiers: Sequence[Frontier], wanted: _Wanted
+) -> Generator[Event, None, Engine]:
+    """Returns what computes the tensors of some frontiers: what has begun to, else what is found to be fastest."""
+    engines = engines_for(setup.plan)
+    if len(engines) == 1 or len(wanted.keys) < _WORTH_TIMING * BATCH:
+        return engines[0]
+    if place.kind == "disk":
+        for engine in engines:
+            if all(folder.exists() for folder in _folders(setup, frontiers, engine).values()):
+                return engine
+    part = _frozen_part(setup, frontiers)
+    return (yield from fastest_engine(engines, part, setup.pipeline.prepare, _pixels(setup, wanted.samples[:BATCH])))
+
+
+def _frozen_part(setup: Setup, frontiers: Iterable[Frontier]) -> Any:
+    return part_of(setup.network, (), [name for frontier in frontiers for name in frontier.layers])
 
 
 def _speed(folders: Iterable[Path], measured: float) -> float:
@@ -349,8 +374,7 @@ def _fill(
     missing: NDArray[np.intp],
 ) -> Generator[Progress, None, None]:
     """Puts the keys with the numbers ``missing`` on the shelves that lack them, and notes their rows in ``rows``."""
-    frozen = part_of(setup.network, (), [name for frontier in shelves for name in frontier.layers])
-    compute = build_engine(frozen, setup.pipeline.prepare, engine)
+    compute = build_engine(_frozen_part(setup, shelves), setup.pipeline.prepare, engine)
     batches = [missing[at : at + BATCH] for at in range(0, len(missing), BATCH)]
     done = 0
     # While one batch is written, the next is computed and the one behind it is decoded.

@@ -84,7 +84,7 @@ def gather_features(
     model = probe_model(setup.network, plan, feed.frontier.layers)
     width = math.prod(model.output.shape[1:])
     check_size("the linear probe's features", len(positions), width, "begin the head with global_average_pooling")
-    with computing_in(setup.network, plan.precision):
+    with computing_in(setup.network, plan.untimed_precision):
         predictor = build_predictor(model, feed.frontier, setup.pipeline)
     examples = Examples(feed.examples.gather, feed.examples.numbers, positions)
     return (yield from predict(predictor, examples, plan.data.batch_size, "gather features for the linear probe"))

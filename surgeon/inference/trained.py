@@ -10,7 +10,7 @@ from surgeon.catalogue.exporters import Classifier, compiled
 from surgeon.catalogue.layer_table import open_model
 from surgeon.catalogue.preprocessing import PREPROCESSINGS
 from surgeon.inference.runtimes import runtime_errors
-from surgeon.model.engine import build_engine, pick_engine
+from surgeon.model.engine import build_engine, usual_engine
 from surgeon.model.pipeline import preprocess
 from surgeon.model.whole import ending, whole_network
 from surgeon.runs.known import read_known
@@ -47,7 +47,7 @@ def _pass(bundle: Bundle, network: Any, known: NDArray[Any] | None) -> Classifie
     """Returns a run's network as a function, computed as frozen layers are."""
     spec = PREPROCESSINGS[bundle.preprocessing]
     part, end = ending(bundle, network, known)
-    engine = pick_engine("auto", "float32", {type(layer).__name__ for layer in network._flatten_layers()})
+    engine = usual_engine({type(layer).__name__ for layer in network._flatten_layers()})
     compute = build_engine(part, lambda pixels: preprocess(pixels, spec), engine)
 
     def answers(pixels: Any) -> Any:

@@ -19,7 +19,7 @@ from surgeon.catalogue.backbones import BACKBONES
 from surgeon.catalogue.building import load_table
 from surgeon.errors import SurgeonError
 from surgeon.model.folding import folded_view
-from surgeon.model.precision import computing_in
+from surgeon.model.precision import computing_in, precisions_for
 from surgeon.model.prediction import compile_predictor, signature
 from surgeon.planning.processor import cpu_flags
 from surgeon.store.shelf import numpy_dtype
@@ -51,27 +51,30 @@ class Engine:
     reason: str
 
 
-def choose_engine(plan: Plan) -> Engine:
-    """Returns the engine that a plan names or, for ``auto``, the one that is faster here; loads TensorFlow."""
+def engines_for(plan: Plan) -> tuple[Engine, ...]:
+    """Returns the engines that a plan leaves to choose from, that which is taken unmeasured first; loads TensorFlow."""
     is_known = plan.backbone.name in BACKBONES.own
-    kinds = set() if is_known else {row.kind for row in plan.network.backbone}
-    return pick_engine(plan.engine, plan.precision, kinds)
+    names = _names(plan.engine, set() if is_known else {row.kind for row in plan.network.backbone})
+    found = tuple(_engine(*name, precision) for precision in precisions_for(plan) for name in names)
+    return found[:1] if plan.deterministic else found
 
 
-def pick_engine(asked: str, precision: str, kinds: Set[str]) -> Engine:
-    """Returns an engine.
+def usual_engine(kinds: Set[str]) -> Engine:
+    """Returns the engine that is taken unmeasured, in float32, for layers of some classes."""
+    return _engine(*_names("auto", kinds)[0], "float32")
 
-    Args:
-        asked: Its name, or ``auto``.
-        precision: What it computes in.
-        kinds: Classes of layers that surgeon's own backbones may not have.
-    """
-    name, why = asked, ", as the recipe asks"
-    if name == "auto":
-        obstacle = _obstacle_to_openvino(kinds)
-        name, why = ("tensorflow", f", since {obstacle}") if obstacle else ("openvino", "")
+
+def _engine(name: str, why: str, precision: str) -> Engine:
     version = importlib.metadata.version(name)
     return Engine(name, precision, version, f"{_TITLES[name]} {version} computes the frozen layers in {precision}{why}")
+
+
+def _names(asked: str, kinds: Set[str]) -> list[tuple[str, str]]:
+    """Returns the names of engines that may be taken, the likeliest first, and why, if that is not self-evident."""
+    if asked != "auto":
+        return [(asked, ", as the recipe asks")]
+    obstacle = _obstacle_to_openvino(kinds)
+    return [("tensorflow", f", since {obstacle}")] if obstacle else [("openvino", ""), ("tensorflow", "")]
 
 
 def _obstacle_to_openvino(kinds: Set[str]) -> str | None:

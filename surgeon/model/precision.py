@@ -4,9 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
+import tensorflow as tf
+
+from surgeon.planning.processor import bfloat16_support
+
+if TYPE_CHECKING:
+    from surgeon.recipe.plan import Plan
+
+
+def precisions_for(plan: Plan) -> tuple[str, ...]:
+    """Returns the precisions that a plan leaves to choose from, the most exact first."""
+    if plan.precision != "auto":
+        return (plan.precision,)
+    # What is timed may come out otherwise the next time.
+    may_gain = not plan.deterministic and (bfloat16_support() is not False or tf.config.list_physical_devices("GPU"))
+    return ("float32", "bfloat16") if may_gain else ("float32",)
 
 
 @contextmanager

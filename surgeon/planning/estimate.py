@@ -78,10 +78,13 @@ def forward_seconds(
         machine: What they are computed on.
         batch_size: Images a call.
         engine: ``tensorflow`` or ``openvino``.
-        precision: ``float32`` or ``bfloat16``, which gains nothing if the processor does not have it.
+        precision: ``float32``, ``bfloat16``, which gains nothing if the processor does not have it, or ``auto``, the
+            faster one.
     """
-    costs = _costs(network, (), _in_precision(machine, engine, precision), engine)
-    return sum(max(costs[name]) + _CALL_SECONDS / batch_size for name in layers)
+    return min(
+        sum(max(costs[name]) + _CALL_SECONDS / batch_size for name in layers)
+        for costs in (_costs(network, (), one, engine) for one in _in_precision(machine, engine, precision))
+    )
 
 
 def epoch_seconds(
@@ -99,10 +102,16 @@ def epoch_seconds(
         frontier: Where the kept tensors lie that the epoch starts from.
         machine: What it is computed on.
         batch_size: Images per step.
-        precision: ``float32`` or ``bfloat16``; weights are float32 anyway.
+        precision: ``float32``, ``bfloat16``, or ``auto``, the faster one; weights are float32 anyway.
     """
-    active = layers_in_training_mode(network, phase)
-    costs = _costs(network, active, _in_precision(machine, "tensorflow", precision), "tensorflow")
+    return min(
+        _epoch_seconds(network, phase, frontier, one, batch_size)
+        for one in _in_precision(machine, "tensorflow", precision)
+    )
+
+
+def _epoch_seconds(network: Network, phase: PhasePlan, frontier: Frontier, machine: Machine, batch_size: int) -> float:
+    costs = _costs(network, layers_in_training_mode(network, phase), machine, "tensorflow")
     frozen = frozen_prefix(network, phase.trainable)
     call, seconds = _CALL_SECONDS / batch_size, 0.0
     for row in network.rows:
@@ -116,16 +125,17 @@ def epoch_seconds(
     return seconds + updated * VALUE_BYTES * _UPDATE_MOVES / machine.bytes_per_second / batch_size
 
 
-def _in_precision(machine: Machine, engine: str, precision: str) -> Machine:
-    """Returns a machine as layers find it that compute in a precision."""
+def _in_precision(machine: Machine, engine: str, precision: str) -> list[Machine]:
+    """Returns a machine as layers find it that compute in a precision, or in each that may be chosen."""
     factors = [factor for flag, factor in _BFLOAT16_ARITHMETIC.items() if flag in (cpu_flags() or ())]
     if precision == "float32" or not factors:
-        return machine
-    return dataclasses.replace(
+        return [machine]
+    narrow = dataclasses.replace(
         machine,
         multiply_adds_per_second=machine.multiply_adds_per_second * factors[0],
         bytes_per_second=machine.bytes_per_second * _BFLOAT16_MOVING[engine],
     )
+    return [machine, narrow] if precision == "auto" else [narrow]
 
 
 def _gradients(row: LayerRow, network: Network, phase: PhasePlan, frozen: Collection[str]) -> float:

@@ -176,7 +176,7 @@ def _kept_or_image(plan: Plan, phase: PhasePlan, frontier: Frontier, kept: Colle
 def _measuring_seconds(plan: Plan, frontier: Frontier, machine: Machine) -> float:
     """Returns the seconds from an image's tensors at a frontier to the network's outputs."""
     behind = [row.name for row in plan.network.rows if row.name not in frontier.prefix]
-    return forward_seconds(plan.network, behind, machine, plan.data.batch_size, "tensorflow", plan.precision)
+    return forward_seconds(plan.network, behind, machine, plan.data.batch_size, "tensorflow", plan.untimed_precision)
 
 
 def _probing_seconds(plan: Plan, kept: Collection[Frontier], index: Index, machine: Machine) -> float:
@@ -185,7 +185,9 @@ def _probing_seconds(plan: Plan, kept: Collection[Frontier], index: Index, machi
         return 0.0
     images = index.splits.count("train") + index.splits.count("test")
     layers = [row.name for row in plan.network.backbone]
-    return images * forward_seconds(plan.network, layers, machine, plan.data.batch_size, "tensorflow", plan.precision)
+    return images * forward_seconds(
+        plan.network, layers, machine, plan.data.batch_size, "tensorflow", plan.untimed_precision
+    )
 
 
 def _forecast_views(plan: Plan, index: Index, machine: Machine) -> ViewsForecast | None:

@@ -311,7 +311,8 @@ class Plan:
     engine: Annotated[
         str,
         choice(
-            "What computes frozen layers; `auto` uses OpenVINO where it is installed and suitable.",
+            "What computes frozen layers; `auto` uses OpenVINO where it is installed and suitable, and times it "
+            "where there is much to compute.",
             ("auto", "tensorflow", "openvino"),
             "auto",
         ),
@@ -319,9 +320,9 @@ class Plan:
     precision: Annotated[
         str,
         choice(
-            "Number format of computations; weights stay float32. bfloat16 is faster on processors that "
-            "support it, and less exact.",
-            ("float32", "bfloat16"),
+            "Number format of computations; weights stay float32. bfloat16 is less exact, and faster on some "
+            "processors with some networks; `auto` times both, in the pass and in each phase.",
+            ("auto", "float32", "bfloat16"),
             "float32",
         ),
     ]
@@ -343,6 +344,11 @@ class Plan:
     recipe: Mapping[str, Any] = field(repr=False)
     origins: Mapping[str, str] = field(repr=False)
     feature_changes: tuple[Choice, ...] = ()
+
+    @property
+    def untimed_precision(self) -> str:
+        """What the network computes in where nothing is timed."""
+        return "float32" if self.precision == "auto" else self.precision
 
     @property
     def probe_layer(self) -> str | None:

@@ -121,6 +121,7 @@ class PhaseResult:
         best_epoch: The epoch whose weights the phase ends with, if they were restored; 0 if it ends as it began.
         history: For each figure its value per epoch.
         start: ``val_loss`` and ``val_accuracy`` before the first epoch, where they count for how it ends.
+        precision: What its steps were computed in.
     """
 
     name: str
@@ -132,6 +133,7 @@ class PhaseResult:
     history: Mapping[str, tuple[float, ...]]
     audit: AuditResult
     start: Mapping[str, float] = field(default_factory=dict)
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         if {len(values) for values in self.history.values()} != {self.epochs} or self.epochs < 1:

@@ -52,6 +52,7 @@ class Checkpoint:
         best: Those that the phase would end with, if they are not ``weights``: of its best epoch, or averages.
         begun: Those before the phase, if it may end with them or with an average of them.
         state: What the optimizer remembers and where the random streams are.
+        precision: What the present phase computes in.
     """
 
     finished: tuple[PhaseResult, ...]
@@ -63,6 +64,7 @@ class Checkpoint:
     best: Values
     begun: Values
     state: Values
+    precision: str
 
     @property
     def phase(self) -> int:
@@ -89,6 +91,7 @@ class _Record:
     seconds: float
     digests: Mapping[str, str]
     start: Mapping[str, float] = field(default_factory=dict)
+    precision: str = "float32"
 
 
 class Checkpoints:
@@ -168,7 +171,15 @@ def read_checkpoint(folder: Path) -> Checkpoint | None:
             for name in set(arrays.files) - {_RECORD}:
                 group, _, rest = name.partition("/")
                 groups[group][rest] = arrays[name]
-        return Checkpoint(record.finished, record.start, record.history, record.seconds, record.digests, **groups)
+        return Checkpoint(
+            finished=record.finished,
+            start=record.start,
+            history=record.history,
+            seconds=record.seconds,
+            digests=record.digests,
+            precision=record.precision,
+            **groups,
+        )
 
 
 def _check_digest(file: BinaryIO) -> None:

@@ -27,7 +27,7 @@ from surgeon.errors import Location, SurgeonError
 from surgeon.features.frozen import FrozenFeatures, Setup
 from surgeon.features.linear_probe import check_size
 from surgeon.features.regression import predict_held_out
-from surgeon.model.engine import build_engines, choose_engine
+from surgeon.model.engine import build_engines, engines_for
 from surgeon.model.pipeline import build_pipeline
 from surgeon.model.precision import computing_in
 from surgeon.model.prediction import build_predictor
@@ -201,7 +201,7 @@ def gather(probed: Probed, features: FrozenFeatures) -> Generator[Event, None, N
     feed = features.feed("train", probed.frontier)
     predictor = None
     if feed.frontier.is_image:
-        with computing_in(setup.network, setup.plan.precision):
+        with computing_in(setup.network, setup.plan.untimed_precision):
             predictor = build_predictor(setup.network, feed.frontier, setup.pipeline)
     gathered = np.empty((count, width), np.float32)
     for start in range(0, count, BATCH):
@@ -217,7 +217,7 @@ def _milliseconds(probed: Probed) -> Generator[Progress, None, list[float]]:
     setup = probed.setup
     pixels = setup.dataset.pixels(np.arange(min(_TIMED, len(setup.dataset.names))))
     found = []
-    for compute in build_engines(probed.ends, setup.pipeline.prepare, choose_engine(setup.plan)):
+    for compute in build_engines(probed.ends, setup.pipeline.prepare, engines_for(setup.plan)[0]):
         compute((pixels,))  # the first call makes what the others use
         taken: list[float] = []
         while len(taken) < _REPEATED and sum(taken) < _LONG:

@@ -96,7 +96,7 @@ def stack_key(plan: Plan, number: int, frontier: Frontier) -> Hashable | None:
         or any(row.name not in head for row in behind)
         or any(row.trainable or row.fixed for name, row in head.items() if name in frontier.prefix)  # of each trial
         or plan.feature_changes
-        or plan.precision != "float32"  # XLA rounds elsewhere
+        or plan.untimed_precision != "float32"  # XLA rounds elsewhere
         or optimizer["use_ema"]
         or phase.average
         or "gradient_accumulation_steps" in optimizer

@@ -41,7 +41,7 @@ def relative_gradients(
     variables = setup.network.trainable_variables
     owners = {id(weight): layer.name for layer in setup.network.layers for weight in layer.trainable_variables}
     members = [[at for at, one in enumerate(variables) if owners[id(one)] in set(group)] for group in groups]
-    with computing_in(setup.network, plan.precision), gradients_let_go():
+    with computing_in(setup.network, plan.untimed_precision), gradients_let_go():
         differentiate, inputs = build_gradient(setup, phase, build_loss(plan, phase), train.frontier)
 
         @tf.function(input_signature=inputs)  # type: ignore[untyped-decorator]

@@ -131,6 +131,7 @@ def train_phase(
         history=end.history,
         audit=end_audit(network, before if best != 0 else replace(before, trained=frozenset()), phase),
         start=end.start,
+        precision=end.precision,
     )
     yield result
     return result
@@ -152,6 +153,7 @@ def _begin(
         best={},
         begun=weights if start or training.phase.average else {},
         state={},
+        precision=training.plan.untimed_precision,
     )
 
 
@@ -169,7 +171,7 @@ def prepare(setup: Setup, number: int, train: Feed, validation: Feed | None) -> 
     steps = math.ceil(len(train.examples) / plan.data.batch_size)
     optimizer = _build_optimizer(plan, phase, steps, network)
     loss = build_loss(plan, phase)
-    with computing_in(network, plan.precision), gradients_let_go():
+    with computing_in(network, plan.untimed_precision), gradients_let_go():
         step = _build_step(setup, phase, optimizer, loss, train.frontier)
         validate = _build_validation(setup, loss, validation) if validation else None
     weights = {id(weight) for weight in network.weights}

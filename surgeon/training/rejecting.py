@@ -50,7 +50,7 @@ def set_bounds(
     chosen = train.examples.positions[choose_known(train.examples.labels, width)]
     known = Examples(train.examples.gather, train.examples.numbers, chosen)
     joined = keras.Model(part.input, keras.layers.Concatenate(name="answer")(part.outputs[::-1]))
-    with computing_in(setup.network, setup.plan.precision):
+    with computing_in(setup.network, setup.plan.untimed_precision):
         predictor = build_predictor(joined, train.frontier, setup.pipeline)
 
     size, task = setup.plan.data.batch_size, "set bounds"

@@ -24,6 +24,7 @@ from surgeon.results.run import Acceptance, Evaluation, FrozenResult
 from surgeon.runs.checkpoint import Checkpoints, restore
 from surgeon.runs.folder import Predictions, save_model, write_predictions
 from surgeon.runs.known import read_known, write_known
+from surgeon.training.fastest import fastest_precision, in_precision
 from surgeon.training.phase import DivergedError, train_phase, trained_weights
 from surgeon.training.rejecting import set_bounds
 from surgeon.training.stopping import ending_epoch
@@ -101,6 +102,9 @@ def _train(
     train = features.feed("train", step.training)
     has_validation = "validation" in setup.dataset.splits
     validation = features.feed("validation", step.measuring) if has_validation else None
+    begun = checkpoints.of_phase(step.phase)
+    precision = begun.precision if begun else (yield from fastest_precision(setup, step.phase, train))
+    setup = in_precision(setup, precision)
     try:
         result = yield from train_phase(setup, step.phase, train, validation, checkpoints, finished)
     except DivergedError as error:
@@ -150,7 +154,7 @@ def _answers(
 ) -> Generator[Event, None, NDArray[np.float32]]:
     """Returns what the network answers to images or, from their pixels, to their mirror images."""
     part, end = ending(bundle, setup.network, read_known(folder, bundle), test.frontier.layers)
-    with computing_in(setup.network, setup.plan.precision):
+    with computing_in(setup.network, setup.plan.untimed_precision):
         predictor = build_predictor(part, test.frontier, setup.pipeline)
 
     def answer(tensors: Any) -> Any:

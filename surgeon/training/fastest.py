@@ -1,0 +1,72 @@
+"""Which precision a phase trains fastest in here: a few of its steps are tried in each."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from surgeon.model.freezing import set_trainable
+from surgeon.model.precision import precisions_for
+from surgeon.results.events import Note, Progress
+from surgeon.runs.checkpoint import restore, values_of
+from surgeon.training.phase import prepare
+from surgeon.training.sampling import class_weights, samples_of_epoch
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from surgeon.features.frozen import Feed, Setup
+
+_WORTH_TIMING = 300  # steps: to compile one and try it takes about as long as a few dozen
+_WARM, _TIMED = 1, 3  # steps; the fastest one counts
+
+
+def in_precision(setup: Setup, precision: str) -> Setup:
+    """Returns a setup whose phases compute in a precision."""
+    return replace(setup, plan=replace(setup.plan, precision=precision))
+
+
+def fastest_precision(setup: Setup, number: int, train: Feed) -> Generator[Note | Progress, None, str]:
+    """Returns what a phase's steps are computed in; where a plan leaves it open, what takes the least time.
+
+    The network's weights, its random generators and those of the pipeline are afterwards what they were before.
+
+    Args:
+        setup: What the run works with.
+        number: Which phase, from 1.
+        train: Its training images.
+    """
+    plan, phase = setup.plan, setup.plan.phases[number - 1]
+    precisions = precisions_for(plan)
+    steps = phase.epochs * math.ceil(len(train.examples) / plan.data.batch_size)
+    if len(precisions) == 1 or steps < _WORTH_TIMING:
+        return precisions[0]
+    set_trainable(setup.network, phase)
+    changed = {str(at): one for at, one in enumerate([*setup.network.variables, *setup.pipeline.variables])}
+    before = values_of(changed)
+    milliseconds: dict[str, float] = {}
+    for tried, precision in enumerate(precisions, start=1):
+        milliseconds[precision] = 1000 * _step_seconds(in_precision(setup, precision), number, train)
+        restore(changed, before)
+        yield Progress("time a step", tried, len(precisions), "precisions")
+    found = sorted(milliseconds, key=milliseconds.__getitem__)
+    told = ", ".join(f"{milliseconds[precision]:.3g} in {precision}" for precision in found)
+    yield Note(f"milliseconds of a step of phase {phase.name!r}: {told}")
+    return found[0]
+
+
+def _step_seconds(setup: Setup, number: int, train: Feed) -> float:
+    """Returns the time of a step."""
+    training = prepare(setup, number, train, None)
+    examples = training.examples
+    batch = samples_of_epoch(setup.plan, number, examples, 1)[: setup.plan.data.batch_size]
+    tensors, labels = examples.gather(batch), examples.numbers[batch.images]
+    weights = class_weights(training.phase, examples, setup.plan.classes)[labels]
+    taken = []
+    for _ in range(_WARM + _TIMED):
+        started = time.perf_counter()
+        float(training.step(tensors, labels, weights)[0])  # waits until it is computed
+        taken.append(time.perf_counter() - started)
+    return min(taken[_WARM:])
