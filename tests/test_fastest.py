@@ -107,7 +107,7 @@ def test_an_engine_that_cannot_compute_the_layers_is_passed_over(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(engines_tried, "_seconds", fails)
-        _, events = finish(begin("run"))
+        _, events = finish(begin("run", "features=memory"))
         assert "TensorFlow" in notes(events)
         patch.setattr(frozen, "engines_for", lambda plan: (Engine("openvino", "float32", "", ""),) * 2)
         with pytest.raises(SurgeonError, match="OpenVINO cannot"):
@@ -124,9 +124,9 @@ def test_a_phase_trains_as_if_it_had_been_told_the_faster_precision(
     faster: str, begin: Any, finish: Finish, step_seconds: dict[str, float]
 ) -> None:
     step_seconds[faster] = 0.5
-    others = ("features=memory", "engine=tensorflow", "augment={flip: horizontal}")
+    others = ("features=off", "augment={flip: horizontal}")
     found, events = finish(begin("auto", "precision=auto", *others))
-    assert f"milliseconds of a step of phase 'warm up': 500 in {faster}, " in notes(events)
+    assert f"milliseconds of a step of phase 'warm-up': 500.0 in {faster}, " in notes(events)
     assert [phase.precision for phase in found.phases] == [faster] * len(found.phases)
     told, _ = finish(begin("told", f"precision={faster}", *others))
     for one, other in zip(figures(found), figures(told), strict=True):

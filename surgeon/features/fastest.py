@@ -46,7 +46,7 @@ def fastest_engine(
     found = sorted(milliseconds, key=milliseconds.__getitem__)
     yield Note(
         "milliseconds per image through the frozen layers: "
-        + ", ".join(f"{milliseconds[engine]:.3g} with {engine.name} in {engine.precision}" for engine in found)
+        + ", ".join(f"{milliseconds[engine]:,.1f} with {engine.name} in {engine.precision}" for engine in found)
     )
     return found[0]
 

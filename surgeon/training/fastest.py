@@ -52,7 +52,7 @@ def fastest_precision(setup: Setup, number: int, train: Feed) -> Generator[Note 
         restore(changed, before)
         yield Progress("time a step", tried, len(precisions), "precisions")
     found = sorted(milliseconds, key=milliseconds.__getitem__)
-    told = ", ".join(f"{milliseconds[precision]:.3g} in {precision}" for precision in found)
+    told = ", ".join(f"{milliseconds[precision]:,.1f} in {precision}" for precision in found)
     yield Note(f"milliseconds of a step of phase {phase.name!r}: {told}")
     return found[0]
 
