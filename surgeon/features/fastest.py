@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from surgeon.errors import SurgeonError
 from surgeon.model.engine import build_engine
+from surgeon.model.precision import weighed
 from surgeon.results.events import Note, Progress
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _TIMED = 2  # batches; the faster one counts
 def fastest_engine(
     engines: Sequence[Engine], part: Any, prepare: Prepare, pixels: NDArray[np.uint8]
 ) -> Generator[Note | Progress, None, Engine]:
-    """Returns the engine that takes the least time for a batch.
+    """Returns the engine that takes the least time for a batch, where exactness is worth a tenth of it.
 
     Args:
         engines: At least one. One that cannot compute the part is passed over, unless it is the last.
@@ -43,12 +44,9 @@ def fastest_engine(
             if number == len(engines) and not milliseconds:
                 raise
         yield Progress("time engines", number, len(engines), "engines")
-    found = sorted(milliseconds, key=milliseconds.__getitem__)
-    yield Note(
-        "milliseconds per image through the frozen layers: "
-        + ", ".join(f"{milliseconds[engine]:,.1f} with {engine.name} in {engine.precision}" for engine in found)
-    )
-    return found[0]
+    told = (f"{taken:,.1f} with {engine.name} in {engine.precision}" for engine, taken in milliseconds.items())
+    yield Note(f"milliseconds per image through the frozen layers: {', '.join(told)}")
+    return min(milliseconds, key=lambda engine: weighed(milliseconds[engine], engine.precision))
 
 
 def _seconds(engine: Engine, part: Any, prepare: Prepare, pixels: NDArray[np.uint8]) -> float:
