@@ -47,8 +47,9 @@ def figures(result: RunResult) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def engine_seconds(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
-    """Says what engines take, whatever they do, which they do all the same."""
+def engine_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+    """Says what engines take, whatever they do, which they do all the same; no features are kept yet."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     seconds = {"tensorflow": 1.0, "openvino": 2.0}
     tried = engines_tried._seconds
 
