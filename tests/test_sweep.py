@@ -162,7 +162,9 @@ def test_the_first_trial_is_the_recipe_itself(swept: Callable[..., Path], tmp_pa
     import surgeon as package
 
     recipe = swept(VARIED, trials=2, method=method)
-    first, second = package.sweep(recipe, tmp_path / "sweep").trials
+    found = package.sweep(recipe, tmp_path / "sweep")
+    first, second = found.trials
+    assert found.own == 1
     assert first.values == {"phases[1].lr": 0.01, "head[1].dense.units": 8, "phases[1].trainable": "block2a_dwconv.."}
     assert second.values != first.values
 

@@ -25,6 +25,7 @@ from surgeon.report.sweep import (
     draw_sweep,
     failures_text,
     next_commands,
+    own_text,
     trials_table,
     verdict,
 )
@@ -146,6 +147,25 @@ def test_what_is_said_of_the_best_trial() -> None:
     assert "surgeon run sweeps/night/best.yaml" in text
     assert "--final 3" not in text  # it was measured
     assert "--final 3" in shown(*best_text(replace(sweep, final=None), Path("sweeps/night")), width=300)
+
+
+def test_what_the_recipe_itself_came_to_is_said() -> None:
+    sweep = make_sweep(3)
+    finished = [replace(trial, state="finished", objective=0.9 - 0.2 * trial.number) for trial in sweep.trials]
+    third = replace(finished[1], objective=0.695)
+    sweep = replace(sweep, trials=(*finished[:2], replace(third, number=3)))
+    told = {own: own_text(replace(sweep, own=own)) for own in (None, 1, 2, 3)}
+    assert told == {
+        None: "",
+        1: "It is the recipe itself: nothing else that was tried did better.",
+        2: "The recipe itself, trial 2, reached 0.5000.",
+        3: "The recipe itself, trial 3, reached 0.6950, within a standard error of it.",
+    }
+    assert told[3] in shown(*best_text(replace(sweep, own=3), Path("sweep")), width=300)
+    assert told[3] in render_sweep(replace(sweep, own=3), "", [])
+    ended = replace(sweep, own=3, trials=(*finished[:2], replace(third, number=3, state="pruned")))
+    assert own_text(ended) == "The recipe itself, trial 3, was ended early at 0.6950."
+    assert own_text(replace(all_failed(), own=1)) == ""
 
 
 def test_trials_within_a_standard_error_are_named() -> None:

@@ -118,6 +118,18 @@ def caution(result: SweepResult) -> str:
     )
 
 
+def own_text(result: SweepResult) -> str:
+    """Says what the recipe itself came to; nothing if it is not among the trials or failed."""
+    own = next((trial for trial in result.trials if trial.number == result.own), None)
+    if own is None or own.objective is None:
+        return ""
+    if own is result.best:
+        return "It is the recipe itself: nothing else that was tried did better."
+    how = "reached" if own.state == "finished" else "was ended early at"
+    level = ", within a standard error of it" if own in level_with_best(result) else ""
+    return f"The recipe itself, trial {own.number}, {how} {own.objective:.4f}{level}."
+
+
 def level_with_best(result: SweepResult) -> list[Trial]:
     """Returns the other finished trials that are within a standard error of the best one."""
     best, error = result.best, result.standard_error
@@ -156,7 +168,7 @@ def best_text(result: SweepResult, folder: Path) -> list[Text]:
         lines.append(styled(f"stopped early: {result.stopped}"))
     if result.best is None:
         return lines
-    lines += [styled(caution(result))] if caution(result) else []
+    lines += [styled(text) for text in (own_text(result), caution(result)) if text]
     if result.explained:
         names = varied(result.trials)
         parts = [f"{names.get(path, path)} {part:.0%}" for path, part in result.explained.items()]

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 from surgeon.recipe.text import leaves, spell_path
 from surgeon.report.forecast import duration
 from surgeon.report.markup import render
-from surgeon.report.sweep import best_first, caution, failures_text, final_text, level_with_best, varied, verdict
+from surgeon.report.sweep import (
+    best_first,
+    caution,
+    failures_text,
+    final_text,
+    level_with_best,
+    own_text,
+    varied,
+    verdict,
+)
 from surgeon.report.sweep_plots import SHADES, Plots
 from surgeon.report.trials import counts_text, value_text
 from surgeon.text import printable
@@ -36,6 +45,7 @@ def render_sweep(result: SweepResult, recipe: str, commands: Sequence[str]) -> s
         title=f"sweep of {result.name}",
         result=result,
         verdict=verdict(result),
+        own=own_text(result),
         caution=caution(result),
         final=final_text(result.final) if result.final else "",
         figures=_figures(result),

@@ -103,6 +103,7 @@ class SweepResult:
         seconds: Wall time of all processes that worked on it.
         stopped: Why there were not more trials; empty if all were made.
         final: What the best recipe came to on the test images, if that was asked for.
+        own: Number of the trial that is the recipe itself, if one is.
     """
 
     name: str
@@ -116,6 +117,7 @@ class SweepResult:
     seconds: float
     stopped: str = ""
     final: FinalResult | None = None
+    own: int | None = None
 
     @property
     def is_maximized(self) -> bool:

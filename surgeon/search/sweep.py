@@ -9,11 +9,13 @@ import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from surgeon.errors import SurgeonError
+from surgeon.recipe.compiler import compile_document
 from surgeon.recipe.complete import shorten
 from surgeon.recipe.pace import check_pace
 from surgeon.recipe.sweep import Sweep, trial_plan
@@ -113,6 +115,14 @@ class _Work:
         """Tells whether the budget is spent and there would have been more trials."""
         return self.is_over() and (self.wanted is None or len(self.trials) < self.wanted)
 
+    def _is_own(self, trial: Trial) -> bool:
+        return work_key(trial.recipe) == self._own_key
+
+    @cached_property
+    def _own_key(self) -> str:
+        """What decides all that the recipe itself does."""
+        return work_key(compile_document(self.sweep.base).recipe)
+
     def seconds_left(self) -> float | None:
         """Returns about how long it still takes, by the pace so far or by the budget; None before the first trial."""
         by_budget = None if self.sweep.seconds is None else max(0.0, self.sweep.seconds - self.seconds)
@@ -146,6 +156,7 @@ class _Work:
             trials=tuple(self.trials[number] for number in sorted(self.trials)),
             importances=importances or {},
             seconds=self.seconds,
+            own=next((number for number in sorted(self.trials) if self._is_own(self.trials[number])), None),
             stopped=f"the budget of {settings.budget} was spent" if self.is_cut_short() else "",
         )
         write_sweep(self.folder, result)
