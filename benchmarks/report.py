@@ -27,6 +27,7 @@ ORDER = (
     "frozen_pass",
     "frozen_batch_norm",
     "sweep",
+    "flat_step",
     "nautilus",
     "probe_pass",
     "growth",

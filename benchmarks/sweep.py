@@ -124,7 +124,7 @@ def products_remark(seconds: Spread, in_moves: Spread) -> str:
     """Returns what the arithmetic of the large layer takes, which the bytes do not tell."""
     return (
         f"flatten: its products alone, forward and to the weights, take NumPy {seconds} s, {in_moves} times of moving "
-        "the bytes, so on this machine the aim is below the arithmetic."
+        "the bytes; `flat_step` shows what a step is made of."
     )
 
 
