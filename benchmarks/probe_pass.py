@@ -45,6 +45,8 @@ def main() -> None:
                 *notes,
                 rounds_taken(options.rounds),
                 "Every pass is a process of its own with a cold store.",
+                "With every layer, a convolution's output is averaged, and that of its normalization, and that of its "
+                "activation: maps that a plain pass never writes, as one kernel computes all three.",
                 "Fits are the cross-validations of a logistic regression at all cuts. Only VGG16 has ImageNet's "
                 "weights; those of the others are made up and take as long.",
             ],
