@@ -102,9 +102,10 @@ def _train(
     train = features.feed("train", step.training)
     has_validation = "validation" in setup.dataset.splits
     validation = features.feed("validation", step.measuring) if has_validation else None
-    begun = checkpoints.of_phase(step.phase)
-    precision = begun.precision if begun else (yield from fastest_precision(setup, step.phase, train))
-    setup = in_precision(setup, precision)
+    if setup.plan.precision == "auto":
+        begun = checkpoints.of_phase(step.phase)
+        precision = begun.precision if begun else (yield from fastest_precision(setup, step.phase, train))
+        setup = in_precision(setup, precision)
     try:
         result = yield from train_phase(setup, step.phase, train, validation, checkpoints, finished)
     except DivergedError as error:
