@@ -31,6 +31,7 @@ from surgeon.training.runner import run
 
 RECIPE = Path(__file__).parent.parent / "recipes" / "vgg16_flowers17.yaml"
 MACHINE = Machine(multiply_adds_per_second=1e11, bytes_per_second=1e10, memory=1 << 33)
+PRECISIONS = ("auto", "float32", "bfloat16")
 NETWORKS = ["vgg16", "resnet50", "mobilenetv2", "efficientnetb0", "efficientnetlite0", "densenet121"]
 
 
@@ -131,6 +132,16 @@ def test_bfloat16_gains_only_where_the_processor_has_it(
     monkeypatch.setattr(estimate, "cpu_flags", lambda: flags)
     network = compiled("vgg16", "head").network
     assert (forward(network, precision="bfloat16") < forward(network)) == gains
+
+
+@pytest.mark.parametrize("name", ["vgg16", "mobilenetv2"])
+def test_what_is_left_open_takes_as_long_as_the_faster_precision(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(estimate, "cpu_flags", lambda: {"avx512f", "avx512_bf16"})
+    seconds = {precision: epoch(compiled(name, "all", f"precision={precision}")) for precision in PRECISIONS}
+    passing = {precision: forward(compiled(name, "head").network, precision=precision) for precision in PRECISIONS}
+    assert (seconds["bfloat16"] < seconds["float32"]) == (name == "vgg16")
+    assert seconds["auto"] == min(seconds.values())
+    assert passing["auto"] == min(passing.values())
 
 
 def test_this_machine_is_measured() -> None:
