@@ -133,14 +133,14 @@ def test_a_named_engine_is_taken(tiny: Path, installed: Callable[[bool], None]) 
     for name, title in (("tensorflow", "TensorFlow"), ("openvino", "OpenVINO")):
         chosen = engines_for(compile_recipe(tiny, [f"engine={name}", "precision=bfloat16"]))[0]
         assert chosen == Engine(
-            name, "bfloat16", "2.0", f"{title} 2.0 computes the frozen layers in bfloat16, as the recipe asks"
+            name, "bfloat16", "2.0", f"the frozen layers are computed in bfloat16 by {title} 2.0, as the recipe asks"
         )
 
 
 @pytest.mark.usefixtures("fast")
 def test_auto_takes_openvino_where_it_is_faster(tiny: Path) -> None:
     chosen = engines_for(compile_recipe(tiny))[0]
-    assert chosen == Engine("openvino", "float32", "2.0", "OpenVINO 2.0 computes the frozen layers in float32")
+    assert chosen == Engine("openvino", "float32", "2.0", "the frozen layers are computed in float32 by OpenVINO 2.0")
 
 
 @pytest.mark.usefixtures("fast")
@@ -160,7 +160,7 @@ def test_auto_takes_tensorflow_otherwise(
     chosen = engines_for(compile_recipe(tiny))[0]
     assert (chosen.name, chosen.reason) == (
         "tensorflow",
-        f"TensorFlow 2.0 computes the frozen layers in float32, since {reason}",
+        f"the frozen layers are computed in float32 by TensorFlow 2.0, since {reason}",
     )
 
 

@@ -83,13 +83,12 @@ def test_the_faster_engine_computes_and_is_timed_once(
     begin: Any, finish: Finish, engine_seconds: dict[str, float]
 ) -> None:
     _, events = finish(begin("first"))
-    assert " with tensorflow in float32" in notes(events)
-    assert " computes the frozen layers in float32" in notes(events)
+    assert " ms with tensorflow in float32 through the frozen layers" in notes(events)
     assert "TensorFlow" in notes(events)
     engine_seconds["openvino"] = 0.5
     result, events = finish(begin("second"))
     assert result.frozen.computed == 0  # what the slower one would have to compute again is there
-    assert "milliseconds" not in notes(events)
+    assert " ms with" not in notes(events)
     _, events = finish(begin("third", "features=memory"))
     assert "OpenVINO" in notes(events)
 
@@ -115,9 +114,17 @@ def test_an_engine_that_cannot_compute_the_layers_is_passed_over(
             finish(begin("none", "features=memory"))
 
 
-def test_few_images_are_not_worth_timing(begin: Any, finish: Finish) -> None:
+@pytest.mark.parametrize(
+    ("support", "why"),
+    [(True, "its 6 steps are too few to time others"), (False, "this processor does not compute in bfloat16")],
+)
+def test_what_is_not_timed_is_said(
+    support: bool, why: str, begin: Any, finish: Finish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precisions, "bfloat16_support", lambda: support)
     _, events = finish(begin("run", "precision=auto"))
-    assert "milliseconds" not in notes(events)
+    assert f"phase 'warm-up' trains in float32: {why}" in notes(events)
+    assert " ms " not in notes(events)
 
 
 @pytest.mark.parametrize("faster", ["float32", "bfloat16"])
@@ -127,7 +134,7 @@ def test_a_phase_trains_as_if_it_had_been_told_the_faster_precision(
     step_seconds["bfloat16"] = {"float32": 0.95, "bfloat16": 0.8}[faster]  # a tenth is worth it, less is not
     others = ("features=off", "augment={flip: horizontal}")
     found, events = finish(begin("auto", "precision=auto", *others))
-    assert "milliseconds of a step of phase 'warm-up': " in notes(events)
+    assert f"phase 'warm-up' trains in {faster}: a step takes " in notes(events)
     assert [phase.precision for phase in found.phases] == [faster] * len(found.phases)
     told, _ = finish(begin("told", f"precision={faster}", *others))
     for one, other in zip(figures(found), figures(told), strict=True):

@@ -40,7 +40,7 @@ def test_a_phase_that_does_not_help_leaves_the_linear_probe(
     ran = surgeon("run", started({"phases": [HARMFUL]}), "--out", tmp_path / "run")
     assert ran.code == 0, ran.err
     assert "2 epochs in" in ran.err
-    assert "ends with its initial weights, which were better" in ran.err
+    assert "ends with its initial weights, which were better (val_loss " in ran.err
     result = json.loads((tmp_path / "run" / "result.json").read_text(encoding="utf-8"))
     assert result["evaluation"] == result["linear_probe"]
     (phase,) = result["phases"]

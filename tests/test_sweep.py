@@ -118,6 +118,7 @@ def test_the_best_recipe_is_a_file_that_runs_and_the_test_images_are_measured_on
     assert (again.final, again.images, again.standard_error) == (found.final, found.images, found.standard_error)
     other = tmp_path / "other.yaml"
     other.write_text(recipe.read_text(encoding="utf-8").replace("1.0e-06", "1.0e-05"), encoding="utf-8")
+    assert "add --resume to go on with the sweep in it" in surgeon("sweep", folder, "--final", 3).err.replace("\n", " ")
     refused = surgeon("sweep", other, "--resume", "--out", folder)
     assert (refused.code, "holds a sweep of another recipe" in refused.err.replace("\n", " ")) == (2, True)
     page = folder / "report.html"

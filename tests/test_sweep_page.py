@@ -7,6 +7,7 @@ import json
 import math
 import random
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ from surgeon.report.sweep import (
     next_commands,
     own_text,
     trials_table,
+    untrained_text,
     verdict,
 )
 from surgeon.report.sweep_page import render_sweep
@@ -156,7 +158,7 @@ def test_what_the_recipe_itself_came_to_is_said() -> None:
     sweep = replace(sweep, trials=(*finished[:2], replace(third, number=3)))
     told = {own: own_text(replace(sweep, own=own)) for own in (None, 1, 2, 3)}
     assert told == {
-        None: "",
+        None: "The recipe itself was not among the trials.",
         1: "It is the recipe itself: nothing else that was tried did better.",
         2: "The recipe itself, trial 2, reached 0.5000.",
         3: "The recipe itself, trial 3, reached 0.6950, within a standard error of it.",
@@ -166,6 +168,23 @@ def test_what_the_recipe_itself_came_to_is_said() -> None:
     ended = replace(sweep, own=3, trials=(*finished[:2], replace(third, number=3, state="pruned")))
     assert own_text(ended) == "The recipe itself, trial 3, was ended early at 0.6950."
     assert own_text(replace(all_failed(), own=1)) == ""
+
+
+def test_trials_that_end_as_they_began_are_counted() -> None:
+    def ending(sweep: SweepResult, epochs: Sequence[int | None]) -> SweepResult:
+        trials = [
+            replace(trial, state="finished", objective=0.9, phases=(replace(trial.phases[-1], best_epoch=epoch),))
+            for trial, epoch in zip(sweep.trials, epochs, strict=True)
+        ]
+        return replace(sweep, trials=tuple(trials))
+
+    sweep = make_sweep(3)
+    assert untrained_text(ending(sweep, [None, 2, 1])) == ""
+    told = untrained_text(ending(sweep, [0, 2, 0]))
+    assert told.startswith("2 of 3 end with the weights that the last phase began with")
+    assert told in shown(*best_text(ending(sweep, [0, 2, 0]), Path("sweep")), width=300)
+    assert told in render_sweep(ending(sweep, [0, 2, 0]), "", [])
+    assert untrained_text(ending(sweep, [0, 0, 0])).startswith("All end with")
 
 
 def test_trials_within_a_standard_error_are_named() -> None:

@@ -60,6 +60,8 @@ def command(
     check_outputs(None, chart, ())
     if resume:
         out, recipe = _taken_up(recipe, out, overrides or ())
+    elif recipe.is_dir():
+        raise UsageError(f"{recipe} is a folder", "add --resume to go on with the sweep in it, or give a recipe's file")
     opened = open_sweep(read_document(recipe, overrides or ()))
     folder = out or new_sweep_folder(opened.plan.name)
     with ProgressDisplay(progress_console(output_format, quiet=quiet)) as display:

@@ -44,8 +44,8 @@ def fastest_engine(
             if number == len(engines) and not milliseconds:
                 raise
         yield Progress("time engines", number, len(engines), "engines")
-    told = (f"{taken:,.1f} with {engine.name} in {engine.precision}" for engine, taken in milliseconds.items())
-    yield Note(f"milliseconds per image through the frozen layers: {', '.join(told)}")
+    told = (f"{taken:,.1f} ms with {engine.name} in {engine.precision}" for engine, taken in milliseconds.items())
+    yield Note(f"an image takes {', '.join(told)} through the frozen layers")
     return min(milliseconds, key=lambda engine: weighed(milliseconds[engine], engine.precision))
 
 

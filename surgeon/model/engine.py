@@ -66,7 +66,8 @@ def usual_engine(kinds: Set[str]) -> Engine:
 
 def _engine(name: str, why: str, precision: str) -> Engine:
     version = importlib.metadata.version(name)
-    return Engine(name, precision, version, f"{_TITLES[name]} {version} computes the frozen layers in {precision}{why}")
+    reason = f"the frozen layers are computed in {precision} by {_TITLES[name]} {version}{why}"
+    return Engine(name, precision, version, reason)
 
 
 def _names(asked: str, kinds: Set[str]) -> list[tuple[str, str]]:

@@ -321,7 +321,7 @@ class Plan:
         str,
         choice(
             "Number format of computations; weights stay float32. bfloat16 is less exact, and faster on some "
-            "processors with some networks; `auto` times both, in the pass and in each phase.",
+            "processors with some networks; `auto` times both in passes and phases in which there is much to compute.",
             ("auto", "float32", "bfloat16"),
             "float32",
         ),

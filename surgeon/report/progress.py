@@ -239,7 +239,7 @@ def _end(event: PhaseResult | TrialEnded) -> str | Text:
     """Returns the line of a phase or a trial that is over."""
     if isinstance(event, TrialEnded):
         return trial_line(event.trial)
-    ends = {None: "", 0: ", ends with its initial weights, which were better"}.get(
+    ends = {None: "", 0: f", ends with its initial weights, which were better ({_figures(event.start)})"}.get(
         event.best_epoch, f", ends with epoch {event.best_epoch}"
     )
     return f"  {counted(event.epochs, 'epoch')} in {event.seconds:.1f} s{ends}; {_audit(event.audit)}"

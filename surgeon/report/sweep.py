@@ -119,15 +119,26 @@ def caution(result: SweepResult) -> str:
 
 
 def own_text(result: SweepResult) -> str:
-    """Says what the recipe itself came to; nothing if it is not among the trials or failed."""
+    """Says what the recipe itself came to; nothing if it failed."""
     own = next((trial for trial in result.trials if trial.number == result.own), None)
-    if own is None or own.objective is None:
+    if own is None:
+        return "The recipe itself was not among the trials."
+    if own.objective is None:
         return ""
     if own is result.best:
         return "It is the recipe itself: nothing else that was tried did better."
     how = "reached" if own.state == "finished" else "was ended early at"
     level = ", within a standard error of it" if own in level_with_best(result) else ""
     return f"The recipe itself, trial {own.number}, {how} {own.objective:.4f}{level}."
+
+
+def untrained_text(result: SweepResult) -> str:
+    """Says how many trials are as good as they began; nothing if none is."""
+    kept = sum(trial.phases[-1].best_epoch == 0 for trial in result.ranked if trial.phases)
+    if not kept:
+        return ""
+    who = "All" if kept == len(result.ranked) else f"{kept:,} of {len(result.ranked):,}"
+    return f"{who} end with the weights that the last phase began with: by what it monitors, no epoch did better."
 
 
 def level_with_best(result: SweepResult) -> list[Trial]:
@@ -168,7 +179,7 @@ def best_text(result: SweepResult, folder: Path) -> list[Text]:
         lines.append(styled(f"stopped early: {result.stopped}"))
     if result.best is None:
         return lines
-    lines += [styled(text) for text in (own_text(result), caution(result)) if text]
+    lines += [styled(text) for text in (own_text(result), untrained_text(result), caution(result)) if text]
     if result.explained:
         names = varied(result.trials)
         parts = [f"{names.get(path, path)} {part:.0%}" for path, part in result.explained.items()]

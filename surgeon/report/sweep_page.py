@@ -16,6 +16,7 @@ from surgeon.report.sweep import (
     final_text,
     level_with_best,
     own_text,
+    untrained_text,
     varied,
     verdict,
 )
@@ -46,6 +47,7 @@ def render_sweep(result: SweepResult, recipe: str, commands: Sequence[str]) -> s
         result=result,
         verdict=verdict(result),
         own=own_text(result),
+        untrained=untrained_text(result),
         caution=caution(result),
         final=final_text(result.final) if result.final else "",
         figures=_figures(result),

@@ -45,7 +45,8 @@ def _standard_error(evaluation: Evaluation) -> float:
 def _advice(phase: PhaseResult) -> Iterator[str]:
     """Yields what the curves of the last phase say of the network that it ends with."""
     if phase.best_epoch == 0:
-        yield f"Phase {phase.name!r} ends with its initial weights: training did not improve the validation figures."
+        began = ", ".join(f"{name} {value:.4f}" for name, value in phase.start.items())
+        yield f"Phase {phase.name!r} ends with its initial weights ({began}): by what it monitors, no epoch did better."
         return
     accuracy, loss = phase.history.get("val_accuracy"), phase.history.get("val_loss")
     if not accuracy or not loss:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from surgeon.features.frozen import Feed, Setup
+    from surgeon.recipe.plan import Plan
 
 _WORTH_TIMING = 300  # steps: to compile one and try it takes about as long as a few dozen
 _WARM, _TIMED = 1, 3  # steps; the fastest one counts
@@ -43,6 +44,8 @@ def fastest_precision(setup: Setup, number: int, train: Feed) -> Generator[Note 
     precisions = precisions_for(plan)
     steps = phase.epochs * math.ceil(len(train.examples) / plan.data.batch_size)
     if len(precisions) == 1 or steps < _WORTH_TIMING:
+        few = f"its {steps:,} steps are too few to time others" if len(precisions) > 1 else _obstacle(plan)
+        yield Note(f"phase {phase.name!r} trains in {precisions[0]}: {few}")
         return precisions[0]
     set_trainable(setup.network, phase)
     changed = {str(at): one for at, one in enumerate([*setup.network.variables, *setup.pipeline.variables])}
@@ -52,9 +55,15 @@ def fastest_precision(setup: Setup, number: int, train: Feed) -> Generator[Note 
         milliseconds[precision] = 1000 * _step_seconds(in_precision(setup, precision), number, train)
         restore(changed, before)
         yield Progress("time a step", tried, len(precisions), "precisions")
-    told = ", ".join(f"{taken:,.1f} in {precision}" for precision, taken in milliseconds.items())
-    yield Note(f"milliseconds of a step of phase {phase.name!r}: {told}")
-    return min(precisions, key=lambda precision: weighed(milliseconds[precision], precision))
+    told = ", ".join(f"{taken:,.1f} ms in {precision}" for precision, taken in milliseconds.items())
+    found = min(precisions, key=lambda precision: weighed(milliseconds[precision], precision))
+    yield Note(f"phase {phase.name!r} trains in {found}: a step takes {told}")
+    return found
+
+
+def _obstacle(plan: Plan) -> str:
+    """Returns why there is nothing to choose from."""
+    return "deterministic times nothing" if plan.deterministic else "this processor does not compute in bfloat16"
 
 
 def _step_seconds(setup: Setup, number: int, train: Feed) -> float:
