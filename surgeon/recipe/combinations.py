@@ -9,6 +9,7 @@ import random
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from surgeon.errors import Diagnostic, RecipeError
@@ -20,6 +21,8 @@ from surgeon.text import first_few
 _MOST_COMBINATIONS = 1000  # that are checked before the first trial; of more a part, and the others when they come up
 _SHOWN = 3  # combinations that a problem is said of
 
+_Having = Sequence[Sequence[Any]]  # values of the combinations that have a problem
+
 
 def check_combinations(base: Document, spaces: Sequence[Space]) -> list[Diagnostic]:
     """Returns what is wrong with the recipes of a sweep, each problem once, with the values that it takes."""
@@ -30,11 +33,10 @@ def check_combinations(base: Document, spaces: Sequence[Space]) -> list[Diagnost
         found: dict[tuple[str, str, str], tuple[Diagnostic, list[Sequence[Any]]]] = {}
         for values in checked:
             for problem in _problems_of(base, space, values):
-                key = (problem.code, problem.path, problem.message)
-                found.setdefault(key, (problem, []))[1].append(values)
+                found.setdefault(_key(problem), (problem, []))[1].append(values)
         problems += [
-            _with_cause(problem, space, having, is_in_all=len(having) == len(checked))
-            for problem, having in found.values()
+            _of_all(base, problem, space) if len(having) == len(checked) else _with_cause(problem, space, having)
+            for problem, having in map(partial(_located, space), found.values())
         ]
     return problems
 
@@ -52,19 +54,40 @@ def _leading_somewhere(base: Document, space: Space, problems: list[Diagnostic])
     return tuple(found)
 
 
-def _with_cause(
-    problem: Diagnostic, space: Space, combinations: Sequence[Sequence[Any]], *, is_in_all: bool
-) -> Diagnostic:
-    """Returns a problem where it is varied, with the values that all combinations which have it share, or some."""
+def _key(problem: Diagnostic) -> tuple[str, str, str]:
+    return problem.code, problem.path, problem.message
+
+
+def _located(space: Space, found: tuple[Diagnostic, _Having]) -> tuple[Diagnostic, _Having]:
+    """Returns a problem where what it is about is varied, if it is, with the combinations that have it."""
+    problem, having = found
     varied = next((one for one in space if re.match(rf"{re.escape(problem.path)}(?![\w-])", one.path)), None)
     if varied is not None and all(problem.location != one.location for one in space):
         problem = replace(problem, location=varied.location)
+    return problem, having
+
+
+def _of_all(base: Document, problem: Diagnostic, space: Space) -> Diagnostic:
+    """Returns a problem of all combinations; where it is about another path, at the one that is enough to cause it."""
+    is_own = _key(problem) in map(_key, _problems_of(base, (), ()))
+    if is_own or any(problem.location == one.location for one in space):
+        return problem
+    for varied in space:
+        values = varied.samples[:1]
+        if _key(problem) in map(_key, _problems_of(base, (varied,), values)):
+            cause = _spelled([(varied, values[0])])
+            return replace(problem, message=f"{problem.message}, with {cause}", location=varied.location)
+    return problem
+
+
+def _with_cause(problem: Diagnostic, space: Space, combinations: _Having) -> Diagnostic:
+    """Returns a problem with the values that all combinations which have it share, or some."""
     shared = [
         (varied, value)
         for at, (varied, value) in enumerate(zip(space, combinations[0], strict=True))
         if len(varied.samples) > 1 and all(values[at] == value for values in combinations)
     ]
-    if is_in_all or (len(shared) == 1 and shared[0][0].location == problem.location):
+    if len(shared) == 1 and shared[0][0].location == problem.location:
         return problem
     every = [list(zip(space, values, strict=True)) for values in combinations]
     causes = [_spelled(one) for one in ([shared] if shared else every)]
