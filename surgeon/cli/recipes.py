@@ -36,7 +36,7 @@ def list_recipes(output_format: FormatOption = Format.text) -> None:
     rendered = table(None, "recipe", "")
     for name, description in described.items():
         rendered.add_row(name, description)
-    print_text(rendered)
+    print_text(rendered, "`surgeon recipes copy NAME` puts one here.")
 
 
 @app.command()

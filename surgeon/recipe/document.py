@@ -239,7 +239,8 @@ def _find(values: Any, parts: Sequence[str], location: Location) -> ValuePath:
         step: str | int = part
         if isinstance(values, list):
             if part not in map(str, range(len(values))):
-                expected = f"an index from 0 to {len(values) - 1}" if values else "no index, since the list is empty"
+                few = {0: "no index, since the list is empty", 1: "the index 0"}
+                expected = few.get(len(values), f"an index from 0 to {len(values) - 1}")
                 message = f"expected {expected}, found {quote(part)}"
                 raise RecipeError([Diagnostic("set", message, location, f"{spell_path(path)}[{part}]")])
             step = int(part)
