@@ -9,6 +9,7 @@ trained again, and what was stopped goes on.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import shutil
@@ -115,13 +116,13 @@ class DataSet:
         self.train(INIT, 1)
         laid_out = self.folder / "laid-out"
         shutil.rmtree(laid_out, ignore_errors=True)
-        splits = self.folder / INIT / "seed-0" / "splits.csv"
-        with splits.open(newline="", encoding="utf-8") as text:
+        with (self.folder / INIT / "seed-0" / "splits.csv").open(newline="", encoding="utf-8") as text:
             _, *rows = read_rows(text)
+        splits, labels = {split for _, _, split, _ in rows}, {label for _, label, _, _ in rows}
+        for split, label in itertools.product(splits, labels):  # Keras numbers the folders that there are
+            (laid_out / split / label).mkdir(parents=True)
         for file, label, split, _ in rows:
-            link = laid_out / split / label / file.replace("/", "_")
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.symlink_to(self.photos / file)
+            (laid_out / split / label / file.replace("/", "_")).symlink_to(self.photos / file)
         plan, weights = compile_recipe(self.folder / "init.yaml"), self.folder / "backbone.weights.h5"
         open_backbone(plan.backbone, plan.data.image_size).save_weights(weights)
         script = Path(__file__).with_name("peers") / "keras_tuned.py"
