@@ -156,9 +156,10 @@ def test_what_the_recipe_itself_came_to_is_said() -> None:
     finished = [replace(trial, state="finished", objective=0.9 - 0.2 * trial.number) for trial in sweep.trials]
     third = replace(finished[1], objective=0.695)
     sweep = replace(sweep, trials=(*finished[:2], replace(third, number=3)))
-    told = {own: own_text(replace(sweep, own=own)) for own in (None, 1, 2, 3)}
+    told = {own: own_text(replace(sweep, own=own)) for own in (None, 0, 1, 2, 3)}
     assert told == {
-        None: "The recipe itself was not among the trials.",
+        None: "",
+        0: "The recipe itself was not among the trials.",
         1: "It is the recipe itself: nothing else that was tried did better.",
         2: "The recipe itself, trial 2, reached 0.5000.",
         3: "The recipe itself, trial 3, reached 0.6950, within a standard error of it.",

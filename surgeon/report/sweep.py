@@ -119,11 +119,11 @@ def caution(result: SweepResult) -> str:
 
 
 def own_text(result: SweepResult) -> str:
-    """Says what the recipe itself came to; nothing if it failed."""
-    own = next((trial for trial in result.trials if trial.number == result.own), None)
-    if own is None:
+    """Says what the recipe itself came to; nothing if it failed or that is not known."""
+    if result.own == 0:
         return "The recipe itself was not among the trials."
-    if own.objective is None:
+    own = next((trial for trial in result.trials if trial.number == result.own), None)
+    if own is None or own.objective is None:
         return ""
     if own is result.best:
         return "It is the recipe itself: nothing else that was tried did better."

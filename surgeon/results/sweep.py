@@ -103,7 +103,7 @@ class SweepResult:
         seconds: Wall time of all processes that worked on it.
         stopped: Why there were not more trials; empty if all were made.
         final: What the best recipe came to on the test images, if that was asked for.
-        own: Number of the trial that is the recipe itself, if one is.
+        own: Number of the trial that is the recipe itself; 0 if none is, None in sweeps of older versions.
     """
 
     name: str

@@ -156,7 +156,7 @@ class _Work:
             trials=tuple(self.trials[number] for number in sorted(self.trials)),
             importances=importances or {},
             seconds=self.seconds,
-            own=next((number for number in sorted(self.trials) if self._is_own(self.trials[number])), None),
+            own=next((number for number in sorted(self.trials) if self._is_own(self.trials[number])), 0),
             stopped=f"the budget of {settings.budget} was spent" if self.is_cut_short() else "",
         )
         write_sweep(self.folder, result)
