@@ -9,7 +9,6 @@ import random
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from surgeon.errors import Diagnostic, RecipeError
@@ -20,8 +19,6 @@ from surgeon.text import first_few
 
 _MOST_COMBINATIONS = 1000  # that are checked before the first trial; of more a part, and the others when they come up
 _SHOWN = 3  # combinations that a problem is said of
-
-_Having = Sequence[Sequence[Any]]  # values of the combinations that have a problem
 
 
 def check_combinations(base: Document, spaces: Sequence[Space]) -> list[Diagnostic]:
@@ -34,10 +31,10 @@ def check_combinations(base: Document, spaces: Sequence[Space]) -> list[Diagnost
         for values in checked:
             for problem in _problems_of(base, space, values):
                 found.setdefault(_key(problem), (problem, []))[1].append(values)
-        problems += [
-            _of_all(base, problem, space) if len(having) == len(checked) else _with_cause(problem, space, having)
-            for problem, having in map(partial(_located, space), found.values())
-        ]
+        for problem, having in found.values():
+            located = _located(problem, space)
+            is_in_all = len(having) == len(checked)
+            problems.append(_of_all(base, located, space) if is_in_all else _with_cause(located, space, having))
     return problems
 
 
@@ -58,13 +55,12 @@ def _key(problem: Diagnostic) -> tuple[str, str, str]:
     return problem.code, problem.path, problem.message
 
 
-def _located(space: Space, found: tuple[Diagnostic, _Having]) -> tuple[Diagnostic, _Having]:
-    """Returns a problem where what it is about is varied, if it is, with the combinations that have it."""
-    problem, having = found
+def _located(problem: Diagnostic, space: Space) -> Diagnostic:
+    """Returns a problem where what it is about is varied, if it is."""
     varied = next((one for one in space if re.match(rf"{re.escape(problem.path)}(?![\w-])", one.path)), None)
     if varied is not None and all(problem.location != one.location for one in space):
-        problem = replace(problem, location=varied.location)
-    return problem, having
+        return replace(problem, location=varied.location)
+    return problem
 
 
 def _of_all(base: Document, problem: Diagnostic, space: Space) -> Diagnostic:
@@ -80,7 +76,7 @@ def _of_all(base: Document, problem: Diagnostic, space: Space) -> Diagnostic:
     return problem
 
 
-def _with_cause(problem: Diagnostic, space: Space, combinations: _Having) -> Diagnostic:
+def _with_cause(problem: Diagnostic, space: Space, combinations: Sequence[Sequence[Any]]) -> Diagnostic:
     """Returns a problem with the values that all combinations which have it share, or some."""
     shared = [
         (varied, value)

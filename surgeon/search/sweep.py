@@ -115,12 +115,14 @@ class _Work:
         """Tells whether the budget is spent and there would have been more trials."""
         return self.is_over() and (self.wanted is None or len(self.trials) < self.wanted)
 
-    def _is_own(self, trial: Trial) -> bool:
-        return work_key(trial.recipe) == self._own_key
+    @cached_property
+    def known(self) -> dict[str, int]:
+        """The number of the first trial with each recipe, by its ``work_key``; ``add`` adds to it."""
+        return {work_key(trial.recipe): trial.number for trial in self.trials.values() if trial.state != "duplicate"}
 
     @cached_property
     def _own_key(self) -> str:
-        """What decides all that the recipe itself does."""
+        """The ``work_key`` of the recipe itself."""
         return work_key(compile_document(self.sweep.base).recipe)
 
     def seconds_left(self) -> float | None:
@@ -138,6 +140,7 @@ class _Work:
         self.proposals.tell(trial.number, state, trial.objective)
         write_trial(self.folder, trial)
         self.trials[trial.number] = trial
+        self.known.setdefault(work_key(trial.recipe), trial.number)
         best = self.write().best
         return TrialEnded(trial, best, len(self.trials), self.wanted, self.seconds, self.seconds_left())
 
@@ -156,7 +159,7 @@ class _Work:
             trials=tuple(self.trials[number] for number in sorted(self.trials)),
             importances=importances or {},
             seconds=self.seconds,
-            own=next((number for number in sorted(self.trials) if self._is_own(self.trials[number])), 0),
+            own=self.known.get(self._own_key, 0),
             stopped=f"the budget of {settings.budget} was spent" if self.is_cut_short() else "",
         )
         write_sweep(self.folder, result)
@@ -226,7 +229,7 @@ def _next_round(work: _Work) -> list[Proposal]:
 def _make(work: _Work, proposed: Sequence[Proposal]) -> Generator[Event, None, None]:
     """Trains the trials of a round."""
     groups: dict[str, list[Candidate]] = {}
-    known = {work_key(trial.recipe): trial.number for trial in work.trials.values() if trial.state != "duplicate"}
+    known = dict(work.known)
     duplicates: list[tuple[Candidate, int]] = []
     for proposal in proposed:
         try:
