@@ -19,6 +19,7 @@ import tensorflow as tf
 from tensorflow.python.framework import ops  # the only way to what is registered
 
 from surgeon.catalogue.layer_table import graph_nodes
+from surgeon.model.convolution import convolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -122,10 +123,7 @@ def _convolve(inputs: Any, convolution: Any, norm: Any) -> Any:
     if isinstance(convolution, keras.layers.Dense):
         outputs = ops.matmul(inputs, kernel)
     else:
-        convolve = ops.conv if isinstance(convolution, keras.layers.Conv2D) else ops.depthwise_conv
-        outputs = convolve(
-            inputs, kernel, convolution.strides, convolution.padding, "channels_last", convolution.dilation_rate
-        )
+        outputs = convolve(convolution, inputs, kernel)
     return ops.cast(_add(outputs, ops.cast(shift, dtype)), norm.compute_dtype)
 
 
