@@ -20,6 +20,7 @@ from surgeon.features.fastest import fastest_engine
 from surgeon.model.anchor import starting_point
 from surgeon.model.engine import build_engine, engines_for, narrow
 from surgeon.model.pipeline import build_pipeline
+from surgeon.model.precision import WORTH_TIMING
 from surgeon.model.surgery import layer_output, part_of
 from surgeon.planning.frontier import Frontier, image_frontier, pass_multiply_adds, recompute_seconds
 from surgeon.planning.samples import BATCH, needed_samples
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from surgeon.results.forecast import Place
 
 _SPEED = "multiply_adds_per_second"
-_WORTH_TIMING = 100  # batches: to time an engine takes about as long as a few of them
 
 
 @dataclass(frozen=True, eq=False)
@@ -298,7 +298,8 @@ def _choose_engine(
 ) -> Generator[Event, None, Engine]:
     """Returns what computes the tensors of some frontiers: what has begun to, else what is found to be fastest."""
     engines = engines_for(setup.plan)
-    if len(engines) == 1 or len(wanted.keys) < _WORTH_TIMING * BATCH:
+    arithmetic = len(wanted.keys) * pass_multiply_adds(setup.plan.network, frontiers)
+    if len(engines) == 1 or arithmetic < WORTH_TIMING:
         return engines[0]
     if place.kind == "disk":
         for engine in engines:

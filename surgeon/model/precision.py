@@ -14,6 +14,8 @@ from surgeon.planning.processor import bfloat16_support
 if TYPE_CHECKING:
     from surgeon.recipe.plan import Plan
 
+WORTH_TIMING = 10**12  # multiply-adds: ten seconds or more on a few cores; to build what computes them takes some, too
+
 
 def precisions_for(plan: Plan) -> tuple[str, ...]:
     """Returns the precisions that a plan leaves to choose from, the most exact first."""

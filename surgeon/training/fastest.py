@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from surgeon.model.freezing import set_trainable
-from surgeon.model.precision import precisions_for, weighed
+from surgeon.model.precision import WORTH_TIMING, precisions_for, weighed
+from surgeon.planning.frontier import epoch_multiply_adds
 from surgeon.results.events import Note, Progress
 from surgeon.runs.checkpoint import restore, values_of
 from surgeon.training.phase import prepare
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from surgeon.features.frozen import Feed, Setup
     from surgeon.recipe.plan import Plan
 
-_WORTH_TIMING = 300  # steps: to compile one and try it takes about as long as a few dozen
 _WARM, _TIMED = 1, 3  # steps; the fastest one counts
 
 
@@ -42,10 +41,10 @@ def fastest_precision(setup: Setup, number: int, train: Feed) -> Generator[Note 
     """
     plan, phase = setup.plan, setup.plan.phases[number - 1]
     precisions = precisions_for(plan)
-    steps = phase.epochs * math.ceil(len(train.examples) / plan.data.batch_size)
-    if len(precisions) == 1 or steps < _WORTH_TIMING:
-        few = f"its {steps:,} steps are too few to time others" if len(precisions) > 1 else _obstacle(plan)
-        yield Note(f"phase {phase.name!r} trains in {precisions[0]}: {few}")
+    epoch = len(train.examples) * epoch_multiply_adds(plan.network, phase.trainable, train.frontier)
+    if len(precisions) == 1 or phase.epochs * epoch < WORTH_TIMING:
+        why = "it takes too little time to try others" if len(precisions) > 1 else _obstacle(plan)
+        yield Note(f"phase {phase.name!r} trains in {precisions[0]}: {why}")
         return precisions[0]
     set_trainable(setup.network, phase)
     changed = {str(at): one for at, one in enumerate([*setup.network.variables, *setup.pipeline.variables])}
