@@ -55,7 +55,7 @@ _FREE = frozenset({"Dropout", "Flatten", "InputLayer", "Reshape"})
 # Arithmetic as a part of what a matrix product does in a second. A convolution whose channels are apart is far
 # below it, the gradient of its kernel still more, and TensorFlow has no quick one for groups of channels.
 _CHANNELS_APART = 0.3
-_KERNEL_GRADIENT_APART = 0.04
+_KERNEL_GRADIENT_APART = 0.08
 _GROUPED = {"tensorflow": 1 / 400, "openvino": _CHANNELS_APART}
 
 _UPDATE_MOVES = 25  # of each weight a step by Adam or RMSprop; plain SGD needs a fifth of that
@@ -64,7 +64,7 @@ _TRAINING_CALLS = 5  # as many starts as a trained layer takes: forward, two gra
 
 # How much faster arithmetic and moving get in bfloat16. TensorFlow's layers that only move numbers get slower.
 _BFLOAT16_ARITHMETIC = {"amx_bf16": 6.5, "avx512_bf16": 2.0, "bf16": 2.0}
-_BFLOAT16_MOVING = {"tensorflow": 0.5, "openvino": 2.0}
+_BFLOAT16_MOVING = {"tensorflow": 0.8, "openvino": 2.0}
 
 
 def forward_seconds(
