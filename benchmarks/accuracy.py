@@ -35,7 +35,7 @@ _FORMER_PHASES = (
     "until: {monitor: val_loss, patience: 5}}]"
 )
 _TUNED = "phases[0]"
-# What is set in the recipe that init writes; a recipe without validation images has no `until`.
+# What is set in the recipe that init writes, where PHOTOS is the folder of photographs.
 METHODS: Mapping[str, Sequence[str]] = {
     INIT: (),
     "init, formerly": (
@@ -61,6 +61,9 @@ METHODS: Mapping[str, Sequence[str]] = {
     "layer_decay: 0.8": (f"{_TUNED}.layer_decay=0.8",),
     "anchor: 0.01": (f"{_TUNED}.anchor=0.01",),
     "average: 0.5": (f"{_TUNED}.average=0.5",),
+    "precision: auto": ("precision=auto",),
+    "official split": ("data.source={folder: {path: PHOTOS, split_pattern: '^(train|val|test)_'}}",),
+    "leaves apart": ("data.split.group={pattern: '^[a-z]+_([0-9]+)_'}",),  # the number of the photographed coffee leaf
     "trained from block6a": (f"{_TUNED}.trainable=block6a_expand_conv..",),
     "trained from block2a": (f"{_TUNED}.trainable=block2a_expand_conv..",),
 }
@@ -105,7 +108,8 @@ class DataSet:
             self._surgeon("init", self.photos, "--out", recipe)
         runs = self.folder / method
         if len(list(runs.glob("seed-*/result.json"))) < seeds:
-            settings = [part for setting in METHODS[method] for part in ("--set", setting)]
+            chosen = (setting.replace("PHOTOS", str(self.photos)) for setting in METHODS[method])
+            settings = [part for setting in chosen for part in ("--set", setting)]
             self._surgeon("run", recipe, "--repeat", max(seeds, 2), "--out", runs, "--quiet", *settings)
 
     def train_in_keras(self) -> None:
