@@ -49,6 +49,7 @@ phases:
     lr: {cosine: {peak: $peak, warmup_epochs: 2}}
     epochs: $epochs
     label_smoothing: 0.1$class_weight$until
+precision: auto # bfloat16, if that is found to be faster; float32 is always exact
 evaluate:
   linear_probe: true # a logistic regression on the same features, to compare with$reject
 """)
