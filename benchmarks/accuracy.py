@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
@@ -78,6 +79,7 @@ def main() -> None:
         "--methods", nargs="+", default=[INIT], metavar="NAME", help=f"of {'; '.join([*METHODS, KERAS])}"
     )
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="runs of each recipe")
+    parser.add_argument("--chart", type=Path, metavar="FILE", help="draw the figures into this file")
     options = parser.parse_args()
     if unknown := set(options.methods) - {*METHODS, KERAS}:
         parser.error(f"no method is called {', '.join(sorted(unknown))}")
@@ -90,7 +92,12 @@ def main() -> None:
                 dataset.train_in_keras()
             else:
                 dataset.train(method, options.seeds)
-    _show(options.out)
+    sets = {
+        folder.name: DataSet(folder, folder).figures() for folder in sorted(options.out.iterdir()) if folder.is_dir()
+    }
+    _show(sets)
+    if options.chart:
+        _draw(sets, options.chart)
 
 
 @dataclass(frozen=True)
@@ -164,9 +171,8 @@ def _balanced_of(told: Mapping[str, Any]) -> float:
     return statistics.fmean(map(statistics.fmean, hits.values()))
 
 
-def _show(out: Path) -> None:
+def _show(sets: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
     """Prints the balanced accuracy of each method on each set, and its errors in those of the linear probe."""
-    sets = {folder.name: DataSet(folder, folder).figures() for folder in sorted(out.iterdir()) if folder.is_dir()}
     table = Table(title="balanced accuracy on the test images")
     for column in ("method", *sets, "errors, in those of the probe"):
         table.add_column(column)
@@ -191,6 +197,30 @@ def _errors(method: str, sets: Iterable[Mapping[str, Sequence[float]]]) -> str:
         if method in figures and PROBE in figures and (wrong := 1 - statistics.fmean(figures[PROBE])) > 0:
             ratios.append(max((1 - statistics.fmean(figures[method])) / wrong, 0.25))
     return f"{math.exp(statistics.fmean(map(math.log, ratios))):.2f} of {len(ratios)} sets" if ratios else ""
+
+
+def _draw(sets: Mapping[str, Mapping[str, Sequence[float]]], file: Path) -> None:
+    """Draws the mean error of each method on each set, and its spread over the seeds."""
+    methods = [method for method in (PROBE, KERAS, *METHODS) if any(method in figures for figures in sets.values())]
+    figure = Figure(figsize=(7, 1 + 0.2 * len(sets) * (len(methods) + 1)), layout="constrained")
+    axes = figure.add_subplot()
+    for at, method in enumerate(methods):
+        rows = [(row, figures[method]) for row, figures in enumerate(sets.values()) if method in figures]
+        axes.errorbar(
+            [1 - statistics.fmean(values) for _, values in rows],
+            [row + (at + 1) / (len(methods) + 1) - 0.5 for row, _ in rows],
+            xerr=[statistics.stdev(values) if len(values) > 1 else 0 for _, values in rows],
+            fmt="osD^vPX*"[at % 8],
+            capsize=3,
+            label=method,
+        )
+    axes.set_yticks(range(len(sets)), list(sets))
+    axes.set_xlim(left=0)
+    axes.invert_yaxis()
+    axes.grid(axis="x", alpha=0.3)
+    axes.set_xlabel("1 - balanced accuracy, mean and standard deviation over seeds")
+    figure.legend(loc="outside upper center", ncols=4, fontsize="small")
+    figure.savefig(file, dpi=120)
 
 
 if __name__ == "__main__":
