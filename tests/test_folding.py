@@ -77,7 +77,7 @@ def unfolded(part: Any, *arguments: Any) -> Any:
 
 
 def folded_norms(view: Any) -> set[str]:
-    return {layer.name for layer in view.layers if isinstance(layer, layers.Lambda)}
+    return {layer.name for layer in view.layers if "norm" in getattr(layer, "arguments", {})}
 
 
 def pass_through(view: Any, variables: list[Any]) -> dict[str, np.ndarray]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
+from surgeon.model.activation import in_one_pass
 from surgeon.model.folding import folded_view
 from surgeon.planning.modes import layers_in_training_mode
 
@@ -31,6 +32,6 @@ def training_view(part: Any, network: Network, phase: PhasePlan) -> Any:
     def call(layer: Any, *args: Any, **kwargs: Any) -> Any:
         if "training" in inspect.signature(layer.call).parameters:
             kwargs["training"] = layer.name in active
-        return layer(*args, **kwargs)
+        return in_one_pass(layer)(*args, **kwargs)
 
     return folded_view(part, active, call)
