@@ -44,7 +44,7 @@ def pointwise_conv(inputs: Any, kernel: Any) -> Any:
     """
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
-    def convolve(inputs: Any, kernel: Any) -> tuple[Any, Any]:
+    def compute(inputs: Any, kernel: Any) -> tuple[Any, Any]:
         def gradients(upstream: Any) -> tuple[Any, Any]:
             to_inputs = tf.nn.conv2d_transpose(upstream, kernel, tf.shape(inputs), 1)
             rows, upstream_rows = (tf.reshape(one, (-1, one.shape[-1])) for one in (inputs, upstream))
@@ -52,7 +52,7 @@ def pointwise_conv(inputs: Any, kernel: Any) -> Any:
 
         return tf.nn.conv2d(inputs, kernel, 1, "SAME"), gradients
 
-    return convolve(inputs, kernel)
+    return compute(inputs, kernel)
 
 
 def depthwise_conv(inputs: Any, kernel: Any, stride: int, padding: str) -> Any:
@@ -67,9 +67,9 @@ def depthwise_conv(inputs: Any, kernel: Any, stride: int, padding: str) -> Any:
     strides, padding = (1, stride, stride, 1), padding.upper()
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
-    def convolve(inputs: Any, kernel: Any) -> tuple[Any, Any]:
+    def compute(inputs: Any, kernel: Any) -> tuple[Any, Any]:
         def gradients(upstream: Any) -> tuple[Any, Any]:
-            # With a stride, that in bfloat16 takes a hundred times as long.
+            # For strides in bfloat16 there is only code that takes a hundred times as long.
             dtype = tf.float32 if stride > 1 and inputs.dtype == tf.bfloat16 else inputs.dtype
             to_inputs = tf.nn.depthwise_conv2d_backprop_input(
                 tf.shape(inputs), tf.cast(kernel, dtype), tf.cast(upstream, dtype), strides, padding
@@ -87,11 +87,11 @@ def depthwise_conv(inputs: Any, kernel: Any, stride: int, padding: str) -> Any:
 
         return tf.nn.depthwise_conv2d(inputs, kernel, strides, padding), gradients
 
-    return convolve(inputs, kernel)
+    return compute(inputs, kernel)
 
 
 def _by_columns(padded: Any, kernel: Sequence[int], upstream: Any, strides: Sequence[int]) -> Any:
-    """Returns the gradient of a depthwise kernel, each of its columns by itself or with the next ones."""
+    """Returns the gradient of a depthwise kernel, computed a few of its columns at a time."""
     height, width, *channels = kernel
     reach = strides[2] * (upstream.shape[2] - 1)
     parts = []
