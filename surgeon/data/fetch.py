@@ -6,7 +6,7 @@ import os
 import tarfile
 import tempfile
 import zlib
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -72,14 +72,22 @@ def _unpack(archive: Path, folder: Path) -> None:
         with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
             contents = Path(temporary) / "contents"
             with tarfile.open(archive) as opened:
-                # Python releases before mid-2023 lack the filter; there the archive's hash has to vouch.
-                opened.extraction_filter = getattr(tarfile, "data_filter", lambda member, path: member)
+                _check_members(opened)
+                opened.extraction_filter = getattr(tarfile, "data_filter", None)  # Python 3.11.2 has none
                 opened.extractall(contents)
             _put_in_place(contents, folder)
     except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
         raise SurgeonError(
             f"cannot unpack {archive}: {error}", f"free some disk space, or unpack it to {folder} by hand"
         ) from error
+
+
+def _check_members(archive: tarfile.TarFile) -> None:
+    """Raises TarError if something in an archive would be written elsewhere, or is neither a file nor a folder."""
+    for member in archive:
+        path = PurePosixPath(member.name)
+        if path.is_absolute() or ".." in path.parts or not (member.isfile() or member.isdir()):
+            raise tarfile.TarError(f"{member.name!r} in it is outside of its folder, or a link")
 
 
 def _put_in_place(contents: Path, folder: Path) -> None:
