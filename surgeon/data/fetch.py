@@ -73,7 +73,7 @@ def _unpack(archive: Path, folder: Path) -> None:
             contents = Path(temporary) / "contents"
             with tarfile.open(archive) as opened:
                 _check_members(opened)
-                opened.extraction_filter = getattr(tarfile, "data_filter", None)  # Python 3.11.2 has none
+                opened.extraction_filter = getattr(tarfile, "data_filter", None)  # Python has one since 3.11.4
                 opened.extractall(contents)
             _put_in_place(contents, folder)
     except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
