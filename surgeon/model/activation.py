@@ -13,7 +13,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-_IN_SEVERAL_PASSES = frozenset({"gelu", "hard_sigmoid", "hard_silu", "mish", "silu"})
+_IN_SEVERAL_PASSES = (
+    keras.activations.gelu,
+    keras.activations.hard_sigmoid,
+    keras.activations.hard_silu,
+    keras.activations.mish,
+    keras.activations.silu,
+)
 
 
 def in_one_pass(layer: Any) -> Any:
@@ -21,9 +27,8 @@ def in_one_pass(layer: Any) -> Any:
 
     That is the layer itself, unless it is an Activation for which TensorFlow takes several.
     """
-    name = getattr(getattr(layer, "activation", None), "__name__", "")
-    plain = type(layer) is keras.layers.Activation and layer.activity_regularizer is None
-    if not plain or name not in _IN_SEVERAL_PASSES or tf.config.list_physical_devices("GPU"):
+    is_plain = type(layer) is keras.layers.Activation and layer.activity_regularizer is None
+    if not is_plain or layer.activation not in _IN_SEVERAL_PASSES or tf.config.list_physical_devices("GPU"):
         return layer
     arguments = {"activation": layer.activation}
     return keras.layers.Lambda(_activate, arguments=arguments, dtype=layer.dtype_policy, name=layer.name)
