@@ -176,11 +176,15 @@ def _show(sets: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
     table = Table(title="balanced accuracy on the test images")
     for column in ("method", *sets, "errors, in those of the probe"):
         table.add_column(column)
-    for method in (PROBE, KERAS, *METHODS):
-        if any(method in figures for figures in sets.values()):
-            cells = [_spell(figures.get(method, ())) for figures in sets.values()]
-            table.add_row(method, *cells, _errors(method, sets.values()))
+    for method in _measured(sets):
+        cells = [_spell(figures.get(method, ())) for figures in sets.values()]
+        table.add_row(method, *cells, _errors(method, sets.values()))
     Console(width=200).print(table)
+
+
+def _measured(sets: Mapping[str, Mapping[str, Sequence[float]]]) -> list[str]:
+    """Returns the methods that have figures."""
+    return [method for method in (PROBE, KERAS, *METHODS) if any(method in figures for figures in sets.values())]
 
 
 def _spell(values: Sequence[float]) -> str:
@@ -201,7 +205,7 @@ def _errors(method: str, sets: Iterable[Mapping[str, Sequence[float]]]) -> str:
 
 def _draw(sets: Mapping[str, Mapping[str, Sequence[float]]], file: Path) -> None:
     """Draws the mean error of each method on each set, and its spread over the seeds."""
-    methods = [method for method in (PROBE, KERAS, *METHODS) if any(method in figures for figures in sets.values())]
+    methods = _measured(sets)
     figure = Figure(figsize=(7, 1 + 0.2 * len(sets) * (len(methods) + 1)), layout="constrained")
     axes = figure.add_subplot()
     for at, method in enumerate(methods):

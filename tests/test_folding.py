@@ -177,6 +177,12 @@ def test_folds(case: str, double: None, phase: Callable[..., PhasePlan]) -> None
     assert check(model, phase(names(model))) == {"norm"}
 
 
+def test_an_activation_that_is_called_twice(double: None, phase: Callable[..., PhasePlan]) -> None:
+    swish = layers.Activation("swish", name="act")
+    model = chain(layers.Conv2D(6, 3), norm(), swish, layers.Conv2D(4, 3), swish)
+    assert check(model, phase(names(model))) == {"norm"}
+
+
 def halved(convolutions: int, norms: int) -> Any:
     """A model in which each half of the input goes through a convolution and a normalization, or both through one."""
     convolve = [layers.Conv2D(4, 3) for _ in range(convolutions)]

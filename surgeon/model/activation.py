@@ -30,8 +30,8 @@ def in_one_pass(layer: Any) -> Any:
     is_plain = type(layer) is keras.layers.Activation and layer.activity_regularizer is None
     if not is_plain or layer.activation not in _IN_SEVERAL_PASSES or tf.config.list_physical_devices("GPU"):
         return layer
-    arguments = {"activation": layer.activation}
-    return keras.layers.Lambda(_activate, arguments=arguments, dtype=layer.dtype_policy, name=layer.name)
+    # Without its name: a layer that is called twice becomes two.
+    return keras.layers.Lambda(_activate, arguments={"activation": layer.activation}, dtype=layer.dtype_policy)
 
 
 def _activate(inputs: Any, activation: Callable[[Any], Any]) -> Any:
