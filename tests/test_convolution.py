@@ -6,11 +6,12 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from surgeon.model.convolution import depthwise_conv, pointwise_conv
+from surgeon.model.convolution import convolve, depthwise_conv, pointwise_conv
 
 # Of the largest gradient; bfloat16 keeps eight bits of each number that is added up.
 TOLERANCE = {tf.float64: 1e-12, tf.float32: 1e-5, tf.bfloat16: 2e-2}
@@ -68,3 +69,13 @@ def test_pointwise(dtype: Any) -> None:
         (3, 11, 10, 16),
         (1, 1, 16, 24),
     )
+
+
+def test_strides_that_differ() -> None:
+    layer = keras.layers.DepthwiseConv2D(5, strides=(2, 1), padding="same", use_bias=False)
+    inputs = tf.random.stateless_normal((3, 11, 10, 16), (1, 2))
+    try:
+        expected = layer(inputs)
+    except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
+        pytest.skip("TensorFlow computes them only with oneDNN")
+    np.testing.assert_array_equal(convolve(layer, inputs, tf.convert_to_tensor(layer.kernel)), expected)

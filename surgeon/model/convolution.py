@@ -27,7 +27,7 @@ def convolve(layer: Any, inputs: Any, kernel: Any) -> Any:
     """
     is_depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
     if not tf.config.list_physical_devices("GPU"):
-        if is_depthwise and set(layer.dilation_rate) == {1}:
+        if is_depthwise and set(layer.dilation_rate) == {1} and len(set(layer.strides)) == 1:
             return depthwise_conv(inputs, kernel, layer.strides[0], layer.padding)
         if not is_depthwise and layer.groups == 1 and {*layer.kernel_size, *layer.strides} == {1}:
             return pointwise_conv(inputs, kernel)
