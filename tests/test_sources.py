@@ -95,6 +95,24 @@ class TestFolder:
         with pytest.raises(SurgeonError, match=r"finds no class in 4 file names: 'maine_coon_1.jpg'"):
             read("file_names", path=str(tmp_path), pattern="^(x+)$")
 
+    def test_classes_in_file_names_below_splits(self, tmp_path: Path, write_image: Callable) -> None:
+        for number, name in enumerate(["train/cats/pug_1.jpg", "train/elm_2.jpg", "val/pug_3.jpg", "test/elm_4.jpg"]):
+            write_image(tmp_path / name, number)
+        parameters = {"path": str(tmp_path), "pattern": r"^(.+)_\d+"}
+        assert {(image.label, image.split) for image in read("file_names", **parameters).images} == {
+            ("pug", "train"),
+            ("elm", "train"),
+            ("pug", "validation"),
+            ("elm", "test"),
+        }
+        assert SOURCES["file_names"].splits(parameters)
+        pooled = parameters | {"splits": False}
+        assert {image.split for image in read("file_names", **pooled).images} == {None}
+        assert not SOURCES["file_names"].splits(pooled)
+        write_image(tmp_path / "oak_5.jpg", 5)  # not all are in such folders
+        assert {image.split for image in read("file_names", **parameters).images} == {None}
+        assert not SOURCES["file_names"].splits(parameters)
+
     def test_splits_are_in_folders_or_in_file_names(self, tmp_path: Path, write_image: Callable) -> None:
         for number, name in enumerate(["train/a/train_1.png", "train/b/train_2.png", "test/a/test_3.png"]):
             write_image(tmp_path / name, number)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
 
-from surgeon.catalogue.entry import Parameters, Schema, path
+from surgeon.catalogue.entry import Parameters, path
 from surgeon.catalogue.sources.listing import (
     LabelledImage,
     Listing,
@@ -18,15 +18,10 @@ from surgeon.catalogue.sources.listing import (
 )
 from surgeon.catalogue.sources.misplaced import describe_file, describe_folder
 from surgeon.catalogue.sources.patterned import SPLIT_PATTERN, with_splits
-from surgeon.catalogue.sources.split_names import split_called, splits_in
+from surgeon.catalogue.sources.split_names import ARE_SPLITS, split_called, splits_in
 from surgeon.catalogue.sources.walk import EMPTY, STRAY, is_passed_over, walk
 from surgeon.errors import SurgeonError, quote
 from surgeon.text import first_few
-
-ARE_SPLITS: Schema = {
-    "description": "`false` says that the folders are classes, even where they look like splits.",
-    "type": "boolean",
-}
 
 
 def _read(parameters: Parameters, paths: tuple[Path, ...]) -> Listing:

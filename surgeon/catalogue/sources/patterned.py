@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from surgeon.catalogue.sources.listing import (
     unreadable,
 )
 from surgeon.catalogue.sources.misplaced import describe_file
-from surgeon.catalogue.sources.split_names import split_called
+from surgeon.catalogue.sources.split_names import ARE_SPLITS, split_called
 from surgeon.catalogue.sources.walk import walk
 from surgeon.errors import SurgeonError, quote
 from surgeon.patterns import first_groups, spell_pattern
@@ -63,8 +64,11 @@ def _read(parameters: Parameters, paths: tuple[Path, ...]) -> Listing:
     except OSError as error:
         raise unreadable(root, error) from error
     labels = first_groups(pattern, [name.rpartition("/")[2] for name, _ in images])
+    has_splits = parameters.get("splits", True) and _lie_in_splits(name for name, _ in images)
     labelled = [
-        LabelledImage(name, label, None, file) for (name, file), label in zip(images, labels, strict=True) if label
+        LabelledImage(name, label, split_called(name.partition("/")[0]) if has_splits else None, file)
+        for (name, file), label in zip(images, labels, strict=True)
+        if label
     ]
     if unmatched := [name for (name, _), label in zip(images, labels, strict=True) if not label]:
         left_out[_UNMATCHED] = unmatched
@@ -77,15 +81,34 @@ def _read(parameters: Parameters, paths: tuple[Path, ...]) -> Listing:
     return with_splits(complete_listing(labelled, ignored, left_out), parameters.get("split_pattern"))
 
 
+def _lie_in_splits(names: Iterable[str]) -> bool:
+    """Tells whether there are images, each in a folder below the root that is called like a split."""
+    folders = {name.partition("/")[0] if "/" in name else "" for name in names}
+    return bool(folders) and all(map(split_called, folders))
+
+
+def _has_splits(parameters: Parameters) -> bool:
+    if parameters.get("split_pattern"):
+        return True
+    root = Path(parameters["path"])
+    try:
+        images = (found.path.relative_to(root).as_posix() for found in walk(root) if found.is_image)
+        return bool(parameters.get("splits", True)) and _lie_in_splits(images)
+    except (OSError, ValueError):
+        return False  # what is wrong is said when the images are read
+
+
 SPEC = SourceSpec(
     name="file_names",
-    summary="A folder of images whose names say the class, such as `maine_coon_12.jpg`.",
+    summary="Images whose file names say the class, such as `maine_coon_12.jpg`; train/, validation/ and test/ may be "
+    "above them.",
     parameters={
-        "path": path("The folder; images may lie in it at any depth."),
+        "path": path("The folder that holds the images or the splits; images may lie in it at any depth."),
         "pattern": regex(r"A regular expression whose first group finds the class in each file name: `'^(.+)_\d+'`."),
+        "splits": ARE_SPLITS,
         "split_pattern": SPLIT_PATTERN,
     },
     required=("path", "pattern"),
     read=_read,
-    splits=lambda parameters: bool(parameters.get("split_pattern")),
+    splits=_has_splits,
 )

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import re
 
+from surgeon.catalogue.entry import Schema
+
 SPLITS = ("train", "validation", "test")
+ARE_SPLITS: Schema = {
+    "description": "`false` says that the folders are no splits, even where they look like some.",
+    "type": "boolean",
+}
 
 _SET = r"(sets?|data|images|imgs|split)?"
 _CALLED = {

@@ -12,9 +12,9 @@ from typing import Any
 from platformdirs import user_cache_path
 
 from surgeon.catalogue.entry import Parameters, Schema
-from surgeon.catalogue.sources.folder import ARE_SPLITS
 from surgeon.catalogue.sources.listing import Listing, SourceSpec, classes_or_none
 from surgeon.catalogue.sources.patterned import SPLIT_PATTERN
+from surgeon.catalogue.sources.split_names import ARE_SPLITS
 from surgeon.catalogue.sources.tree import has_splits, list_tree
 from surgeon.errors import SurgeonError, require_modules
 from surgeon.files import read_regular

@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from surgeon.catalogue.entry import Parameters, path
-from surgeon.catalogue.sources.folder import ARE_SPLITS
 from surgeon.catalogue.sources.listing import Listing, SourceSpec, classes_or_none, unreadable
 from surgeon.catalogue.sources.patterned import SPLIT_PATTERN
+from surgeon.catalogue.sources.split_names import ARE_SPLITS
 from surgeon.catalogue.sources.tree import Content, has_splits, list_tree
 from surgeon.errors import BadImageError, SurgeonError
 from surgeon.formats import HEAD, MAX_IMAGE_BYTES, format_of, too_large
