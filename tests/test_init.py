@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import pytest
 import yaml
 
 from surgeon.data.dataset import index_images
+from surgeon.data.draft import draft_recipe
+from surgeon.data.survey import survey_images
 from surgeon.recipe.compiler import compile_recipe
 
 Surgeon = Callable[..., Any]
@@ -86,6 +89,24 @@ def write_table(file: Path, photos: Path, header: str, row: Callable[[Path, int]
     lines = [row(image.relative_to(file.parent), number) for number, image in enumerate(images)]
     file.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
     return file
+
+
+@pytest.mark.parametrize(
+    ("classes", "splits", "views"),
+    [
+        ({"oak": 100, "elm": 100}, {}, 8),
+        ({"oak": 2500, "elm": 2500}, {}, 4),
+        ({"oak": 2500, "elm": 2500}, {"train": 2000, "test": 3000}, 8),  # no copies are made of test images
+        ({"oak": 2500, "elm": 2500}, {"validation": 1000, "test": 1000}, 4),
+        ({"oak": 50_000, "elm": 50_000}, {}, 2),
+    ],
+)
+def test_the_more_images_are_trained_on_the_fewer_copies_are_kept_of_each(
+    classes: dict[str, int], splits: dict[str, int], views: int, tmp_path: Path, write_image: Callable[..., Path]
+) -> None:
+    survey = survey_images(fill(tmp_path, 2, 3, write_image))
+    drafted = draft_recipe(replace(survey, classes=classes, splits=splits), tmp_path / "recipe.yaml")
+    assert yaml.safe_load(drafted)["augment"]["views"] == views
 
 
 def test_a_table_is_drafted_by_what_is_in_its_columns(surgeon: Surgeon, tmp_path: Path, photos: Path) -> None:

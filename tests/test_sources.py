@@ -109,6 +109,8 @@ class TestFolder:
         pooled = parameters | {"splits": False}
         assert {image.split for image in read("file_names", **pooled).images} == {None}
         assert not SOURCES["file_names"].splits(pooled)
+        write_image(tmp_path / "icons/pug.jpg", 4)  # without a class
+        assert SOURCES["file_names"].splits(parameters)
         write_image(tmp_path / "oak_5.jpg", 5)  # not all are in such folders
         assert {image.split for image in read("file_names", **parameters).images} == {None}
         assert not SOURCES["file_names"].splits(parameters)

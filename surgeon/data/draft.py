@@ -57,7 +57,7 @@ evaluate:
 
 _LEAST_VIEWS = 2
 _EXTREME = 20.0  # times the images of the smallest class
-_COPIES = 20_000  # of all images, that a disk has room for
+_COPIES = 20_000  # of all images that are trained on, that a disk has room for
 _UNTIL = """
     until: {{monitor: val_accuracy, patience: {}, restore_best: false}} # all epochs, or its start if that was better"""
 _REJECT = """
@@ -118,7 +118,7 @@ def draft_recipe(survey: Survey, file: Path, choices: Choices = Choices()) -> st
         trainable=_scalar(choices.trainable),
         peak=f"{choices.peak:.2g}",
         epochs=choices.epochs,
-        views=min(max(_COPIES // survey.images, _LEAST_VIEWS), choices.views),
+        views=min(max(_COPIES // survey.splits.get("train", survey.images), _LEAST_VIEWS), choices.views),
         on_bad_image="skip" if survey.bad else "fail",
         class_weight=_class_weight(most / least),
         until=_UNTIL.format(choices.epochs) if _has_validation(survey) else "",

@@ -64,11 +64,11 @@ def _read(parameters: Parameters, paths: tuple[Path, ...]) -> Listing:
     except OSError as error:
         raise unreadable(root, error) from error
     labels = first_groups(pattern, [name.rpartition("/")[2] for name, _ in images])
-    has_splits = parameters.get("splits", True) and _lie_in_splits(name for name, _ in images)
+    named = [(name, label, file) for (name, file), label in zip(images, labels, strict=True) if label]
+    has_splits = parameters.get("splits", True) and _lie_in_splits(name for name, _, _ in named)
     labelled = [
         LabelledImage(name, label, split_called(name.partition("/")[0]) if has_splits else None, file)
-        for (name, file), label in zip(images, labels, strict=True)
-        if label
+        for name, label, file in named
     ]
     if unmatched := [name for (name, _), label in zip(images, labels, strict=True) if not label]:
         left_out[_UNMATCHED] = unmatched
@@ -90,11 +90,9 @@ def _lie_in_splits(names: Iterable[str]) -> bool:
 def _has_splits(parameters: Parameters) -> bool:
     if parameters.get("split_pattern"):
         return True
-    root = Path(parameters["path"])
     try:
-        images = (found.path.relative_to(root).as_posix() for found in walk(root) if found.is_image)
-        return bool(parameters.get("splits", True)) and _lie_in_splits(images)
-    except (OSError, ValueError):
+        return any(image.split for image in _read(parameters, ()).images)
+    except (ValueError, SurgeonError):
         return False  # what is wrong is said when the images are read
 
 
