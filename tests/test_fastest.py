@@ -134,7 +134,7 @@ def test_a_phase_trains_as_if_it_had_been_told_the_faster_precision(
     step_seconds["bfloat16"] = {"float32": 0.95, "bfloat16": 0.8}[faster]  # a tenth is worth it, less is not
     others = ("features=off", "augment={flip: horizontal}")
     found, events = finish(begin("auto", "precision=auto", *others))
-    assert f"phase 'warm-up' trains in {faster}: a step takes " in notes(events)
+    assert f"phase 'warm-up' trains in {faster}: the gradients of a batch take " in notes(events)
     assert [phase.precision for phase in found.phases] == [faster] * len(found.phases)
     told, _ = finish(begin("told", f"precision={faster}", *others))
     for one, other in zip(figures(found), figures(told), strict=True):

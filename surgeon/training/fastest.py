@@ -6,12 +6,15 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import tensorflow as tf
+
+from surgeon.model.folding import gradients_let_go
 from surgeon.model.freezing import set_trainable
-from surgeon.model.precision import WORTH_TIMING, precisions_for, weighed
+from surgeon.model.precision import WORTH_TIMING, computing_in, precisions_for, weighed
 from surgeon.planning.frontier import epoch_multiply_adds
 from surgeon.results.events import Note, Progress
 from surgeon.runs.checkpoint import restore, values_of
-from surgeon.training.phase import prepare
+from surgeon.training.phase import build_gradient, build_loss
 from surgeon.training.sampling import class_weights, samples_of_epoch
 
 if TYPE_CHECKING:
@@ -31,8 +34,8 @@ def in_precision(setup: Setup, precision: str) -> Setup:
 def fastest_precision(setup: Setup, number: int, train: Feed) -> Generator[Note | Progress, None, str]:
     """Returns what a phase's steps are computed in: where a plan leaves that open, what they take the least time in.
 
-    Exactness is worth a tenth of the time. Afterwards the network's weights, its random generators and those of the
-    pipeline are what they were before.
+    Exactness is worth a tenth of the time. Afterwards the network's statistics, its random generators and those of
+    the pipeline are what they were before.
 
     Args:
         setup: What the run works with.
@@ -53,10 +56,10 @@ def fastest_precision(setup: Setup, number: int, train: Feed) -> Generator[Note 
     for tried, precision in enumerate(precisions, start=1):
         milliseconds[precision] = 1000 * _step_seconds(in_precision(setup, precision), number, train)
         restore(changed, before)
-        yield Progress("time a step", tried, len(precisions), "precisions")
+        yield Progress("time gradients", tried, len(precisions), "precisions")
     told = ", ".join(f"{taken:,.1f} ms in {precision}" for precision, taken in milliseconds.items())
     found = min(precisions, key=lambda precision: weighed(milliseconds[precision], precision))
-    yield Note(f"phase {phase.name!r} trains in {found}: a step takes {told}")
+    yield Note(f"phase {phase.name!r} trains in {found}: the gradients of a batch take {told}")
     return found
 
 
@@ -66,15 +69,17 @@ def _obstacle(plan: Plan) -> str:
 
 
 def _step_seconds(setup: Setup, number: int, train: Feed) -> float:
-    """Returns the time of a step."""
-    training = prepare(setup, number, train, None)
-    examples = training.examples
-    batch = samples_of_epoch(setup.plan, number, examples, 1)[: setup.plan.data.batch_size]
+    """Returns the time of the gradients of a batch; what follows them in a step is the same in each precision."""
+    plan, phase, examples = setup.plan, setup.plan.phases[number - 1], train.examples
+    with computing_in(setup.network, plan.untimed_precision), gradients_let_go():
+        differentiate, inputs = build_gradient(setup, phase, build_loss(plan, phase), train.frontier)
+        step = tf.function(differentiate, input_signature=inputs).get_concrete_function()
+    batch = samples_of_epoch(plan, number, examples, 1)[: plan.data.batch_size]
     tensors, labels = examples.gather(batch), examples.numbers[batch.images]
-    weights = class_weights(training.phase, examples, setup.plan.classes)[labels]
+    weights = class_weights(phase, examples, plan.classes)[labels]
     taken = []
     for _ in range(_WARM + _TIMED):
         started = time.perf_counter()
-        float(training.step(tensors, labels, weights)[0])  # waits until it is computed
+        float(step(tensors, labels, weights)[0])  # waits until it is computed
         taken.append(time.perf_counter() - started)
     return min(taken[_WARM:])
