@@ -356,6 +356,21 @@ class TestSet:
         assert document.values["head"] == ["global_average_pooling", {"dense": "classes"}]
         assert {str(at) for path, at in document.locations.items() if path[:1] == ("head",)} == {"--set head"}
 
+    def test_null_removes_a_key(self) -> None:
+        everything = RECIPES / "valid/everything.yaml"
+        before = read_document(everything).values
+        assert "augment" in before
+        assert "name" in before["phases"][0]
+        removed = ["augment=null", "phases[0].name=~", "data.split.seed=null", "evaluate.no_such=null"]
+        document = read_document(everything, removed)
+        assert "augment" not in document.values
+        assert document.values["phases"][0] == {key: at for key, at in before["phases"][0].items() if key != "name"}
+        assert "seed" not in document.values["data"]["split"]
+        assert document.values["evaluate"] == before["evaluate"]
+        assert not {path[:1] for path in document.locations} & {("augment",)}
+        (problem,) = with_overrides("backbone=null")
+        assert "'backbone' is missing" in problem
+
     def test_a_path_is_relative_to_the_current_folder(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(RECIPES / "data")
         plan = compile_recipe(MINIMAL, ["data.source.folder=photos"])
@@ -381,6 +396,7 @@ class TestSet:
             ("=3", "--set: expected KEY=VALUE such as data.split.seed=1, found '=3'"),
             ("seed=many", "--set seed: expected a whole number, found 'many'"),
             ("seed=", "--set seed: expected a whole number, found nothing; give it a value, or remove it"),
+            ("phases[0]=null", "--set phases[0]: expected a mapping, found nothing; give it a value, or remove it"),
             ("data.split.sede=3", "--set data.split.sede: unknown key 'sede'; did you mean 'seed'?"),
             ("1=3", "--set 1: unknown key '1'; expected "),
             ("phases[1].lr=0.1", "--set phases[1].lr: phases[1]: expected the index 0, found '1'"),

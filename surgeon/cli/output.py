@@ -47,7 +47,7 @@ SetOption = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Override a value, such as `data.split.seed=1`. Repeatable.",
+        help="Override a value, such as `data.split.seed=1`; null removes a key. Repeatable.",
         show_default=False,
     ),
 ]

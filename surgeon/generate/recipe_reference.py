@@ -22,7 +22,8 @@ number and `on` is a string. Paths are relative to the file that they are writte
 A choice is written as its name, or as a mapping whose one key is its name: `sgd` is `{sgd: {}}`. Where an entry has a
 shorthand, a bare value stands for that parameter: `{dropout: 0.5}` is `{dropout: {rate: 0.5}}`.
 
-`surgeon run --set KEY=VALUE` overrides a value: `--set data.split.seed=1`, `--set 'phases[0].lr=1e-4'`.
+`surgeon run --set KEY=VALUE` overrides a value: `--set data.split.seed=1`, `--set 'phases[0].lr=1e-4'`. `null` removes
+a key: `--set augment=null`.
 
 ## Which layers: `trainable` and `cut`
 

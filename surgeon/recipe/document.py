@@ -201,7 +201,18 @@ def _override(document: Document, override: str) -> Document:
     except RecipeError as error:
         problems = [Diagnostic(found.code, found.message, location, target, found.hint) for found in error.diagnostics]
         raise RecipeError(problems) from error
+    if value.values is None and text.strip():  # nothing at all is rather a mistake
+        return _without(document, target, location)
     return with_value(document, target, value.values, location)
+
+
+def _without(document: Document, target: str, location: Location) -> Document:
+    """Returns a document without the key at a path, if there is one; an item of a list becomes empty."""
+    path = _find(document.values, _split(target), location)
+    if isinstance(path[-1], int):
+        return with_value(document, target, None, location)
+    kept = {known: where for known, where in document.locations.items() if known[: len(path)] != path}
+    return Document(document.path, _removed(document.values, path), kept)
 
 
 def with_value(document: Document, target: str, value: Any, location: Location) -> Document:
@@ -262,6 +273,18 @@ def _assign(values: Any, path: ValuePath, value: Any) -> Any:
     if len(inside) == 1 and _are_alternatives(str(first), next(iter(inside))):
         inside = {}
     return {**inside, first: _assign(inside.get(first), rest, value)}
+
+
+def _removed(values: Any, path: ValuePath) -> Any:
+    """Returns ``values`` without the key at ``path``."""
+    first, rest = path[0], path[1:]
+    if isinstance(values, list):
+        return [_removed(item, rest) if at == first else item for at, item in enumerate(values)]
+    if not isinstance(values, dict) or first not in values:
+        return values
+    if rest:
+        return {**values, first: _removed(values[first], rest)}
+    return {key: value for key, value in values.items() if key != first}
 
 
 def _are_alternatives(name: str, other: str) -> bool:
