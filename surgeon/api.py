@@ -243,7 +243,7 @@ def plan_to_check(path: Path, overrides: Sequence[str] = ()) -> Plan:
 
 def _look_at(plan: Plan, *, labels: bool) -> Generator[Event, None, CheckedImages]:
     index = yield from index_images(plan.data)
-    findings = yield from check_images(index, plan.data.resizing)
+    findings = yield from check_images(index, plan.data.split.group.name, plan.data.resizing)
     if labels:
         from surgeon.features.label_issues import check_labels
 

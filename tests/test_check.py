@@ -239,7 +239,7 @@ def test_quick_checks_read_no_file() -> None:
         splits=tuple(split for *_, split in images),
         ignored=0,
     )
-    found = {finding.kind: finding for finding in quick_checks(index)}
+    found = {finding.kind: finding for finding in quick_checks(index, "none")}
     assert found.keys() == {"leak", "two-labels", "absent-class"}
     assert found["leak"].files == ("a", "b", "d")
     assert found["two-labels"].files == ("a", "d", "b")

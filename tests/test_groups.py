@@ -120,6 +120,42 @@ def test_a_group_is_on_one_side(
     assert index(source, group, seed=1).splits != kept.splits
 
 
+@pytest.fixture
+def divided(tmp_path: Path) -> Path:
+    """A source that divides its images itself, and eight walks with them."""
+    for at in range(32):
+        file = tmp_path / "divided" / ("train" if at // 2 % 2 else "test") / CLASSES[at % 2] / f"walk{at // 4}_{at}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        picture(at).save(file)
+    return tmp_path / "divided"
+
+
+def test_a_source_that_divides_a_group_is_refused_unless_told_otherwise(
+    divided: Path, tmp_path: Path, surgeon: Surgeon
+) -> None:
+    pattern = r"{pattern: '^(walk\d)_'}"
+    recipe = write(tmp_path / "recipe.yaml", f"{{folder: {divided}}}", pattern)
+    whole = ("--set", "data.split.validation=0")
+    checked = json.loads(surgeon("check", recipe, *whole, "--format", "json").out)
+    assert [found["kind"] for found in checked["findings"]].count("group-leak") == 8
+    refused = surgeon("run", recipe, *whole, "--out", tmp_path / "refused")
+    assert (refused.code, refused.out) == (1, "")
+    assert "data.split.group (pattern) keeps together is in test (test/daisy/walk0_0.png, test/rose/" in refused.err
+    told = surgeon("run", recipe, *whole, "--set", "data.on_leak=warn", "--out", tmp_path / "told")
+    assert told.code == 0, told.err
+    assert "data.split.group (pattern) keeps together is in test" in told.err
+
+
+def test_near_copies_that_a_source_divides_are_named(divided: Path, tmp_path: Path, surgeon: Surgeon) -> None:
+    Image.open(divided / "train/rose/walk0_3.png").save(divided / "test/rose/again.jpg", quality=95)
+    recipe = write(tmp_path / "recipe.yaml", f"{{folder: {divided}}}", None)
+    told = surgeon("run", recipe, "--set", "data.split.validation=0", "--out", tmp_path / "run")
+    assert told.code == 0, told.err
+    assert "warning: nearly the same picture is in test (test/rose/again.jpg) and train (train/rose" in told.err
+    checked = json.loads(surgeon("check", recipe, "--format", "json").out)
+    assert [found["kind"] for found in checked["findings"]].count("near-leak") == 1
+
+
 def test_near_copies_are_on_one_side_unless_told_otherwise(tmp_path: Path, index: Callable) -> None:
     def change(image: Image.Image, number: int) -> Image.Image:
         small = image.resize((120, 96), Image.Resampling.BILINEAR)

@@ -125,6 +125,8 @@ def test_folds_that_cannot_be_are_said(recipe: Path, settings: tuple[str, ...], 
 def test_a_series_is_one_thing_or_the_other(recipe: Path, surgeon: Surgeon) -> None:
     done = surgeon("run", recipe, "--folds", 3, "--repeat", 2)
     assert (done.code, "--repeat and --folds" in done.err) == (2, True)
+    done = surgeon("run", recipe, "--folds", 3, "--set", "data.fold=2")
+    assert (done.code, "data.fold asks for number 2 alone" in done.err) == (2, True)
 
 
 def test_a_source_with_test_images_of_its_own_has_no_folds(recipe: Path, surgeon: Surgeon, photos: Path) -> None:

@@ -9,11 +9,13 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from surgeon.catalogue.sources.listing import LabelledImage, complete_listing
 from surgeon.data.groups import name_groups
 from surgeon.data.splits import split_images
 from surgeon.errors import SurgeonError
 from surgeon.recipe.data_plan import Fold, SplitPlan
 from surgeon.recipe.keys import Choice
+from surgeon.recipe.pace import Shares, draw_splits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -147,13 +149,13 @@ def test_copies_with_two_labels_stay_together() -> None:
         ({"tulip": 1, "rose": 20}, 0.25, "'tulip' (1)"),
         ({"tulip": 2, "rose": 20}, 0.1, "'tulip' (2)"),
         ({"tulip": 2, "rose": 20}, 0.9, "'tulip' (2)"),
-        ({"tulip": 10, "rose": 20}, 0.01, "'tulip' (10)"),
-        ({"tulip": 10, "rose": 20}, 0.99, "'tulip' (10)"),
-        ({"tulip": 10, "rose": 20}, 1.0, "'tulip' (10)"),
+        ({"tulip": 10, "rose": 20}, 0.01, "cannot take 1 of 30 images for test: too few to have all 2 classes"),
+        ({"tulip": 10, "rose": 20}, 0.99, "too many to have all 2 classes on both sides"),
+        ({"tulip": 10, "rose": 20}, 1.0, "too many to have all 2 classes on both sides"),
         ({f"class {n}": 1 for n in range(9)}, 0.5, "'class 4' (1), and 4 more"),
     ],
 )
-def test_a_class_too_small_is_named(sizes: dict[str, int], test: float, named: str) -> None:
+def test_what_cannot_be_drawn_is_named(sizes: dict[str, int], test: float, named: str) -> None:
     labels = list(Counter(sizes).elements())
     with pytest.raises(SurgeonError) as error:
         split(labels, range(len(labels)), test)
@@ -211,11 +213,44 @@ class TestSmallClasses:
             split(labels, range(32), 0, 0.2, tested=Fold(1, 5))
 
     def test_where_all_classes_are_small_nothing_is_drawn(self) -> None:
-        with pytest.raises(SurgeonError, match="too few images"):
+        with pytest.raises(SurgeonError, match="too few images") as error:
             split(["a", "b", "c"], range(3), 0.5, small_classes="train")
+        assert "small_classes" not in str(error.value.hint)  # which is what they are asked to do
+        with pytest.raises(SurgeonError, match="too few images") as error:
+            split(["a", "b", "c"], range(3), 0.5)
+        assert "small_classes: train" in str(error.value.hint)
+
+    def test_what_counting_finds_is_what_drawing_finds(self) -> None:
+        for sizes in ([15, 15, 15, 15], [60, 12, 3, 2, 1], [9, 9], [30, 2, 2]):
+            labels = [f"class {number}" for number, size in enumerate(sizes) for _ in range(size)]
+            listing = complete_listing(LabelledImage(str(at), label, None) for at, label in enumerate(labels))
+            for test, validation in ((0.02, 0.2), (0.2, 0.02), (0.2, 0.2), (0.01, 0.01), (0.9, 0.05)):
+                _, failures = draw_splits(listing, [None] * len(labels), Shares(test, validation, 1, keep_small=True))
+                try:
+                    split(labels, range(len(labels)), test, validation, small_classes="train")
+                except SurgeonError:
+                    assert failures, (sizes, test, validation)
+                else:
+                    assert not failures, (sizes, test, validation)
 
 
 class TestGroups:
+    def test_what_the_source_holds_out_takes_its_groups_along(self) -> None:
+        labels, own = ["tulip", "rose"] * 12, ["test"] * 4 + ["train"] * 20
+        groups = [at % 4 if at < 20 else at for at in range(24)]
+        splits = split(labels, range(24), 0.2, 0.5, own=own, groups=groups)
+        assert [part for at, part in enumerate(splits) if 4 <= at < 20] == ["train"] * 16
+        assert Counter(splits) == {"test": 4, "train": 18, "validation": 2}
+        with pytest.raises(SurgeonError, match="1 of 4 images for validation: .*; 16 more are in groups"):
+            split(labels, range(24), 0.2, 0.25, own=own, groups=groups)
+        listing = complete_listing(
+            LabelledImage(f"{at:02}", label, of) for at, (label, of) in enumerate(zip(labels, own, strict=True))
+        )
+        keys = [f"group {group}" for group in groups]
+        assert draw_splits(listing, keys, Shares(0.2, 0.5, 1, keep_small=False)) == (18, [])
+        (failed,) = draw_splits(listing, keys, Shares(0.2, 0.25, 1, keep_small=False))[1]
+        assert failed[0] == "validation"
+
     @st.composite
     @staticmethod
     def grouped(draw: st.DrawFn) -> tuple[list[str], list[tuple[str, int]]]:

@@ -39,6 +39,11 @@ def command(
     if repeat is not None and folds is not None:
         raise UsageError("--repeat and --folds cannot be combined", "give only one of them")
     plan = compile_recipe(recipe, [*(overrides or ()), *([] if folds is None else [f"data.folds={folds}"])])
+    if folds is not None and plan.data.fold is not None:
+        raise UsageError(
+            f"--folds {folds} runs all folds, but data.fold asks for number {plan.data.fold} alone",
+            "leave out one of them; for a single fold, set data.folds and data.fold",
+        )
     if repeat is not None or folds is not None or (plan.data.folds is not None and plan.data.fold is None):
         train_series(plan, repeat, out, output_format, quiet=quiet, log=log or ())
         return

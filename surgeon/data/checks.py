@@ -47,22 +47,27 @@ class CheckedImages:
     findings: tuple[Finding, ...]
 
 
-def quick_checks(index: Index) -> tuple[Finding, ...]:
+def quick_checks(index: Index, grouping: str) -> tuple[Finding, ...]:
     """Finds what an index tells by itself, without reading a file again.
 
-    That is the same file in two splits or under two labels, further copies of a file, classes that a split
-    lacks, and classes of very different size.
+    That is the same file in two splits or under two labels, groups in two splits, further copies of a file, classes
+    that a split lacks, and classes of very different size.
+
+    Args:
+        index: The images.
+        grouping: The name of ``data.split.group``, by which they are grouped.
     """
     whole = [at for at, digest in enumerate(index.digests) if digest != _EMPTY]
     copies = [group for group in _by(whole, index.digests.__getitem__).values() if len(group) > 1]
-    return (*_same(index, copies, ""), *_absent(index), *_imbalance(index))
+    return (*_same(index, copies, ""), *_absent(index), *_imbalance(index), *_torn(index, grouping))
 
 
-def check_images(index: Index, resizing: Resizing) -> Generator[Progress, None, tuple[Finding, ...]]:
+def check_images(index: Index, grouping: str, resizing: Resizing) -> Generator[Progress, None, tuple[Finding, ...]]:
     """Looks at every image of an index and finds what is wrong with them, ``quick_checks`` included.
 
     Args:
         index: The images.
+        grouping: The name of ``data.split.group``, by which they are grouped.
         resizing: How a run resizes them.
 
     Returns:
@@ -74,14 +79,14 @@ def check_images(index: Index, resizing: Resizing) -> Generator[Progress, None, 
     findings = [
         *_unreadable(index, seen),
         *_left_out(index),
-        *quick_checks(index),
+        *quick_checks(index, grouping),
         *_same(index, _near_groups(index, looks), "near-"),
         *_suffixes(index, facts),
         *_sizes(index, facts, resizing),
         *_grey(index, facts),
         *_turned(index, facts),
     ]
-    return by_severity(findings)
+    return by_severity(dict.fromkeys(findings))  # near copies in two splits are found twice if they are the groups
 
 
 def by_severity(findings: Iterable[Finding]) -> tuple[Finding, ...]:
@@ -112,6 +117,25 @@ def _same(index: Index, groups: Iterable[Sequence[int]], near: str) -> Iterator[
             often = "twice" if len(group) == 2 else f"{len(group)} times"
             message = f"{what} is there {often}: {_some(index, group)}; keep one"
             yield Finding(f"{near}copies", "warning", _names(index, group), message)
+
+
+def _torn(index: Index, grouping: str) -> Iterator[Finding]:
+    """Says of groups of different images that are in several splits, as only those of the source itself can be."""
+    torn = [
+        group
+        for group in _by(range(len(index.groups)), index.groups.__getitem__).values()
+        if len({index.splits[at] for at in group}) > 1 and len({index.digests[at] for at in group}) > 1
+    ]
+    if grouping == "near_copies":
+        yield from (finding for finding in _same(index, torn, "near-") if finding.kind == "near-leak")
+        return
+    for group in torn:
+        splits = _by(group, index.splits.__getitem__)
+        message = (
+            f"a group that data.split.group ({grouping}) keeps together is in {_spell(index, splits)}, "
+            "so test figures would be too good; the source itself divides it: correct that"
+        )
+        yield Finding("group-leak", "error", _mixed(index, splits), message)
 
 
 def _absent(index: Index) -> Iterator[Finding]:

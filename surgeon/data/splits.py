@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
 from surgeon.errors import SurgeonError
-from surgeon.recipe.data_plan import ONLY_TRAINED, drawn_count
+from surgeon.recipe.data_plan import ONLY_TRAINED, drawn_count, small_class_remedy
 from surgeon.recipe.pace import nothing_to_fold
 from surgeon.text import first_few
 
@@ -75,7 +75,8 @@ def split_images(
             small = {group_of[digest] for digest, label in label_of.items() if label in error.labels}
             label_of = {digest: label for digest, label in label_of.items() if group_of[digest] not in small}
             if not keep_small or label_of.keys() <= fold:
-                raise
+                taken = _taken_along(digests, groups, source_splits)
+                raise SurgeonError(f"{error.message}{taken}", error.remedy(keep_small=keep_small)) from None
     return tuple(
         split if split not in (None, "train") else drawn.get(digest, "train")
         for digest, split in zip(digests, source_splits, strict=True)
@@ -100,12 +101,27 @@ def _draw_parts(
     return drawn
 
 
-class _SmallClassError(SurgeonError):
-    """Some classes have too few images to be drawn from."""
+class _SmallClassError(Exception):
+    """Some classes have too few images to be drawn from; ``change`` is what else in the recipe might help."""
 
-    def __init__(self, labels: Collection[str], message: str, hint: str) -> None:
-        super().__init__(message, hint)
-        self.labels = frozenset(labels)
+    def __init__(self, labels: Collection[str], message: str, change: str) -> None:
+        super().__init__(message)
+        self.labels, self.message, self._change = frozenset(labels), message, change
+
+    def remedy(self, *, keep_small: bool) -> str:
+        """Returns what to do; not what is done already."""
+        return small_class_remedy(self._change, keep_small=keep_small)
+
+
+def _taken_along(digests: Sequence[str], groups: Sequence[str], source_splits: Sequence[str | None]) -> str:
+    """Returns what to say of images that cannot be drawn, since the source holds out others of their groups."""
+    held_out = {at for at, split in enumerate(source_splits) if split not in (None, "train")}
+    held_groups, held_digests = {groups[at] for at in held_out}, {digests[at] for at in held_out}
+    each = enumerate(zip(digests, groups, strict=True))
+    count = sum(
+        at not in held_out and group in held_groups and digest not in held_digests for at, (digest, group) in each
+    )
+    return f"; {count} more are in groups (data.split.group) that the source holds out" if count else ""
 
 
 def size_notes(index: Index, plan: DataPlan) -> Iterator[str]:
@@ -113,10 +129,19 @@ def size_notes(index: Index, plan: DataPlan) -> Iterator[str]:
     labels, own = [image.label for image in index.images], [image.split for image in index.images]
     parts = _drawn_parts(own, plan.split, plan.tested)
     undrawn = _undrawn(labels, index.digests, index.groups, own)
-    if plan.split.small_classes == "train":  # whose images do not count
+    if parts and plan.split.small_classes == "train":  # whose images do not count
         splits = {split for split, _ in parts}
         divided = {label for label, split in zip(labels, index.splits, strict=True) if split in splits}
+        groups_of = Counter(label for label, _ in set(zip(labels, index.groups, strict=True)))
+        enough = [label for label, count in sorted(groups_of.items()) if count > len(parts) and label not in divided]
         undrawn = {digest: label for digest, label in undrawn.items() if label in divided}
+        split, part = min(parts, key=lambda each: each[1])
+        if enough:
+            them = "it" if len(enough) == 1 else "them"
+            yield (
+                f"{', '.join(first_few(map(repr, enough), 4))}: only trained on, since data.split.{split}: {part:g} "
+                f"is too small a part of the images to have {them}; a larger one lets {them} be tested, too"
+            )
     total = len(undrawn)
     for split, part in parts:
         asked = drawn_count(part, total)
@@ -150,7 +175,7 @@ def draw_folds(
         label, least = min(different.items(), key=lambda item: (item[1], item[0]))
         raise SurgeonError(
             f"{count} folds need {count} different images of each class; {label!r} has {least} (a group counts as one)",
-            f"ask for fewer folds, add images of that class, or {ONLY_TRAINED}",
+            "ask for fewer folds, or add images of that class" + (f"; or {ONLY_TRAINED}" if not keep_small else ""),
         )
     kept = {group for label, group in zip(labels, groups, strict=True) if label in small}
     divided = np.array([at for at, group in enumerate(groups) if group not in kept])
@@ -255,19 +280,19 @@ def _fill(
     return list(drawn)
 
 
-def _too_small(labels: set[str], sizes: Counter[str], count: int, split: str) -> SurgeonError:
+def _too_small(labels: set[str], sizes: Counter[str], count: int, split: str) -> _SmallClassError:
+    taken, change = f"cannot take {count} of {sizes.total()} images for {split}", f"data.split.{split}"
+    if min(sizes.values()) > 1 and not len(sizes) <= count <= sizes.total() - len(sizes):
+        fault = f"too {'few' if count < len(sizes) else 'many'} to have all {len(sizes)} classes on both sides"
+        return _SmallClassError(labels, f"{taken}: {fault}", change)
     named = ", ".join(first_few((f"{label!r} ({sizes[label]})" for label in sorted(labels)), 5))
-    return _SmallClassError(
-        labels,
-        f"cannot take {count} of {sizes.total()} images for {split} with every class on both sides: "
-        f"too few images of {named}; copies of one image count once",
-        f"add images of that class, {ONLY_TRAINED}, leave it out, or change data.split.{split}",
-    )
+    fault = f"too few images of {named}; copies of one image count once"
+    return _SmallClassError(labels, f"{taken} with every class on both sides: {fault}", change)
 
 
 def _too_few_groups(
     labels: set[str], sizes: Counter[str], groups: Counter[str], count: int, split: str
-) -> SurgeonError:
+) -> _SmallClassError:
     described = (
         f"{label!r} ({sizes[label]} images in {groups[label]} group{'s' * (groups[label] > 1)})"
         for label in sorted(labels)
@@ -277,6 +302,5 @@ def _too_few_groups(
         labels,
         f"cannot take {count} of {sizes.total()} images for {split} with every class on both sides: "
         f"groups stay together, and there are too few with images of {named}",
-        f"add images of that class, {ONLY_TRAINED}, leave it out, or change data.split.group: `none` keeps only copies "
-        "together",
+        "data.split.group: `none` keeps only copies together",
     )

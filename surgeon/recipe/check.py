@@ -171,6 +171,8 @@ def _type_hint(kind: str, types: Sequence[str], schema: Mapping[str, Any], found
         hint = f"its keys are {', '.join(map(repr, keys))}" if keys else _NO_PARAMETERS
     elif "examples" in schema:
         hint = f"write {schema['examples'][0]}, for example"
+    elif list(types) == ["string"] and isinstance(found, int | float):
+        hint = "put it into quotes, spelled as it is meant"
     return hint
 
 

@@ -60,6 +60,17 @@ def drawn_count(part: float, images: int) -> int:
     return math.ceil(part * images - 1e-9)
 
 
+def small_class_remedy(change: str, *, keep_small: bool) -> str:
+    """Returns what to do about a class that is too small to be divided.
+
+    Args:
+        change: What else in the recipe might help.
+        keep_small: Whether such classes are only trained on already.
+    """
+    kept = "" if keep_small else f"{ONLY_TRAINED}, "
+    return f"add images of that class, {kept}leave it out, or change {change}"
+
+
 @dataclass(frozen=True)
 class ClassesPlan:
     """How the classes of the source are renamed, left out and ordered."""
@@ -114,7 +125,13 @@ class DataPlan:
     ]
     batch_size: Annotated[int, integer("Images per step.", 32, minimum=1, maximum=1_000_000)]
     on_leak: Annotated[
-        str, choice("What to do about an image that is in more than one split.", ("fail", "warn"), "fail")
+        str,
+        choice(
+            "What to do about an image, or a group that `split.group` names, in more than one split; near copies are "
+            "a warning.",
+            ("fail", "warn"),
+            "fail",
+        ),
     ]
     on_bad_image: Annotated[str, choice("What to do about a file that cannot be decoded.", ("fail", "skip"), "fail")]
 

@@ -12,10 +12,12 @@ from surgeon.errors import SurgeonError
 from surgeon.patterns import check_pattern
 from surgeon.recipe.classes import class_problems, relabelled, renamed_classes
 from surgeon.recipe.complete import is_whole
-from surgeon.recipe.data_plan import ONLY_TRAINED, ClassesPlan
-from surgeon.recipe.pace import draw_splits, nothing_to_fold
+from surgeon.recipe.data_plan import ClassesPlan, small_class_remedy
+from surgeon.recipe.pace import Shares, draw_splits, nothing_to_fold
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from surgeon.catalogue.entry import Entry
     from surgeon.catalogue.sources.listing import Listing, SourceSpec
     from surgeon.recipe.complete import Values
@@ -30,11 +32,9 @@ def check_data(findings: Findings) -> None:
     data = findings.values.get("data")
     if data is None:
         return
-    split, tested = data["split"], tested_part(data)
-    if split and is_whole(split) and tested + split["validation"] >= 1:
-        total = f"{tested + split['validation']:g}"
-        message = f"test and validation add up to {total}, which leaves nothing to train on"
-        findings.report(("data", "split"), "split-sum", message, "their sum has to be less than 1")
+    has_splits = _has_splits(data["source"])
+    if not has_splits:  # else the images have to be listed first
+        _check_sum(findings, ())
     _check_fold(findings, data)
     size = data.get("image_size")
     if is_whole(size):
@@ -43,7 +43,33 @@ def check_data(findings: Findings) -> None:
         ((name, parameters),) = data["source"].items()
         is_grouped = _check_group(findings, SOURCES[name])
         if _check_patterns(findings, ("data", "source", name), SOURCES[name], parameters):
-            _check_source(findings, name, parameters, is_grouped=is_grouped)
+            _check_source(findings, name, parameters, is_grouped=is_grouped, has_splits=has_splits)
+
+
+def _has_splits(source: Values) -> bool:
+    """Tells whether a source says itself which image is in which split."""
+    if not is_whole(source):
+        return False
+    ((name, parameters),) = source.items()
+    return SOURCES[name].splits(parameters)
+
+
+def _check_sum(findings: Findings, own: Collection[str | None]) -> None:
+    """Makes sure that the splits that are drawn, those not among ``own``, leave something to train on."""
+    total = _drawn_sum(findings, own)
+    if total >= 1:
+        message = f"test and validation add up to {total:g}, which leaves nothing to train on"
+        findings.report(("data", "split"), "split-sum", message, "their sum has to be less than 1")
+
+
+def _drawn_sum(findings: Findings, own: Collection[str | None]) -> float:
+    """Returns the part of the images that is drawn for splits that are not among ``own``; 0 if that is not known."""
+    data = findings.values["data"]
+    split = data["split"]
+    if not split or not is_whole(split):
+        return 0.0
+    drawn = {"test": tested_part(data), "validation": split["validation"]}
+    return float(sum(part for name, part in drawn.items() if name not in own))
 
 
 def tested_part(data: Values) -> float:
@@ -92,7 +118,7 @@ def _check_group(findings: Findings, source: SourceSpec) -> bool:
     return _check_patterns(findings, path, GROUPINGS[name], parameters)
 
 
-def _check_source(findings: Findings, name: str, parameters: Values, *, is_grouped: bool) -> None:
+def _check_source(findings: Findings, name: str, parameters: Values, *, is_grouped: bool, has_splits: bool) -> None:
     source = SOURCES[name]
     paths = [key for key, schema in source.parameters.items() if schema.get("format") == "path"]
     missing = [key for key in paths if not _exists(Path(parameters[key]))]
@@ -119,7 +145,7 @@ def _check_source(findings: Findings, name: str, parameters: Values, *, is_group
             return
         findings.classes = _checked_classes(findings, listing.classes)
         if is_grouped and findings.classes is not None:
-            _check_draw(findings, source, parameters, listing)
+            _check_draw(findings, source, parameters, listing, has_splits=has_splits)
 
 
 def _checked_classes(findings: Findings, names: tuple[str, ...]) -> tuple[str, ...] | None:
@@ -138,7 +164,9 @@ def _classes_plan(findings: Findings) -> ClassesPlan | None:
     return ClassesPlan(asked.get("rename"), asked.get("leave_out"), asked.get("order")) if asked else None
 
 
-def _check_draw(findings: Findings, source: SourceSpec, of_source: Values, listing: Listing) -> None:
+def _check_draw(
+    findings: Findings, source: SourceSpec, of_source: Values, listing: Listing, *, has_splits: bool
+) -> None:
     """Groups images and draws the splits as far as that takes no more than counting."""
     data = findings.values["data"]
     split, folds, tested = data["split"], data.get("folds"), tested_part(data)
@@ -146,7 +174,10 @@ def _check_draw(findings: Findings, source: SourceSpec, of_source: Values, listi
         error = nothing_to_fold()
         findings.report(("data", "folds"), "no-folds", error.message, error.hint)
         return
-    if not is_whole(split) or tested + split["validation"] >= 1:
+    own = {image.split for image in listing.images}
+    if has_splits:
+        _check_sum(findings, own)
+    if not is_whole(split) or _drawn_sum(findings, own) >= 1:
         return
     ((name, parameters),) = split["group"].items()
     try:
@@ -156,9 +187,11 @@ def _check_draw(findings: Findings, source: SourceSpec, of_source: Values, listi
         return
     listing, kept = relabelled(_classes_plan(findings), listing)
     shared = [keys[at] for at in kept]
-    findings.train_images, failures = draw_splits(listing, shared, tested, split["validation"], folds or 1)
-    for at, message in failures if split["small_classes"] == "fail" else ():
-        hint = f"add images of that class, {ONLY_TRAINED}, leave it out, or change data.split"
+    keep_small = split["small_classes"] == "train"
+    shares = Shares(tested, split["validation"], folds or 1, keep_small)
+    findings.train_images, failures = draw_splits(listing, shared, shares)
+    for at, message in failures:
+        hint = small_class_remedy("data.split", keep_small=keep_small)
         where = ("data", "folds") if folds and at == "test" else ("data", "split", at)
         findings.report(where, "class-too-small", message, hint)
 

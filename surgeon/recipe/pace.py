@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from surgeon.catalogue.entry import Misfit, PhaseLength
@@ -14,7 +15,7 @@ from surgeon.recipe.data_plan import drawn_count
 from surgeon.recipe.text import spell_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Hashable, Iterator, Sequence
 
     from surgeon.catalogue.sources.listing import Listing
     from surgeon.recipe.keys import Choice
@@ -64,46 +65,72 @@ def nothing_to_fold() -> SurgeonError:
     )
 
 
-def draw_splits(
-    listing: Listing, keys: Sequence[str | None], test: float, validation: float, folds: int
-) -> tuple[int, list[tuple[str, str]]]:
+@dataclass(frozen=True)
+class Shares:
+    """What is drawn, as the recipe asks for it.
+
+    Attributes:
+        test: The part of the images.
+        validation: The part of the images.
+        folds: How many test splits there are in turn; 1 without a cross-validation.
+        keep_small: Whether classes that are too small are only trained on.
+    """
+
+    test: float
+    validation: float
+    folds: int
+    keep_small: bool
+
+
+def draw_splits(listing: Listing, keys: Sequence[str | None], shares: Shares) -> tuple[int, list[tuple[str, str]]]:
     """Draws splits by counting, as if no image had a copy.
 
     Args:
         listing: The images.
         keys: What each shares with the others of its group, None for an image that is by itself.
-        test: The part that is asked for.
-        validation: The part that is asked for.
-        folds: How many test splits there are in turn; 1 without a cross-validation.
+        shares: What is asked for.
 
     Returns:
         About how many images are left to train on; and for each split that cannot be drawn with every class on both
         sides its name and why.
     """
     own = {image.split for image in listing.images}
-    undrawn = [
-        (image.label, at if key is None else key)
-        for at, (image, key) in enumerate(zip(listing.images, keys, strict=True))
-        if image.split in (None, "train")
-    ]
+    groups = [at if key is None else key for at, key in enumerate(keys)]
+    each = list(zip(listing.images, groups, strict=True))
+    held_out = {group for image, group in each if image.split not in (None, "train")}
+    trained = sum(image.split in (None, "train") for image, _ in each)
+    undrawn = [(image.label, group) for image, group in each if group not in held_out]
+    while True:
+        drawn, failures = _draw(undrawn, own, shares)
+        different = Counter(label for label, _ in set(undrawn))
+        small = {label for label, count in different.items() if count == min(different.values())}
+        if not failures or not shares.keep_small or small == different.keys():
+            return trained - drawn, failures
+        undrawn = [(label, group) for label, group in undrawn if label not in small]
+
+
+def _draw(
+    undrawn: Sequence[tuple[str, Hashable]], own: Collection[str | None], shares: Shares
+) -> tuple[int, list[tuple[str, str]]]:
+    """Returns how many of some images are drawn, given their classes and groups, and what of it cannot be."""
     sizes, groups = Counter(label for label, _ in undrawn), Counter(label for label, _ in set(undrawn))
     total = left = sizes.total()
     failures, sides = [], 1
-    for name, part in (("test", test), ("validation", validation)):
+    for name, part in (("test", shares.test), ("validation", shares.validation)):
         if not part or not total or name in own:
             continue
         count, sides = drawn_count(part, total), sides + 1
-        in_folds = name == "test" and folds > 1
+        in_folds = name == "test" and shares.folds > 1
         label, least = min(groups.items(), key=lambda item: (item[1], item[0]))
-        if least < (folds if in_folds else sides):
+        if least < (shares.folds if in_folds else sides):
             size = sizes[label]
             images = f"{size:,} image{'s' * (size > 1)}"
             if least < size:
                 images += f" in {least} group{'s' * (least > 1)}"
-            what = f"{folds} folds" if in_folds else f"a {name} split with every class on both sides"
+            what = f"{shares.folds} folds" if in_folds else f"a {name} split with every class on both sides"
             failures.append((name, f"{label!r} has {images}, too few for {what}"))
         elif not len(sizes) <= count <= left - len(sizes):
             message = f"{count} of {left} images for {name} are too {'few' if count < len(sizes) else 'many'}"
             failures.append((name, f"{message} to have all {len(sizes)} classes on both sides"))
         left -= count
-    return left, failures
+    return total - left, failures

@@ -112,12 +112,13 @@ def _look_at(index: Index, plan: Plan) -> Generator[Note, None, None]:
         SurgeonError: If the same image is in two splits, unless the plan lets that pass.
     """
     is_balanced = all(phase.class_weight or phase.sample for phase in plan.phases)
-    findings = [one for one in quick_checks(index) if not (is_balanced and one.kind == "imbalance")]
-    leaks = [finding.message for finding in findings if finding.kind == "leak"]
+    found = quick_checks(index, plan.data.split.group.name)
+    findings = [one for one in found if not (is_balanced and one.kind == "imbalance")]
+    leaks = [finding.message for finding in findings if finding.kind in ("leak", "group-leak")]
     if leaks and plan.data.on_leak == "fail":
         raise SurgeonError(
             "\n".join(first_few(leaks, MOST_NOTES)),
-            "`surgeon check` shows all; remove the copies, or allow them: data.on_leak: warn",
+            "`surgeon check` shows all; mend the splits, or let it pass: data.on_leak: warn",
         )
     for text in first_few((f"warning: {finding.message}" for finding in findings), MOST_NOTES):
         yield Note(text)

@@ -223,7 +223,11 @@ def likely_columns(file: Path) -> dict[str, str]:
     label = next((named[name] for name in _LABELS if name in named), repeated[0] if len(repeated) == 1 else None)
     if label is None:
         candidates = ", ".join(first_few(map(quote, repeated or named.values()), _NAMED)) or "there is no other column"
-        raise SurgeonError(f"cannot tell which column of {file} has the labels: {candidates}", "call it 'label'")
+        raise SurgeonError(
+            f"cannot tell which column of {file} has the labels: {candidates}",
+            f"call it 'label', or name it in a recipe: data.source: {{csv: {{path: {file.name}, "
+            f"image_column: {image}, label_column: ...}}}}",
+        )
     return {"image_column": image, "label_column": label, **({"split_column": split} if split else {})}
 
 

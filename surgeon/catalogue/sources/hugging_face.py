@@ -143,7 +143,10 @@ def _columns(parameters: Parameters, table: Any) -> tuple[str, str]:
     label = parameters.get("label_column") or next(iter(classes), None)
     if image is None or label is None:
         missing = "images" if image is None else "labels"
-        raise SurgeonError(f"cannot tell which of {listed} has the {missing}", f"name it with {missing[:-1]}_column")
+        raise SurgeonError(
+            f"cannot tell which of {listed} has the {missing}",
+            f"name it in a recipe: data.source: {{hugging_face: {{path: ..., {missing[:-1]}_column: ...}}}}",
+        )
     return image, label
 
 

@@ -11,6 +11,7 @@ from surgeon.catalogue.sources.walk import IMAGE_SUFFIXES, STRAY
 from surgeon.errors import SurgeonError
 
 _ARCHIVE_SUFFIXES = {".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar"}
+_NAMES_SAY = "if their names say the class, data.source: {file_names: {path: ..., pattern: ...}} in a recipe finds it"
 _EXPECTED = "give a folder that contains one folder of images per class"
 
 
@@ -45,13 +46,12 @@ def describe_folder(root: Path, listing: Listing, *, has_splits: bool) -> Surgeo
             return SurgeonError(
                 f"{found}: its folders are splits and hold no class folders",
                 "put the images of each class into a folder of its own inside each split; if the folders are the "
-                "classes, write data.source.folder: {path: ..., splits: false}",
+                f"classes, write data.source.folder: {{path: ..., splits: false}}; {_NAMES_SAY}",
             )
         return SurgeonError(
             found,
             "put the images of each class into a folder of its own, or list them with their labels in a CSV file; "
-            "if their names say the class, data.source: {file_names: {path: ..., pattern: ...}} finds it; "
-            "`surgeon predict` classifies unlabelled images",
+            f"{_NAMES_SAY}; `surgeon predict` classifies unlabelled images",
         )
     files = sorted(entry.name for entry in root.iterdir())
     if not files:

@@ -32,6 +32,8 @@ def _read(parameters: Parameters, paths: tuple[Path, ...]) -> Listing:
 
 
 def _open(file: Path) -> zipfile.ZipFile:
+    if file.is_dir():
+        raise SurgeonError(f"{file} is a folder, not a ZIP archive", f"write data.source: {{folder: {file}}}")
     try:
         return zipfile.ZipFile(file)
     except OSError as error:
