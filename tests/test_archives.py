@@ -78,6 +78,12 @@ def test_what_is_no_archive_is_named(damage: Callable[[bytes], Any], said: str, 
         read("zip", packed)
 
 
+def test_a_folder_is_no_archive(tmp_path: Path) -> None:
+    with pytest.raises(SurgeonError, match="is a folder, not a ZIP archive") as error:
+        read("zip", tmp_path)
+    assert str(error.value.hint) == f"write data.source: {{folder: {tmp_path}}}"
+
+
 def test_a_bad_image_of_an_archive_is_one_bad_image(picture: bytes, tmp_path: Path) -> None:
     packed = pack(tmp_path / "a.zip", {"a/0.png": picture, "b/0.png": picture})
     content = bytearray(packed.read_bytes())

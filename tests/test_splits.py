@@ -241,7 +241,7 @@ class TestGroups:
         splits = split(labels, range(24), 0.2, 0.5, own=own, groups=groups)
         assert [part for at, part in enumerate(splits) if 4 <= at < 20] == ["train"] * 16
         assert Counter(splits) == {"test": 4, "train": 18, "validation": 2}
-        with pytest.raises(SurgeonError, match="1 of 4 images for validation: .*; 16 more are in groups"):
+        with pytest.raises(SurgeonError, match=r"1 of 4 images for validation: .*; 16 more are in groups"):
             split(labels, range(24), 0.2, 0.25, own=own, groups=groups)
         listing = complete_listing(
             LabelledImage(f"{at:02}", label, of) for at, (label, of) in enumerate(zip(labels, own, strict=True))
