@@ -144,6 +144,9 @@ def test_a_source_that_divides_a_group_is_refused_unless_told_otherwise(
     told = surgeon("run", recipe, *whole, "--set", "data.on_leak=warn", "--out", tmp_path / "told")
     assert told.code == 0, told.err
     assert "data.split.group (pattern) keeps together is in test" in told.err
+    for command, code in (("run", 1), ("validate", 2)):  # with validation images
+        done = surgeon(command, recipe)
+        assert (done.code, "no image is left for validation" in done.out + done.err) == (code, True)
 
 
 def test_near_copies_that_a_source_divides_are_named(divided: Path, tmp_path: Path, surgeon: Surgeon) -> None:

@@ -246,6 +246,10 @@ class TestGroups:
         listing = complete_listing(
             LabelledImage(f"{at:02}", label, of) for at, (label, of) in enumerate(zip(labels, own, strict=True))
         )
+        with pytest.raises(SurgeonError, match="no image is left for validation"):
+            split(labels, range(24), 0.2, 0.25, own=own, groups=[at % 4 for at in range(24)])
+        with pytest.raises(SurgeonError, match="no image is left for validation"):
+            draw_splits(listing, [f"group {at % 4}" for at in range(24)], Shares(0.2, 0.25, 1, keep_small=False))
         keys = [f"group {group}" for group in groups]
         assert draw_splits(listing, keys, Shares(0.2, 0.5, 1, keep_small=False)) == (18, [])
         (failed,) = draw_splits(listing, keys, Shares(0.2, 0.25, 1, keep_small=False))[1]

@@ -11,7 +11,7 @@ from sklearn.model_selection import StratifiedGroupKFold, train_test_split
 
 from surgeon.errors import SurgeonError
 from surgeon.recipe.data_plan import ONLY_TRAINED, drawn_count, small_class_remedy
-from surgeon.recipe.pace import nothing_to_fold
+from surgeon.recipe.pace import nothing_to_draw, nothing_to_fold
 from surgeon.text import first_few
 
 if TYPE_CHECKING:
@@ -67,6 +67,8 @@ def split_images(
     keep_small = plan.small_classes == "train"
     fold = _fold(label_of, group_of, tested, plan.seed, keep_small=keep_small) if tested else set[str]()
     parts = _drawn_parts(source_splits, plan, tested)
+    if parts and not label_of and _taken_along(digests, groups, source_splits):
+        raise nothing_to_draw(parts[0][0])
     while True:
         try:
             drawn = {**dict.fromkeys(fold, "test"), **_draw_parts(label_of, group_of, fold, parts, plan.seed)}

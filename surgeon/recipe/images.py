@@ -189,7 +189,11 @@ def _check_draw(
     shared = [keys[at] for at in kept]
     keep_small = split["small_classes"] == "train"
     shares = Shares(tested, split["validation"], folds or 1, keep_small)
-    findings.train_images, failures = draw_splits(listing, shared, shares)
+    try:
+        findings.train_images, failures = draw_splits(listing, shared, shares)
+    except SurgeonError as error:
+        findings.report(("data", "split"), "nothing-to-draw", error.message, error.hint)
+        return
     for at, message in failures:
         hint = small_class_remedy("data.split", keep_small=keep_small)
         where = ("data", "folds") if folds and at == "test" else ("data", "split", at)

@@ -65,6 +65,14 @@ def nothing_to_fold() -> SurgeonError:
     )
 
 
+def nothing_to_draw(split: str) -> SurgeonError:
+    """Returns what to say of a split for which groups leave no image."""
+    return SurgeonError(
+        f"no image is left for {split}: all are in groups (data.split.group) of images that the source holds out",
+        f"mend the splits of the source, leave that one out (data.split.{split}: 0), or change data.split.group",
+    )
+
+
 @dataclass(frozen=True)
 class Shares:
     """What is drawn, as the recipe asks for it.
@@ -93,6 +101,9 @@ def draw_splits(listing: Listing, keys: Sequence[str | None], shares: Shares) ->
     Returns:
         About how many images are left to train on; and for each split that cannot be drawn with every class on both
         sides its name and why.
+
+    Raises:
+        SurgeonError: If groups leave no image to draw.
     """
     own = {image.split for image in listing.images}
     groups = [at if key is None else key for at, key in enumerate(keys)]
@@ -100,6 +111,10 @@ def draw_splits(listing: Listing, keys: Sequence[str | None], shares: Shares) ->
     held_out = {group for image, group in each if image.split not in (None, "train")}
     trained = sum(image.split in (None, "train") for image, _ in each)
     undrawn = [(image.label, group) for image, group in each if group not in held_out]
+    parts = {"test": shares.test, "validation": shares.validation}
+    asked = [split for split, part in parts.items() if part and split not in own]
+    if trained and asked and not undrawn:
+        raise nothing_to_draw(asked[0])
     while True:
         drawn, failures = _draw(undrawn, own, shares)
         different = Counter(label for label, _ in set(undrawn))
