@@ -30,6 +30,7 @@ from surgeon.model.surgery import open_backbone
 from surgeon.recipe.compiler import compile_recipe
 
 PROBE, INIT, KERAS = "linear probe", "init", "Keras"
+FORMER, LP_FT = "init, formerly", "LP-FT"
 _FORMER_PHASES = (
     "[{name: warm-up, trainable: head, lr: 0.001, epochs: 10}, "
     "{name: fine-tune, trainable: block6a_expand_conv.., lr: {cosine: {peak: 1.0e-4}}, epochs: 20, "
@@ -39,12 +40,12 @@ _TUNED = "phases[0]"
 # What is set in the recipe that init writes, where PHOTOS is the folder of photographs.
 METHODS: Mapping[str, Sequence[str]] = {
     INIT: (),
-    "init, formerly": (
+    FORMER: (
         "augment={views: 4, flip: horizontal, rotation: 0.05}",
         "head=[global_average_pooling, dropout: 0.2, dense: {units: classes, activation: softmax}]",
         f"phases={_FORMER_PHASES}",
     ),
-    "LP-FT": ("augment={}", f"{_TUNED}.trainable=all", f"{_TUNED}.lr={{cosine: {{peak: 1.0e-4}}}}"),
+    LP_FT: ("augment={}", f"{_TUNED}.trainable=all", f"{_TUNED}.lr={{cosine: {{peak: 1.0e-4}}}}"),
     "resize: crop": ("data.resize=crop",),
     "resize: pad": ("data.resize=pad",),
     "interpolation: bicubic": ("data.interpolation=bicubic",),
@@ -207,8 +208,8 @@ def _errors(method: str, sets: Iterable[Mapping[str, Sequence[float]]]) -> str:
 
 
 def _draw(sets: Mapping[str, Mapping[str, Sequence[float]]], file: Path) -> None:
-    """Draws the mean error of each method on each set, and its spread over the seeds."""
-    methods = _measured(sets)
+    """Draws the mean error of each way to train on each set, and its spread over the seeds; not of single keys."""
+    methods = [method for method in _measured(sets) if method in (PROBE, KERAS, INIT, FORMER, LP_FT)]
     figure = Figure(figsize=(7, 1 + 0.2 * len(sets) * (len(methods) + 1)), layout="constrained")
     axes = figure.add_subplot()
     for at, method in enumerate(methods):
