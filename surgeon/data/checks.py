@@ -133,7 +133,7 @@ def _torn(index: Index, grouping: str) -> Iterator[Finding]:
         splits = _by(group, index.splits.__getitem__)
         message = (
             f"a group that data.split.group ({grouping}) keeps together is in {_spell(index, splits)}, "
-            "so test figures would be too good; the source itself divides it: correct that"
+            "so test figures would be too good; these splits are the source's own: correct them there"
         )
         yield Finding("group-leak", "error", _mixed(index, splits), message)
 
