@@ -66,13 +66,13 @@ def engine_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str,
 def step_seconds(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     """Says what steps take in each precision, whatever they do, which they do all the same."""
     seconds = {"float32": 1.0, "bfloat16": 2.0}
-    tried = precisions_tried._step_seconds
+    tried = precisions_tried._gradient_seconds
 
     def timed(setup: Any, *rest: Any) -> float:
         tried(setup, *rest)
         return seconds[setup.plan.precision]
 
-    monkeypatch.setattr(precisions_tried, "_step_seconds", timed)
+    monkeypatch.setattr(precisions_tried, "_gradient_seconds", timed)
     monkeypatch.setattr(precisions_tried, "WORTH_TIMING", 0)
     monkeypatch.setattr(precisions, "bfloat16_support", lambda: True)
     return seconds

@@ -67,7 +67,8 @@ def split_images(
     keep_small = plan.small_classes == "train"
     fold = _fold(label_of, group_of, tested, plan.seed, keep_small=keep_small) if tested else set[str]()
     parts = _drawn_parts(source_splits, plan, tested)
-    if parts and not label_of and _taken_along(digests, groups, source_splits):
+    taken_along = _taken_along(digests, groups, source_splits)
+    if parts and not label_of and taken_along:
         raise nothing_to_draw(parts[0][0])
     while True:
         try:
@@ -77,8 +78,9 @@ def split_images(
             small = {group_of[digest] for digest, label in label_of.items() if label in error.labels}
             label_of = {digest: label for digest, label in label_of.items() if group_of[digest] not in small}
             if not keep_small or label_of.keys() <= fold:
-                taken = _taken_along(digests, groups, source_splits)
-                raise SurgeonError(f"{error.message}{taken}", error.remedy(keep_small=keep_small)) from None
+                more = f"; {taken_along} more are in groups (data.split.group) that the source holds out"
+                remedy = small_class_remedy(error.change, keep_small=keep_small)
+                raise SurgeonError(f"{error}{more if taken_along else ''}", remedy) from None
     return tuple(
         split if split not in (None, "train") else drawn.get(digest, "train")
         for digest, split in zip(digests, source_splits, strict=True)
@@ -108,22 +110,15 @@ class _SmallClassError(Exception):
 
     def __init__(self, labels: Collection[str], message: str, change: str) -> None:
         super().__init__(message)
-        self.labels, self.message, self._change = frozenset(labels), message, change
-
-    def remedy(self, *, keep_small: bool) -> str:
-        """Returns what to do; not what is done already."""
-        return small_class_remedy(self._change, keep_small=keep_small)
+        self.labels, self.change = frozenset(labels), change
 
 
-def _taken_along(digests: Sequence[str], groups: Sequence[str], source_splits: Sequence[str | None]) -> str:
-    """Returns what to say of images that cannot be drawn, since the source holds out others of their groups."""
+def _taken_along(digests: Sequence[str], groups: Sequence[str], source_splits: Sequence[str | None]) -> int:
+    """Returns how many images cannot be drawn, since the source holds out others of their groups."""
     held_out = {at for at, split in enumerate(source_splits) if split not in (None, "train")}
     held_groups, held_digests = {groups[at] for at in held_out}, {digests[at] for at in held_out}
-    each = enumerate(zip(digests, groups, strict=True))
-    count = sum(
-        at not in held_out and group in held_groups and digest not in held_digests for at, (digest, group) in each
-    )
-    return f"; {count} more are in groups (data.split.group) that the source holds out" if count else ""
+    each = zip(digests, groups, strict=True)
+    return sum(group in held_groups and digest not in held_digests for digest, group in each)
 
 
 def size_notes(index: Index, plan: DataPlan) -> Iterator[str]:

@@ -15,7 +15,7 @@ from surgeon.recipe.data_plan import drawn_count
 from surgeon.recipe.text import spell_path
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Hashable, Iterator, Sequence
+    from collections.abc import Hashable, Iterator, Sequence
 
     from surgeon.catalogue.sources.listing import Listing
     from surgeon.recipe.keys import Choice
@@ -111,12 +111,12 @@ def draw_splits(listing: Listing, keys: Sequence[str | None], shares: Shares) ->
     held_out = {group for image, group in each if image.split not in (None, "train")}
     trained = sum(image.split in (None, "train") for image, _ in each)
     undrawn = [(image.label, group) for image, group in each if group not in held_out]
-    parts = {"test": shares.test, "validation": shares.validation}
-    asked = [split for split, part in parts.items() if part and split not in own]
-    if trained and asked and not undrawn:
-        raise nothing_to_draw(asked[0])
+    asked = (("test", shares.test), ("validation", shares.validation))
+    parts = [(split, part) for split, part in asked if part and split not in own]
+    if trained and parts and not undrawn:
+        raise nothing_to_draw(parts[0][0])
     while True:
-        drawn, failures = _draw(undrawn, own, shares)
+        drawn, failures = _draw(undrawn, parts, shares.folds)
         different = Counter(label for label, _ in set(undrawn))
         small = {label for label, count in different.items() if count == min(different.values())}
         if not failures or not shares.keep_small or small == different.keys():
@@ -125,24 +125,22 @@ def draw_splits(listing: Listing, keys: Sequence[str | None], shares: Shares) ->
 
 
 def _draw(
-    undrawn: Sequence[tuple[str, Hashable]], own: Collection[str | None], shares: Shares
+    undrawn: Sequence[tuple[str, Hashable]], parts: Sequence[tuple[str, float]], folds: int
 ) -> tuple[int, list[tuple[str, str]]]:
-    """Returns how many of some images are drawn, given their classes and groups, and what of it cannot be."""
+    """Returns how many of some images are drawn, given their classes and groups, and which part cannot be and why."""
     sizes, groups = Counter(label for label, _ in undrawn), Counter(label for label, _ in set(undrawn))
     total = left = sizes.total()
     failures, sides = [], 1
-    for name, part in (("test", shares.test), ("validation", shares.validation)):
-        if not part or not total or name in own:
-            continue
+    for name, part in parts if total else ():
         count, sides = drawn_count(part, total), sides + 1
-        in_folds = name == "test" and shares.folds > 1
+        in_folds = name == "test" and folds > 1
         label, least = min(groups.items(), key=lambda item: (item[1], item[0]))
-        if least < (shares.folds if in_folds else sides):
+        if least < (folds if in_folds else sides):
             size = sizes[label]
             images = f"{size:,} image{'s' * (size > 1)}"
             if least < size:
                 images += f" in {least} group{'s' * (least > 1)}"
-            what = f"{shares.folds} folds" if in_folds else f"a {name} split with every class on both sides"
+            what = f"{folds} folds" if in_folds else f"a {name} split with every class on both sides"
             failures.append((name, f"{label!r} has {images}, too few for {what}"))
         elif not len(sizes) <= count <= left - len(sizes):
             message = f"{count} of {left} images for {name} are too {'few' if count < len(sizes) else 'many'}"

@@ -54,7 +54,7 @@ def fastest_precision(setup: Setup, number: int, train: Feed) -> Generator[Note 
     before = values_of(changed)
     milliseconds: dict[str, float] = {}
     for tried, precision in enumerate(precisions, start=1):
-        milliseconds[precision] = 1000 * _step_seconds(in_precision(setup, precision), number, train)
+        milliseconds[precision] = 1000 * _gradient_seconds(in_precision(setup, precision), number, train)
         restore(changed, before)
         yield Progress("time gradients", tried, len(precisions), "precisions")
     told = ", ".join(f"{taken:,.1f} ms in {precision}" for precision, taken in milliseconds.items())
@@ -68,7 +68,7 @@ def _obstacle(plan: Plan) -> str:
     return "deterministic times nothing" if plan.deterministic else "this processor does not compute in bfloat16"
 
 
-def _step_seconds(setup: Setup, number: int, train: Feed) -> float:
+def _gradient_seconds(setup: Setup, number: int, train: Feed) -> float:
     """Returns the time of the gradients of a batch; what follows them in a step is the same in each precision."""
     plan, phase, examples = setup.plan, setup.plan.phases[number - 1], train.examples
     with computing_in(setup.network, plan.untimed_precision), gradients_let_go():
